@@ -1,0 +1,26 @@
+"""What accounts says to the rest of the house."""
+
+import datetime as dt
+from uuid import UUID
+
+from eventbus import Event
+
+
+class CustomerSignedUp(Event, about="customer_id"):
+    """Somebody became a customer. Other rooms keep what they need of it, by the id."""
+
+    customer_id: UUID
+    email: str
+    name: str
+    language: str
+    country: str
+    phone: str | None
+    wants_messages: bool
+    signed_up_at: dt.datetime
+
+
+class CustomerDisabled(Event, about="customer_id"):
+    """A customer may not log in any more."""
+
+    customer_id: UUID
+    reason: str

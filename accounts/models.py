@@ -1,0 +1,75 @@
+"""What accounts remembers: the project's own user, from the first migration."""
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from accounts.events import CustomerDisabled, CustomerSignedUp
+from eventbus.ids import new_id
+
+
+class UserManager(BaseUserManager["User"]):
+    """Finds people by e-mail, whatever its case."""
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """Find who logs in."""
+        return self.get(email__iexact=username)
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """Make a customer, without telling anybody; `services.sign_up` tells."""
+        user = self.model(email=self.normalize_email(email), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """Make an operator who may do everything."""
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person: a customer, or an operator (`is_staff`). Other rooms keep the id, no foreign key."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    email = models.EmailField(unique=True)
+    name = models.CharField(max_length=120)
+    language = models.CharField(max_length=2, choices=[("en", "English"), ("id", "Indonesia")])
+    country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2")
+    phone = models.CharField(max_length=20, blank=True, help_text="E.164")
+    wants_messages = models.BooleanField(default=True)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField("operator", default=False)
+    date_joined = models.DateTimeField(default=timezone.now)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = ["name"]
+    objects = UserManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("email"), name="one_user_per_email")]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def signed_up(self) -> CustomerSignedUp:
+        """Say who joined."""
+        return CustomerSignedUp(
+            customer_id=self.id,
+            email=self.email,
+            name=self.name,
+            language=self.language,
+            country=self.country,
+            phone=self.phone or None,
+            wants_messages=self.wants_messages,
+            signed_up_at=self.date_joined,
+        )
+
+    def disable(self, reason: str) -> CustomerDisabled | None:
+        """Shut the door, once."""
+        if not self.is_active:
+            return None
+        self.is_active = False
+        return CustomerDisabled(customer_id=self.id, reason=reason)

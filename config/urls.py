@@ -1,0 +1,28 @@
+"""One address for clients, whatever runs behind it."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path
+from django.utils.module_loading import module_has_submodule
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from config import home
+
+
+def _rooms() -> list[object]:
+    from django.apps import apps
+
+    return [
+        path("v1/", include(f"{room}.urls"))
+        for room in settings.ROOMS
+        if module_has_submodule(apps.get_app_config(room).module, "urls")
+    ]
+
+
+urlpatterns = [
+    path("", home.page, name="home"),
+    *_rooms(),
+    path("v1/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("v1/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,34 @@
+"""The cellar: how rooms talk without opening doors to each other."""
+
+from typing import TYPE_CHECKING
+
+from eventbus.errors import EventBusError, GiveUp, NotInTransaction, Refusal, TryLater
+from eventbus.events import Envelope, Event
+from eventbus.origin import acting_as, origin
+from eventbus.registry import consumer
+
+if TYPE_CHECKING:
+    from eventbus.outbox import publish
+
+__all__ = [
+    "Envelope",
+    "Event",
+    "EventBusError",
+    "GiveUp",
+    "NotInTransaction",
+    "Refusal",
+    "TryLater",
+    "acting_as",
+    "consumer",
+    "origin",
+    "publish",
+]
+
+
+def __getattr__(name: str) -> object:
+    # `publish` needs Django's models, which are not there yet while apps are loading.
+    if name == "publish":
+        from eventbus.outbox import publish
+
+        return publish
+    raise AttributeError(f"module 'eventbus' has no attribute '{name}'")

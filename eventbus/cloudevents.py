@@ -1,0 +1,54 @@
+"""An event on the wire is a CloudEvents 1.0 JSON object, inside the house and out of it.
+
+Extension attributes: correlationid, causationid, aggregateversion, actor, and the
+distributed-tracing extension's traceparent and tracestate.
+"""
+
+import datetime as dt
+from typing import Any
+from uuid import UUID
+
+from eventbus.events import Envelope
+from eventbus.wire import moment
+
+_EXTENSIONS = {
+    "subject": "aggregate",
+    "aggregateversion": "aggregate_version",
+    "traceparent": "traceparent",
+    "tracestate": "tracestate",
+    "actor": "actor",
+}
+
+
+def to_cloudevent(envelope: Envelope) -> dict[str, Any]:
+    """Return the event in CloudEvents 1.0 structured JSON form; empty attributes are left out."""
+    context, _, _ = envelope.name.partition(".")
+    optional = {key: getattr(envelope, field) for key, field in _EXTENSIONS.items()}
+    if envelope.causation:
+        optional["causationid"] = str(envelope.causation)
+    return {
+        "specversion": "1.0",
+        "id": str(envelope.id),
+        "source": f"/{context}",
+        "type": envelope.name,
+        "time": moment(envelope.recorded_at),
+        "datacontenttype": "application/json",
+        "correlationid": str(envelope.correlation),
+        **{key: value for key, value in optional.items() if value not in ("", None)},
+        "data": envelope.payload,
+    }
+
+
+def from_cloudevent(event: dict[str, Any]) -> Envelope:
+    """Read what `to_cloudevent` wrote. Raises KeyError or ValueError on anything else."""
+    causation = event.get("causationid")
+    optional = {field: event[key] for key, field in _EXTENSIONS.items() if key in event}
+    return Envelope(
+        id=UUID(event["id"]),
+        name=event["type"],
+        payload=event["data"],
+        recorded_at=dt.datetime.fromisoformat(event["time"]),
+        correlation=UUID(event["correlationid"]),
+        causation=UUID(causation) if causation else None,
+        **optional,
+    )

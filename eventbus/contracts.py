@@ -1,0 +1,138 @@
+"""What each event promises: its JSON Schema (2020-12), locked in the producer's `contracts/`.
+
+A contract only grows: who reads the old one can read the new facts, and who reads the new one
+can read the old facts. So a field added later has a default for ever.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from django.apps import apps
+
+from eventbus import registry
+from eventbus.errors import ContractShrank
+from eventbus.events import Event
+
+Schema = dict[str, Any]
+
+
+def path_of(name: str) -> Path:
+    """Return where the contract of an event lies."""
+    app, _, event = name.partition(".")
+    return Path(apps.get_app_config(app).path, "contracts", f"{event}.json")
+
+
+def schema_of(kind: type[Event] | type[msgspec.Struct]) -> Schema:
+    """Return the JSON Schema of an event, or of what a consumer reads."""
+    schema = msgspec.json.schema(kind)
+    definitions = schema["$defs"]
+    body = definitions.pop(schema["$ref"].rpartition("/")[2])
+    only_for = getattr(kind, "only_for", None)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **body,
+        **({"x-only-for": only_for} if only_for else {}),
+        **({"$defs": definitions} if definitions else {}),
+    }
+
+
+def published() -> dict[str, Schema]:
+    """Return all locked contracts by event name, read from their files."""
+    return {
+        f"{config.label}.{path.stem}": json.loads(path.read_text())
+        for config in apps.get_app_configs()
+        for path in sorted(Path(config.path, "contracts").glob("*.json"))
+    }
+
+
+def stale() -> list[str]:
+    """Return the events whose code and locked contract differ."""
+    locked = published()
+    events = registry.events.items()
+    return sorted(name for name, kind in events if locked.get(name) != schema_of(kind))
+
+
+def lock() -> list[str]:
+    """Write the contracts that are new or have grown, and return their names.
+
+    Raises ContractShrank, and writes nothing, where one would break a reader.
+    """
+    locked, names = published(), stale()
+    for name in names:
+        for problem in shrinkages(locked.get(name), schema_of(registry.events[name])):
+            raise ContractShrank(name=name, problem=problem)
+    for name in names:
+        path = path_of(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(schema_of(registry.events[name]), indent=2) + "\n")
+    return names
+
+
+def shrinkages(old: Schema | None, new: Schema) -> list[str]:
+    """Say in words what a change of a contract would break; nothing for a new one."""
+    if old is None:
+        return []
+    broken = [f"{problem} for those who read it today" for problem in misreadings(old, new)]
+    return broken + [f"{problem} in the facts already told" for problem in misreadings(new, old)]
+
+
+def misreadings(wanted: Schema, offered: Schema) -> list[str]:
+    """Say in words where a reader and a contract disagree."""
+    return list(_compare(wanted, offered, wanted, offered, ""))
+
+
+def _compare(want: Schema, offer: Schema, wants: Schema, offers: Schema, at: str) -> Iterator[str]:
+    wanted = _alternatives(want, wants)
+    for alternative in _alternatives(offer, offers):
+        match = next((w for w in wanted if _accepts(w, alternative)), None)
+        if match is None:
+            yield f"'{at}' may be {_kind(alternative)}, not {' or '.join(map(_kind, wanted))}"
+        elif alternative.get("type") == "array" and "items" in match:
+            items = alternative.get("items", {})
+            yield from _compare(match["items"], items, wants, offers, f"{at}[]")
+        elif alternative.get("type") == "object":
+            yield from _compare_fields(match, alternative, wants, offers, at)
+
+
+def _compare_fields(
+    want: Schema, offer: Schema, wants: Schema, offers: Schema, at: str
+) -> Iterator[str]:
+    offered = offer.get("properties", {})
+    for name, field in want.get("properties", {}).items():
+        here = f"{at}.{name}" if at else name
+        required = name in want.get("required", ())
+        if name in offered:
+            if required and name not in offer.get("required", ()):
+                yield f"'{here}' may be absent"
+            yield from _compare(field, offered[name], wants, offers, here)
+        elif required:
+            yield f"no field '{here}'"
+
+
+def _alternatives(schema: Schema, root: Schema) -> list[Schema]:
+    if "$ref" in schema:
+        return _alternatives(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
+    if "anyOf" in schema:
+        return [a for one in schema["anyOf"] for a in _alternatives(one, root)]
+    return [schema]
+
+
+def _accepts(want: Schema, offer: Schema) -> bool:
+    if want.keys() <= {"description", "title", "default"}:
+        return True
+    if "enum" in want:
+        return "enum" in offer and set(offer["enum"]) <= set(want["enum"])
+    wanted, offered = _kind(want), _kind(offer)
+    if "enum" in offer:
+        return all(wanted == _NAMES.get(type(value)) for value in offer["enum"])
+    return wanted == offered or (wanted, offered) == ("number", "integer")
+
+
+_NAMES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+def _kind(schema: Schema) -> str:
+    return str(schema.get("format") or schema.get("type") or schema.get("enum") or "anything")

@@ -1,0 +1,56 @@
+"""What an event is: a fact that happened in one room and may matter in another."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any, ClassVar, dataclass_transform
+from uuid import UUID
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Event:
+    """A fact. Subclass it in a room's `events.py`; its docstring is part of its contract.
+
+    `about` names the field that holds the id of what the fact is about (its aggregate);
+    `only_for` makes it point-to-point: exactly one consumer, in that context.
+    """
+
+    name: ClassVar[str]
+    about: ClassVar[str | None]
+    only_for: ClassVar[str | None]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __init_subclass__(cls, about: str | None = None, only_for: str | None = None) -> None:
+        from eventbus import registry
+
+        dataclass(frozen=True, kw_only=True)(cls)
+        cls.name = f"{cls.__module__.partition('.')[0]}.{cls.__name__}"
+        cls.about, cls.only_for = about, only_for
+        registry.events[cls.name] = cls
+
+    @property
+    def aggregate(self) -> str:
+        """What the fact is about, as `order:0190…`; empty where the event names nothing."""
+        if self.about is None:
+            return ""
+        return f"{self.about.removesuffix('_id')}:{getattr(self, self.about)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope:
+    """An event on its way, with what is known about its origin.
+
+    A consumer receives it by naming a parameter of this type. Field by field it is a
+    CloudEvents 1.0 event (see `eventbus.cloudevents`); `recorded_at` is the database's clock.
+    """
+
+    id: UUID
+    name: str
+    payload: dict[str, Any]
+    recorded_at: dt.datetime
+    correlation: UUID
+    causation: UUID | None = None
+    aggregate: str = ""
+    aggregate_version: int | None = None
+    traceparent: str = ""
+    tracestate: str = ""
+    actor: str = ""

@@ -1,0 +1,74 @@
+"""What becomes of a delivery that failed: a retry with a growing pause, or a dead letter."""
+
+import datetime as dt
+import random
+import re
+import traceback
+
+from django.db import transaction
+
+from eventbus import clock
+from eventbus.cloudevents import to_cloudevent
+from eventbus.conf import conf
+from eventbus.errors import BadConsumer, BadPayload, GiveUp, TryLater
+from eventbus.events import Envelope
+from eventbus.models import DeadLetter, Retry
+
+FINAL = (GiveUp, BadPayload, BadConsumer)
+
+
+@transaction.atomic
+def note(consumer: str, envelope: Envelope, error: Exception) -> None:
+    """Write down that a delivery failed, and when it is tried again, if it is."""
+    now = clock.now()
+    retry, _ = Retry.objects.select_for_update().get_or_create(
+        consumer=consumer, event_id=envelope.id, defaults={"failed_at": now, "error": ""}
+    )
+    if not isinstance(error, TryLater):
+        retry.attempts += 1
+    if isinstance(error, FINAL) or retry.attempts >= conf().ATTEMPTS:
+        bury(consumer, envelope, error, retry.attempts)
+        retry.delete()
+        return
+    retry.next_at = now + _pause(retry.attempts, error)
+    retry.error, retry.failed_at = told(error), now
+    retry.save()
+
+
+def bury(consumer: str, envelope: Envelope, error: Exception, attempts: int) -> None:
+    """Put a delivery among the dead letters, once."""
+    DeadLetter.objects.get_or_create(
+        consumer=consumer,
+        event_id=envelope.id,
+        defaults={
+            "name": envelope.name,
+            "attempts": attempts,
+            "error": told(error),
+            "signature": signature(consumer, error),
+            "envelope": to_cloudevent(envelope),
+            "died_at": clock.now(),
+        },
+    )
+
+
+def signature(consumer: str, error: Exception) -> str:
+    """Say what kind of failure this is, so that alike ones stand together."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].name}" if frames else "?"
+    return re.sub(r"[0-9a-f-]{32,36}", "…", f"{consumer} {type(error).__name__} in {place}")[:300]
+
+
+def told(error: Exception) -> str:
+    """Return the error with its causes, the end first where it is long."""
+    return "".join(traceback.format_exception(error))[-8000:]
+
+
+def _pause(attempts: int, error: Exception) -> dt.timedelta:
+    if isinstance(error, TryLater):
+        return dt.timedelta(seconds=float(error.seconds))
+    quick = conf().QUICK_PAUSE
+    if attempts <= conf().QUICK_RETRIES:
+        return dt.timedelta(seconds=quick)
+    # Full jitter: a thousand failures of one second do not come back in one second.
+    ceiling = min(conf().LONGEST_PAUSE, quick * 2 ** (attempts - conf().QUICK_RETRIES + 1))
+    return dt.timedelta(seconds=random.uniform(quick, ceiling))

@@ -1,0 +1,51 @@
+"""The relay as a process of its own; as many as you like."""
+
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from eventbus import checks, probe
+from eventbus.relay import Relay
+from eventbus.transports import transport
+
+
+class Command(BaseCommand):
+    """See `help`."""
+
+    help = "Carry news from the outbox to the broker until SIGTERM or Ctrl-C. Run several."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take --once and --health-port."""
+        parser.add_argument("--once", action="store_true", help="dispatch what is there, then end")
+        parser.add_argument(
+            "--health-port", type=int, default=0, help="answer /health/live and /health/ready here"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run."""
+        checks.enforce()
+        carrier = transport()
+        if carrier.in_process:
+            raise CommandError(
+                "The web process has the relay, as no broker is set. Set BROKER_URL to run one."
+            )
+        relay = Relay(carrier)
+        if options["once"]:
+            relay.prepare()
+            while relay.turn():
+                continue
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: _drain(relay))
+        if options["health_port"]:
+            probe.serve(options["health_port"], relay.pulse)
+        self.stdout.write("relay: carrying news")
+        relay.run()
+        self.stdout.write("relay: stopped")
+
+
+def _drain(relay: Relay) -> None:
+    relay.pulse.draining = True
+    threading.Thread(target=relay.stop).start()

@@ -1,0 +1,88 @@
+"""Who does this, and because of what: carried by each process from cause to effect."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from opentelemetry import context as otel
+from opentelemetry import propagate
+
+from eventbus.events import Envelope
+from eventbus.ids import new_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What everything written now is caused by."""
+
+    actor: str = ""
+    correlation: UUID = field(default_factory=new_id)
+    causation: UUID | None = None
+    consumer: str = ""
+
+    @property
+    def cause(self) -> str:
+        """Name the cause in a word: `event:<id>` or `request:<correlation>`."""
+        return f"event:{self.causation}" if self.causation else f"request:{self.correlation}"
+
+    def key(self, operation: str) -> str:
+        """Return the idempotency key of one call outside: consumer + event + operation."""
+        return str(uuid5(NAMESPACE_URL, f"{self.consumer}/{self.causation}/{operation}"))
+
+
+_current: ContextVar[Origin | None] = ContextVar("origin", default=None)
+
+
+def origin() -> Origin:
+    """Return the origin in force; outside requests and consumers each call is its own."""
+    return _current.get() or Origin()
+
+
+@contextmanager
+def acting_as(actor: str, correlation: UUID | None = None) -> Iterator[Origin]:
+    """Say who acts: `customer:<id>`, `operator:<id>`, `command:<name>`."""
+    with _in_force(Origin(actor=actor, correlation=correlation or new_id())) as here:
+        yield here
+
+
+def named(actor: str) -> None:
+    """Name the actor of the request in force, once it is known who it is."""
+    here = _current.get()
+    if here:
+        _current.set(replace(here, actor=actor))
+
+
+@contextmanager
+def because_of(envelope: Envelope, consumer: str) -> Iterator[None]:
+    """Make an event the cause of all that is published and written inside."""
+    carrier = {"traceparent": envelope.traceparent, "tracestate": envelope.tracestate}
+    token = otel.attach(propagate.extract({k: v for k, v in carrier.items() if v}))
+    here = Origin(
+        actor=envelope.actor,
+        correlation=envelope.correlation,
+        causation=envelope.id,
+        consumer=consumer,
+    )
+    try:
+        with _in_force(here):
+            yield
+    finally:
+        otel.detach(token)
+
+
+def trace_headers() -> tuple[str, str]:
+    """Return W3C traceparent and tracestate of the span in force, or empty strings."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get("traceparent", ""), carrier.get("tracestate", "")
+
+
+@contextmanager
+def _in_force(here: Origin) -> Iterator[Origin]:
+    token = _current.set(here)
+    try:
+        yield here
+    finally:
+        _current.reset(token)

@@ -1,0 +1,113 @@
+"""Who says what and who hears it: filled by the rooms' `events.py` and `consumers.py`."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+
+from eventbus.errors import BadConsumer, BadPayload
+from eventbus.events import Envelope, Event
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+Key = str | Callable[..., Iterable[object]] | None
+
+events: dict[str, type[Event]] = {}
+consumers: dict[str, "Consumer"] = {}
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """One reaction of one context. Its identity, `<context>.<function>`, is stored in rows."""
+
+    name: str
+    hears: tuple[str, ...]
+    handle: Callable[..., Any] = field(repr=False)
+    reads: type[msgspec.Struct] = field(repr=False)
+    envelope_as: str | None = None
+    outside: bool = False
+    repeatable: bool = True
+    key: Key = None
+    was: str | None = None
+
+    @property
+    def context(self) -> str:
+        """The room; also the name of the queue."""
+        return self.name.partition(".")[0]
+
+    def arguments(self, envelope: Envelope) -> dict[str, Any]:
+        """Fill the handler's parameters from the event. Raises BadPayload: it cannot get better."""
+        try:
+            read = msgspec.convert(envelope.payload, self.reads)
+        except msgspec.ValidationError as problem:
+            raise BadPayload(name=envelope.name, problem=problem) from problem
+        found = msgspec.structs.asdict(read)
+        if self.envelope_as:
+            found[self.envelope_as] = envelope
+        return found
+
+    def keys(self, envelope: Envelope) -> list[str]:
+        """What handling this event touches, as lock names; its own name when it does not say."""
+        if self.key is None:
+            return [self.name]
+        found = self.arguments(envelope)
+        touched = [found[self.key]] if isinstance(self.key, str) else self.key(**found)
+        return sorted({f"{self.context}/{value}" for value in touched})
+
+
+def consumer(
+    *hears: str,
+    outside: bool = False,
+    repeatable: bool = True,
+    key: Key = None,
+    was: str | None = None,
+) -> Callable[[Handler], Handler]:
+    """Subscribe a function to one or more events by their wire names.
+
+    Its parameters are the fields it reads; an `Envelope` parameter receives the metadata.
+    It runs in the transaction that marks the event handled, so its effect happens once.
+
+    outside: it calls other systems. It runs in no transaction; a function it returns is run in
+        the transaction that marks the event handled. `repeatable=False` says the call may not be
+        made again when it was cut off: such an event goes to the dead letters.
+    key: what it touches, a parameter's name or a function of the parameters it names: events with
+        the same key take turns, others go side by side. Without one all its events take turns.
+    was: its former name, after a rename.
+
+    Raises BadConsumer.
+    """
+
+    def subscribe(handle: Handler) -> Handler:
+        name = f"{handle.__module__.partition('.')[0]}.{handle.__name__}"
+        if name in consumers and consumers[name].handle.__code__ is not handle.__code__:
+            raise BadConsumer(consumer=name, problem="another consumer has this name")
+        if not hears:
+            raise BadConsumer(consumer=name, problem="it names no event")
+        reads, envelope_as = _signature(name, handle)
+        consumers[name] = Consumer(
+            name, hears, handle, reads, envelope_as, outside, repeatable, key, was
+        )
+        return handle
+
+    return subscribe
+
+
+def listeners(event: str) -> list[Consumer]:
+    """Return the consumers of an event."""
+    return [c for c in consumers.values() if event in c.hears]
+
+
+def _signature(name: str, handle: Callable[..., Any]) -> tuple[type[msgspec.Struct], str | None]:
+    hints, fields, envelope_as = get_type_hints(handle), [], None
+    for parameter in inspect.signature(handle).parameters.values():
+        if parameter.name not in hints:
+            raise BadConsumer(consumer=name, problem=f"parameter '{parameter.name}' has no type")
+        kind = hints[parameter.name]
+        if kind is Envelope:
+            envelope_as = parameter.name
+        elif parameter.default is parameter.empty:
+            fields.append((parameter.name, kind))
+        else:
+            fields.append((parameter.name, kind, parameter.default))
+    return msgspec.defstruct(handle.__name__, fields, kw_only=True), envelope_as

@@ -1,0 +1,166 @@
+"""Helpers for those who write consumers: the whole bus in one thread, under any weather.
+
+`Bus("calm")` delivers in order and in batches, `Bus("echo")` delivers everything twice,
+`Bus("jumble", seed)` delivers single events in a shuffled order. Outcomes must not differ.
+"""
+
+import datetime as dt
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.apps import apps
+from django.db import transaction
+from django.test import override_settings
+
+from eventbus import clock, contracts, registry, subscriptions
+from eventbus.cloudevents import to_cloudevent
+from eventbus.delivery import deliver
+from eventbus.events import Envelope, Event
+from eventbus.ids import new_id
+from eventbus.models import DeadLetter, Retry
+from eventbus.models import Event as Log
+from eventbus.registry import Consumer
+from eventbus.relay import Relay
+from eventbus.transports import Parcel
+
+
+class Basket:
+    """A transport that keeps the parcels until somebody picks one."""
+
+    in_process = True
+
+    def __init__(self) -> None:
+        self.parcels: list[Parcel] = []
+
+    def send(self, parcels: Sequence[Parcel]) -> list[int]:
+        """Take everything."""
+        self.parcels += parcels
+        return [parcel.flight for parcel in parcels]
+
+    def close(self) -> None:
+        """Hold nothing back."""
+
+
+class Bus:
+    """The bus of a test: real outbox, real relay, real inbox, no broker and no threads."""
+
+    def __init__(self, weather: str = "calm", seed: int = 0) -> None:
+        self.weather, self._dice = weather, random.Random(seed)
+        self._basket = Basket()
+        self._relay = Relay(self._basket)
+        subscriptions.sync()
+
+    def settle(self, *, trouble: bool = False) -> None:
+        """Deliver until nobody has anything left to say.
+
+        A consumer that fails fails the test, unless `trouble` is expected.
+        """
+        batch = 1 if self.weather == "jumble" else 50
+        with override_settings(EVENTBUS={**_settings(), "BATCH": batch}):
+            while self._collect():
+                parcel = self._pick()
+                for _ in range(2 if self.weather == "echo" else 1):
+                    deliver(parcel.flight, parcel.consumer, parcel.events)
+        if not trouble:
+            self.must_be_well()
+
+    def _collect(self) -> bool:
+        while self._relay.turn():
+            continue
+        return bool(self._basket.parcels)
+
+    def _pick(self) -> Parcel:
+        waiting = self._basket.parcels
+        return waiting.pop(self._dice.randrange(len(waiting)) if self.weather == "jumble" else 0)
+
+    def must_be_well(self) -> None:
+        """Raise AssertionError with the consumer's own traceback where one has failed."""
+        for failed in [*DeadLetter.objects.all(), *Retry.objects.exclude(attempts=0)]:
+            raise AssertionError(f"{failed.consumer} failed:\n{failed.error}")
+
+    def later(self, **span: float) -> None:
+        """Let time pass (`minutes=16`) and settle what it brought."""
+        clock.offset += dt.timedelta(**span)
+        self.settle(trouble=True)
+
+    def story(self) -> list[str]:
+        """Return the tree of causes as indented lines, in the order of the log."""
+        facts = list(Log.objects.order_by("position"))
+        known = {fact.id for fact in facts}
+        return list(_told(facts, None, known, 0))
+
+    def told(self, name: str) -> list[dict[str, Any]]:
+        """Return the payloads of all events of one name."""
+        return [e.payload for e in Log.objects.filter(name=name).order_by("position")]
+
+
+def _told(facts: list[Log], cause: UUID | None, known: set[UUID], depth: int) -> Iterator[str]:
+    for fact in facts:
+        here = fact.causation if fact.causation in known else None
+        if here == cause:
+            yield "  " * depth + fact.name
+            yield from _told(facts, fact.id, known, depth + 1)
+
+
+def _settings() -> dict[str, Any]:
+    from django.conf import settings
+
+    return dict(getattr(settings, "EVENTBUS", {}))
+
+
+def hear(name: str, **payload: Any) -> UUID:
+    """Let this process's consumers hear an event that another room would publish.
+
+    The payload is held against the locked contract: a test cannot invent a fact that was never
+    promised. Returns the event's id. Raises AssertionError.
+    """
+    plain: dict[str, Any] = msgspec.to_builtins(payload)
+    contract = contracts.published().get(name)
+    assert contract, f"nobody promises {name}"
+    missing = [field for field in contract.get("required", ()) if field not in plain]
+    unknown = [field for field in plain if field not in contract["properties"]]
+    assert not missing, f"{name} always has {missing}"
+    assert not unknown, f"{name} promises no {unknown}"
+    event = Log(id=new_id(), name=name, payload=plain, correlation=new_id())
+    envelope = Envelope(
+        id=event.id, name=name, payload=plain, recorded_at=clock.now(), correlation=new_id()
+    )
+    for consumer in registry.listeners(name):
+        deliver(0, consumer.name, [to_cloudevent(envelope)])
+    for failed in [*DeadLetter.objects.all(), *Retry.objects.exclude(attempts=0)]:
+        raise AssertionError(f"{failed.consumer} failed:\n{failed.error}")
+    return envelope.id
+
+
+def said(context: str | None = None) -> list[Event]:
+    """Return what has been published, as events, oldest first; of one room if it is named."""
+    facts = Log.objects.order_by("position")
+    return [
+        msgspec.convert(fact.payload, registry.events[fact.name])
+        for fact in facts
+        if context is None or fact.name.startswith(f"{context}.")
+    ]
+
+
+@contextmanager
+def listening(*consumers: Consumer) -> Iterator[None]:
+    """Add consumers for the length of a test, subscribed from now on."""
+    for consumer in consumers:
+        registry.consumers[consumer.name] = consumer
+    try:
+        with transaction.atomic():
+            subscriptions.sync()
+        yield
+    finally:
+        for consumer in consumers:
+            registry.consumers.pop(consumer.name, None)
+
+
+def rooms() -> list[str]:
+    """Return the contexts of this house: the apps that say or hear something."""
+    names = {name.partition(".")[0] for name in [*registry.events, *registry.consumers]}
+    return sorted(label for label in names if apps.is_installed(label))

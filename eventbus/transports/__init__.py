@@ -1,0 +1,44 @@
+"""The ways a message goes from the relay to a consumer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from django.utils.module_loading import import_string
+
+from eventbus.conf import conf
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """One message: a flight's number, the consumer, and its events as CloudEvents JSON."""
+
+    flight: int
+    consumer: str
+    events: Sequence[dict[str, Any]]
+
+    @property
+    def queue(self) -> str:
+        """Each context has its own queue, so that a slow one delays nobody else."""
+        return self.consumer.partition(".")[0]
+
+
+class Transport(Protocol):
+    """What the relay needs of a broker.
+
+    `in_process` says that messages die with this process, so that on start all flights go again.
+    """
+
+    in_process: bool
+
+    def send(self, parcels: Sequence[Parcel]) -> list[int]:
+        """Send, and return the flights the broker has confirmed. Raises BrokerAway."""
+
+    def close(self) -> None:
+        """Finish what is under way."""
+
+
+def transport() -> Transport:
+    """Return the transport that EVENTBUS.TRANSPORT names."""
+    made: Transport = import_string(conf().TRANSPORT)()
+    return made

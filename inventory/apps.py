@@ -1,0 +1,10 @@
+"""Names the room."""
+
+from django.apps import AppConfig
+
+
+class InventoryConfig(AppConfig):
+    """See the package's docstring."""
+
+    name = "inventory"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,1 @@
+"""notifications keeps telling people: by mail, SMS and push, in their language, once."""

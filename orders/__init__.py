@@ -1,0 +1,1 @@
+"""orders keeps what is for sale, and the life of an order."""

@@ -1,0 +1,82 @@
+"""What orders says to the rest of the house."""
+
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from eventbus import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of an order, as it was sold: name and price stay what they were."""
+
+    sku: str
+    name: str
+    quantity: int
+    unit_price: Decimal
+
+
+class ProductListed(Event, about="sku"):
+    """A product is for sale."""
+
+    sku: str
+    name: str
+    description: str
+    unit_price: Decimal
+    currency: str
+
+
+class ProductRepriced(Event, about="sku"):
+    """A product has another price from now on; orders placed before keep theirs."""
+
+    sku: str
+    unit_price: Decimal
+    was: Decimal
+    currency: str
+
+
+class ProductRetired(Event, about="sku"):
+    """A product is not for sale any more."""
+
+    sku: str
+
+
+class OrderPlaced(Event, about="order_id"):
+    """A customer committed to buy. Nothing is reserved or paid yet."""
+
+    order_id: UUID
+    customer_id: UUID
+    lines: list[Line]
+    total: Decimal
+    currency: str
+    country: str
+    placed_at: dt.datetime
+
+
+class OrderPaid(Event, about="order_id"):
+    """The money is there: the goods are the customer's."""
+
+    order_id: UUID
+    customer_id: UUID
+    lines: list[Line]
+    total: Decimal
+    currency: str
+    country: str
+    placed_at: dt.datetime
+    paid_at: dt.datetime
+
+
+class OrderCancelled(Event, about="order_id"):
+    """The sale is off; whoever holds goods or money for it gives them back.
+
+    `code` is one of out_of_stock, declined, lapsed, by_customer, by_operator; `reason` is for people.
+    """
+
+    order_id: UUID
+    customer_id: UUID
+    code: str
+    reason: str
+    was_paid: bool
+    cancelled_at: dt.datetime

@@ -1,0 +1,9 @@
+"""Names the porch."""
+
+from django.apps import AppConfig
+
+
+class ToolsConfig(AppConfig):
+    """Commands that look into every room."""
+
+    name = "tools"
