@@ -6,11 +6,14 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_process_init
 
+from config import workers
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("kabar")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["eventbus"])
+app.steps["consumer"].add(workers.Heartbeat)
 
 
 @setup_logging.connect
@@ -22,8 +25,13 @@ def _keep_our_logging(**kwargs: Any) -> None:
 def _check(**kwargs: Any) -> None:
     """Refuse to start where rooms misunderstand each other: Celery ignores Django's checks."""
     from eventbus.checks import enforce
+    from eventbus.errors import ContractsBroken
 
-    enforce()
+    try:
+        enforce()
+    except ContractsBroken as broken:
+        # Any other exception would be logged by Celery's signal, and the worker would go on.
+        raise SystemExit(str(broken)) from broken
 
 
 @worker_process_init.connect

@@ -114,7 +114,11 @@ if CACHE_URL:
     }
 
 # --- the bus ----------------------------------------------------------------------------------
-EVENTBUS: dict[str, Any] = {"LOCKFILE": str(VAR / "relay.lock")}
+EVENTBUS: dict[str, Any] = {
+    "LOCKFILE": str(VAR / "relay.lock"),
+    "HEALTH_HOST": env.str("HEALTH_HOST", "127.0.0.1"),
+    "HEALTH_PORT": env.int("HEALTH_PORT", 0),  # of a relay or a worker; the web has its own
+}
 if BROKER_URL:
     EVENTBUS["TRANSPORT"] = "eventbus.transports.celery.Celery"
 
@@ -131,6 +135,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # however long a broker is away
 # Celery closes the connection around every task otherwise: 166 events/s instead of 654.
 CELERY_DB_REUSE_MAX = 1000
 if BROKER_URL.startswith("amqp"):

@@ -26,6 +26,9 @@ class Conf:
     LEASE: float = 60.0  # how long a call outside may take before another may try
     OUTSIDE_THREADS: int = 4  # calls outside at once, embedded only
     LOCKFILE: str = "var/relay.lock"
+    BLOCKED: float = 60.0  # without a beat for so long a loop counts as blocked
+    HEALTH_HOST: str = "127.0.0.1"
+    HEALTH_PORT: int = 0  # where a relay or a worker answers probes; 0: nowhere
     MAX_BYTES: int = 1_000_000  # of one event's payload
 
 

@@ -48,6 +48,18 @@ def relay() -> Relay | None:
     return _running[0] if _running else None
 
 
+def elsewhere() -> bool:
+    """Whether another process of this machine has the relay: asked without touching its lock."""
+    try:
+        owner = int(Path(conf().LOCKFILE).read_text())
+        os.kill(owner, 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return owner != os.getpid()
+
+
 def _lock() -> IO[str] | None:
     path = Path(conf().LOCKFILE)
     path.parent.mkdir(parents=True, exist_ok=True)

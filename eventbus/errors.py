@@ -47,7 +47,11 @@ class Refusal(Explained):
     """This cannot be done."""
 
     status: ClassVar[int] = 409
-    field: ClassVar[str] = ""  # the request's field that is to blame, if one is
+    field: str = ""  # the request's field that is to blame, if one is
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        self.field = fields.get("field", type(self).field)
 
 
 class EventBusError(Explained):

@@ -18,12 +18,17 @@ from eventbus.wire import payload_of
 
 
 def publish(
-    event: Event, *, due: dt.timedelta | dt.datetime | None = None, version: int | None = None
+    event: Event,
+    *,
+    due: dt.timedelta | dt.datetime | None = None,
+    version: int | None = None,
+    answering: UUID | None = None,
 ) -> UUID:
     """Write the news down in the transaction of the change, and return its id.
 
     due: not before then (a time, or a span from now by the database's clock): scheduled news,
         which survives restarts.
+    answering: the id of the question this answers, where that is not the news being handled.
     version: the version of the aggregate's row that this fact made.
 
     An answer to this event carries the id returned here as its `causation`.
@@ -39,7 +44,7 @@ def publish(
         aggregate_version=version,
         payload=payload_of(event),
         correlation=here.correlation,
-        causation=here.causation,
+        causation=answering or here.causation,
         traceparent=traceparent,
         tracestate=tracestate,
         actor=here.actor,

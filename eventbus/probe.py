@@ -1,21 +1,26 @@
-"""Liveness and readiness of processes that serve no web pages: relays and workers."""
+"""Liveness and readiness of processes that serve no web pages: relays and workers.
+
+The answers are for anybody, so they name no address; the log says more.
+"""
 
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import connection
 
+from eventbus.conf import conf
 from eventbus.pulse import Pulse
 
-BLOCKED = 60.0  # seconds without a beat after which a loop counts as blocked
+log = structlog.get_logger(__name__)
 
 
 def alive(pulse: Pulse) -> str:
     """Return what is wrong with a loop, or nothing."""
-    if pulse.age > BLOCKED:
+    if pulse.age > conf().BLOCKED:
         return f"blocked: no beat for {pulse.age:.0f} s"
     return ""
 
@@ -24,7 +29,35 @@ def ready(pulse: Pulse) -> str:
     """Return why a process should get no work, or nothing."""
     if pulse.draining:
         return "draining"
-    return alive(pulse) or _database() or _broker()
+    return alive(pulse) or pulse.waits or database() or broker()
+
+
+def database() -> str:
+    """Return what is wrong with the database, or nothing; the caller's connection is closed."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except Exception as away:
+        log.warning("database away", reason=str(away))
+        return "database away"
+    finally:
+        connection.close()
+    return ""
+
+
+def broker() -> str:
+    """Return what is wrong with the broker, or nothing; without one nothing is wrong with it."""
+    if not getattr(settings, "CELERY_BROKER_URL", None):
+        return ""
+    from celery import current_app
+
+    try:
+        with current_app.connection_for_write() as connected:
+            connected.ensure_connection(max_retries=0, timeout=2)
+    except Exception as away:
+        log.warning("broker away", reason=str(away))
+        return "broker away"
+    return ""
 
 
 def serve(port: int, pulse: Pulse, host: str = "127.0.0.1") -> ThreadingHTTPServer:
@@ -35,8 +68,9 @@ def serve(port: int, pulse: Pulse, host: str = "127.0.0.1") -> ThreadingHTTPServ
             asked = {"/health/live": alive, "/health/ready": ready}.get(self.path)
             trouble = asked(pulse) if asked else "no such page"
             body = json.dumps({"status": trouble or "ok"}).encode()
-            self.send_response(503 if trouble else 200)
+            self.send_response((503 if trouble else 200) if asked else 404)
             self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
@@ -46,27 +80,3 @@ def serve(port: int, pulse: Pulse, host: str = "127.0.0.1") -> ThreadingHTTPServ
     server = ThreadingHTTPServer((host, port), Probe)
     threading.Thread(target=server.serve_forever, name="probe", daemon=True).start()
     return server
-
-
-def _database() -> str:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except Exception as away:
-        return f"database away: {away}"
-    finally:
-        connection.close()
-    return ""
-
-
-def _broker() -> str:
-    if not getattr(settings, "CELERY_BROKER_URL", None):
-        return ""
-    from celery import current_app
-
-    try:
-        with current_app.connection_for_write() as broker:
-            broker.ensure_connection(max_retries=0, timeout=2)
-    except Exception as away:
-        return f"broker away: {away}"
-    return ""

@@ -8,12 +8,18 @@ class Pulse:
 
     def __init__(self) -> None:
         self._beat = time.monotonic()
+        self._resting = False
+        self.waits = "starting"
         self.draining = False
         self.stopped = False
 
     def beat(self) -> None:
         """Say that the loop goes round."""
-        self._beat = time.monotonic()
+        self._beat, self._resting, self.waits = time.monotonic(), False, ""
+
+    def rest(self, reason: str) -> None:
+        """Say that the loop stands still for a reason of others, until its next beat."""
+        self._resting, self.waits = True, reason
 
     def stop(self) -> None:
         """Say that the loop has ended as it should."""
@@ -21,5 +27,5 @@ class Pulse:
 
     @property
     def age(self) -> float:
-        """Seconds since the last beat."""
-        return time.monotonic() - self._beat
+        """Seconds since the last beat; none for a loop that rests."""
+        return 0.0 if self._resting else time.monotonic() - self._beat

@@ -52,7 +52,10 @@ class Consumer:
         if self.key is None:
             return [self.name]
         found = self.arguments(envelope)
-        touched = [found[self.key]] if isinstance(self.key, str) else self.key(**found)
+        if isinstance(self.key, str):
+            touched: Iterable[object] = [found[self.key]]
+        else:
+            touched = self.key(**{name: found[name] for name in inspect.signature(self.key).parameters})
         return sorted({f"{self.context}/{value}" for value in touched})
 
 

@@ -6,7 +6,7 @@
 
 import datetime as dt
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -54,14 +54,16 @@ class Bus:
         self._relay = Relay(self._basket)
         subscriptions.sync()
 
-    def settle(self, *, trouble: bool = False) -> None:
-        """Deliver until nobody has anything left to say.
+    def settle(
+        self, *, trouble: bool = False, until: Callable[[], object] = lambda: False
+    ) -> None:
+        """Deliver until nobody has anything left to say, or until something is so.
 
         A consumer that fails fails the test, unless `trouble` is expected.
         """
         batch = 1 if self.weather == "jumble" else 50
         with override_settings(EVENTBUS={**_settings(), "BATCH": batch}):
-            while self._collect():
+            while not until() and self._collect():
                 parcel = self._pick()
                 for _ in range(2 if self.weather == "echo" else 1):
                     deliver(parcel.flight, parcel.consumer, parcel.events)

@@ -1,1 +1,1 @@
-"""inventory keeps the goods: on hand, reserved, available, and every reason they moved."""
+"""The goods: on hand, reserved, available; reservations; and every reason a quantity moved."""

@@ -1,1 +1,1 @@
-"""orders keeps what is for sale, and the life of an order."""
+"""What is for sale, and the life of an order: placed, reserved, paid, or cancelled."""

@@ -71,7 +71,7 @@ class OrderPaid(Event, about="order_id"):
 class OrderCancelled(Event, about="order_id"):
     """The sale is off; whoever holds goods or money for it gives them back.
 
-    `code` is one of out_of_stock, declined, lapsed, by_customer, by_operator; `reason` is for people.
+    `code`: out_of_stock, declined, lapsed, by_customer or by_operator. `reason` is for people.
     """
 
     order_id: UUID

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _claimed(ROOT / environment["KABAR_STACK_DIR"]) as folder:
             _run(ending, needed(folder, given=environment), environment)
     except (NoPlace, NoServers, ServerDied, ChildEnded) as error:
-        say("kabar", f"{error} The stack has ended.")
+        say("kabar", str(error))
         return 1
     say("kabar", "The stack has ended.")
     return 0

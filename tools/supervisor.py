@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
+from tools import guard
 from tools.leash import spawn
 
 # Seconds a child may take to end; a worker finishes the delivery it is at.
@@ -69,6 +70,11 @@ class Supervisor:
         self.folder = folder
         self.children: list[Child] = []
         self.pipes = selectors.DefaultSelector()
+        self.guard = subprocess.Popen(
+            [sys.executable, "-I", guard.__file__],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     def run_all(self, commands: Mapping[str, Sequence[str]]) -> None:
         for name, command in commands.items():
@@ -91,6 +97,7 @@ class Supervisor:
         )
         child = Child(name, process, COLOURS[len(self.children) % len(COLOURS)])
         self.children.append(child)
+        self._tell_guard(process.pid)
         self.pipes.register(child.pipe, selectors.EVENT_READ, child)
         return child
 
@@ -126,6 +133,14 @@ class Supervisor:
         for child in reversed(self.children.copy()):
             self._end(child)
         self.pipes.close()
+        self.guard.communicate()
+
+    def _tell_guard(self, group: int) -> None:
+        assert self.guard.stdin is not None
+        # Who killed the guard has no more of its protection, and everything else.
+        with suppress(BrokenPipeError):
+            self.guard.stdin.write(f"{group}\n".encode())
+            self.guard.stdin.flush()
 
     def _end(self, child: Child) -> None:
         child.process.terminate()
@@ -139,6 +154,7 @@ class Supervisor:
         with suppress(ProcessLookupError):
             os.killpg(child.process.pid, signal.SIGKILL)
         child.process.wait()
+        self._tell_guard(-child.process.pid)
         self._forget(child)
 
     def _forget(self, child: Child) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from eventbus import checks, probe
+from eventbus.conf import conf
 from eventbus.relay import Relay
 from eventbus.transports import transport
 
@@ -20,7 +21,10 @@ class Command(BaseCommand):
         """Take --once and --health-port."""
         parser.add_argument("--once", action="store_true", help="dispatch what is there, then end")
         parser.add_argument(
-            "--health-port", type=int, default=0, help="answer /health/live and /health/ready here"
+            "--health-port",
+            type=int,
+            default=conf().HEALTH_PORT,
+            help="answer /health/live and /health/ready here (default: HEALTH_PORT)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -40,7 +44,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: _drain(relay))
         if options["health_port"]:
-            probe.serve(options["health_port"], relay.pulse)
+            probe.serve(options["health_port"], relay.pulse, conf().HEALTH_HOST)
         self.stdout.write("relay: carrying news")
         relay.run()
         self.stdout.write("relay: stopped")

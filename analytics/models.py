@@ -1,0 +1,82 @@
+"""What analytics remembers: one row a fact, nothing that could not be counted again."""
+
+from django.db import models
+
+
+class OrderFact(models.Model):
+    """How far an order came. Each kind of news fills its own columns, in any order of arrival."""
+
+    order_id = models.UUIDField(primary_key=True)
+    day = models.DateField("day placed", null=True, db_index=True, help_text="UTC")
+    country = models.CharField(max_length=2, blank=True, help_text="ISO 3166-1 alpha-2")
+    total = models.DecimalField(max_digits=14, decimal_places=2, null=True)
+    currency = models.CharField(max_length=3, blank=True, help_text="ISO 4217")
+    placed_at = models.DateTimeField(null=True)
+    reserved_at = models.DateTimeField(null=True)
+    paid_at = models.DateTimeField(null=True)
+    cancelled_at = models.DateTimeField(null=True)
+    cancel_code = models.CharField(max_length=40, blank=True)
+
+    class Meta:
+        verbose_name = "order"
+
+    def __str__(self) -> str:
+        return f"Order {self.order_id}"
+
+
+class SaleLine(models.Model):
+    """A line of a paid order, as it was sold."""
+
+    order_id = models.UUIDField()
+    position = models.PositiveIntegerField()
+    day = models.DateField("day placed", help_text="UTC")
+    country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2")
+    sku = models.CharField(max_length=40)
+    name = models.CharField(max_length=200)
+    quantity = models.PositiveIntegerField()
+    amount = models.DecimalField(max_digits=16, decimal_places=2)
+    currency = models.CharField(max_length=3, help_text="ISO 4217")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["order_id", "position"], name="one_sale_line_each")
+        ]
+        indexes = [
+            models.Index(fields=["day"], name="sale_day"),
+            models.Index(fields=["sku", "day"], name="sale_product"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} of {self.sku}"
+
+
+class Refund(models.Model):
+    """Money that went back to a customer. It takes nothing off the sales: it stands beside them."""
+
+    payment_id = models.UUIDField(primary_key=True)
+    order_id = models.UUIDField(db_index=True)
+    day = models.DateField("day refunded", db_index=True, help_text="UTC")
+    amount = models.DecimalField(max_digits=14, decimal_places=2)
+    currency = models.CharField(max_length=3, help_text="ISO 4217")
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"
+
+
+class SignUp(models.Model):
+    """That somebody became a customer: when and where, but not who."""
+
+    customer_id = models.UUIDField(primary_key=True)
+    day = models.DateField("day signed up", db_index=True, help_text="UTC")
+    country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2")
+
+    def __str__(self) -> str:
+        return f"{self.country} {self.day}"
+
+
+class Chart(OrderFact):
+    """The charts' place in the admin; it has no table."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ()

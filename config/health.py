@@ -1,0 +1,162 @@
+"""Liveness and readiness of the web process, for probes (JSON) and for people (a page).
+
+Live: this process can do its work. Ready: it should get requests now. Cache and broker are told
+but do not fail readiness: without a cache the shop is slower, without a broker orders wait in the
+outbox. The answers are for anybody, so they name no address; the log says more.
+"""
+
+import threading
+import uuid
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from health_check.base import HealthCheck
+from health_check.exceptions import ServiceUnavailable, ServiceWarning
+from health_check.views import HealthCheckView
+
+from eventbus import embedded, probe
+
+log = structlog.get_logger(__name__)
+draining = threading.Event()  # set on SIGTERM: requests are still served
+_migrated = threading.Event()
+# A check that hangs holds one of these, and is answered for after its time-out.
+_threads = ThreadPoolExecutor(4, thread_name_prefix="health")
+
+
+@dataclass(repr=False)
+class Check(HealthCheck):
+    """A check known by its name in small letters."""
+
+    def __repr__(self) -> str:
+        return type(self).__name__.lower()
+
+
+@dataclass(repr=False)
+class Doors(Check):
+    """New requests are welcome."""
+
+    def run(self) -> None:
+        """Fail while draining."""
+        if draining.is_set():
+            raise ServiceUnavailable("draining")
+
+
+@dataclass(repr=False)
+class Database(Check):
+    """The database answers, and has what this code was written for."""
+
+    def run(self) -> None:
+        """Fail where it is away or not migrated; migrations are looked at until they are done."""
+        if trouble := probe.database():
+            raise ServiceUnavailable(trouble)
+        if not _migrated.is_set():
+            if _has_migrations_left():
+                raise ServiceUnavailable("database not migrated")
+            _migrated.set()
+
+
+@dataclass(repr=False)
+class Cache(Check):
+    """The shared cache keeps what it is given."""
+
+    def run(self) -> None:
+        """Warn where it does not."""
+        key = f"health:{uuid.uuid4()}"
+        try:
+            cache.set(key, key, timeout=5)
+            kept = cache.get(key) == key
+        except Exception as away:
+            log.warning("cache away", reason=str(away))
+            kept = False
+        if not kept:
+            raise ServiceWarning("cache away: slower, not down")
+
+
+@dataclass(repr=False)
+class Broker(Check):
+    """The broker takes messages."""
+
+    def run(self) -> None:
+        """Warn where it does not."""
+        if trouble := probe.broker():
+            raise ServiceWarning(f"{trouble}: news waits in the outbox")
+
+
+@dataclass(repr=False)
+class Relay(Check):
+    """The relay in this process goes round. `wanted`: there has to be one on this machine."""
+
+    wanted: bool = True
+
+    def run(self) -> None:
+        """Fail where it is blocked, has not begun, or is nowhere."""
+        relay = embedded.relay()
+        if relay is None:
+            if self.wanted and not embedded.elsewhere():
+                raise ServiceUnavailable("no relay runs")
+            return
+        trouble = probe.alive(relay.pulse) or (relay.pulse.waits if self.wanted else "")
+        if trouble:
+            raise ServiceUnavailable(trouble)
+
+
+def _has_migrations_left() -> bool:
+    try:
+        executor = MigrationExecutor(connection)
+        return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    finally:
+        connection.close()
+
+
+class Health(HealthCheckView):  # type: ignore[misc]
+    """Answers 200, or 503 where a check fails; JSON, unless the client asks for something else."""
+
+    def get_executor(self) -> AbstractContextManager[Executor | None]:
+        """Run the checks in threads that outlive a request, so that none waits for a hung one."""
+        return nullcontext(_threads)
+
+    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Answer with the right status: the library knows 500 only, also for a warning."""
+        response: HttpResponse = await super().dispatch(request, *args, **kwargs)
+        if response.status_code == 500:
+            response.status_code = 503 if self._failures() else 200
+        return response
+
+    def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
+        """Show a page to those who ask for one by name, and JSON to those who take anything."""
+        if "html" in self.request.headers.get("Accept", ""):
+            page: HttpResponse = super().render_to_response(context, **kwargs)
+            return page
+        return self.render_to_response_json(kwargs["status"])
+
+    def render_to_response_json(self, status: int) -> HttpResponse:
+        """Say how each part is, and first what fails."""
+        checks = {
+            repr(result.check): result.error.message if result.error else "ok"
+            for result in self.results
+        }
+        failures = self._failures()
+        return JsonResponse({"status": failures[0] if failures else "ok", "checks": checks}, status=status)
+
+    def _failures(self) -> list[str]:
+        errors = [result.error for result in self.results if result.error]
+        return [str(e.message) for e in errors if not isinstance(e, ServiceWarning)]
+
+
+live = Health.as_view(checks=[] if settings.BROKER_URL else [(Relay, {"wanted": False})])
+ready = Health.as_view(
+    checks=[
+        Doors,
+        Database,
+        *([Cache] if settings.CACHE_URL else []),
+        Broker if settings.BROKER_URL else Relay,
+    ]
+)

@@ -1,0 +1,47 @@
+"""Stock for those who run the shop: to look at; it is changed by news and services only."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from inventory.models import Movement, Reservation, StockItem
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(StockItem)
+class StockItemAdmin(ReadOnlyAdmin):
+    list_display = ["sku", "on_hand", "reserved", "available", "low_at"]
+    search_fields = ["sku"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only the line below which it is low."""
+        return True
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["sku", "on_hand", "reserved"]
+
+
+@admin.register(Movement)
+class MovementAdmin(ReadOnlyAdmin):
+    list_display = ["id", "moved_at", "kind", "sku", "on_hand", "reserved", "order_id", "cause"]
+    list_filter = ["kind", "moved_at"]
+    search_fields = ["sku", "=order_id", "cause"]
+
+
+@admin.register(Reservation)
+class ReservationAdmin(ReadOnlyAdmin):
+    list_display = ["order_id", "state", "expires_at", "pinned_until"]
+    list_filter = ["state"]
+    search_fields = ["=order_id"]

@@ -1,0 +1,96 @@
+"""Orders for those who run the shop."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin, TabularInline
+
+from orders import services
+from orders.errors import AlreadyCancelled
+from orders.models import Order, OrderLine, Product, Shelf
+
+
+class ReadOnly:
+    """Looked at here, changed by services only."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class Lines(ReadOnly, TabularInline):
+    model = OrderLine
+    fields = ["position", "sku", "name", "quantity", "unit_price"]
+    extra = 0
+
+
+@admin.register(Order)
+class OrderAdmin(ReadOnly, ModelAdmin):
+    list_display = ["id", "status", "code", "total", "currency", "country", "placed_at"]
+    list_filter = ["status", "code", "currency", "country"]
+    search_fields = ["=id", "=customer_id"]
+    date_hierarchy = "placed_at"
+    inlines = [Lines]
+    readonly_fields = ["story"]
+    actions = ["cancel_orders"]
+
+    @admin.display(description="In the log")
+    def story(self, order: Order) -> str:
+        """Link to the order's events, indented by cause."""
+        events = reverse("admin:eventbus_event_changelist")
+        return format_html('<a href="{}?aggregate=order:{}">What happened</a>', events, order.pk)
+
+    @admin.action(description="Cancel, and refund what was paid", permissions=["view"])
+    def cancel_orders(self, request: HttpRequest, orders: QuerySet[Order]) -> None:
+        """Cancel each; say which were cancelled before."""
+        for order in orders:
+            try:
+                services.withdraw_order(
+                    order.pk, Order.Code.BY_OPERATOR, f"Cancelled by {request.user}."
+                )
+            except AlreadyCancelled as refusal:
+                messages.warning(request, f"{order}: {refusal}")
+            else:
+                messages.success(request, f"{order} is cancelled.")
+
+
+@admin.register(Product)
+class ProductAdmin(ModelAdmin):
+    list_display = ["sku", "name", "unit_price", "currency", "active", "views"]
+    list_filter = ["active", "currency"]
+    search_fields = ["sku", "name"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Product | None = None) -> list[str]:
+        return (
+            ["views", "active"]
+            if obj is None
+            else ["sku", "name", "description", "currency", "views"]
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Product, form: Any, change: bool) -> None:
+        """Go through the services, so that the news is told."""
+        if not change:
+            services.list_product(obj.sku, obj.name, obj.unit_price, obj.currency, obj.description)
+            return
+        if "unit_price" in form.changed_data:
+            services.reprice_product(obj.sku, obj.unit_price)
+        if "active" in form.changed_data and not obj.active:
+            services.retire_product(obj.sku)
+
+
+@admin.register(Shelf)
+class ShelfAdmin(ReadOnly, ModelAdmin):
+    list_display = ["sku", "available"]
+    search_fields = ["sku"]

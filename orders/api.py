@@ -1,0 +1,244 @@
+"""What orders shows: the catalogue to all, orders to those who placed them."""
+
+from typing import Any
+from uuid import UUID
+
+import pycountry
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import generics, serializers, status
+from rest_framework.permissions import BasePermission, IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from orders import queries, services
+from orders.models import Order, OrderLine, Product
+
+MOST_LINES, MOST_PIECES = 1000, 100_000
+
+
+class Strict(serializers.Serializer[Any]):
+    """Refuses fields it does not know: a misspelt one would be lost in silence."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Read the request."""
+        unknown = set(data) - set(self.fields) if isinstance(data, dict) else set()
+        if unknown:
+            raise serializers.ValidationError(
+                {
+                    name: f"There is no such field; there are {', '.join(self.fields)}."
+                    for name in sorted(map(str, unknown))
+                }
+            )
+        return super().to_internal_value(data)
+
+
+class ProductShown(serializers.ModelSerializer[Product]):
+    available = serializers.IntegerField(read_only=True)
+
+    class Meta:
+        model = Product
+        fields = ["sku", "name", "description", "unit_price", "currency", "active", "available"]
+
+
+class ProductListing(Strict):
+    sku = serializers.RegexField(r"^[A-Za-z0-9._-]{1,40}$")
+    name = serializers.CharField(max_length=200)
+    description = serializers.CharField(max_length=5000, required=False, default="")
+    unit_price = serializers.DecimalField(max_digits=12, decimal_places=2, min_value=0)
+    currency = serializers.CharField(max_length=3)
+
+    def validate_currency(self, code: str) -> str:
+        """Know the currency by ISO 4217."""
+        if not pycountry.currencies.get(alpha_3=code):
+            raise serializers.ValidationError("Not an ISO 4217 currency, such as EUR.")
+        return code
+
+
+class ProductChange(Strict):
+    unit_price = serializers.DecimalField(
+        max_digits=12, decimal_places=2, min_value=0, required=False
+    )
+    active = serializers.BooleanField(required=False)
+
+    def validate_active(self, active: bool) -> bool:
+        """Retire only: a product that comes back is listed anew."""
+        if active:
+            raise serializers.ValidationError("Only false: a product can be retired.")
+        return active
+
+
+class WantedLine(Strict):
+    sku = serializers.CharField(max_length=40)
+    quantity = serializers.IntegerField(min_value=1, max_value=MOST_PIECES)
+
+
+class OrderWanted(Strict):
+    lines = serializers.ListField(child=WantedLine(), min_length=1, max_length=MOST_LINES)
+    country = serializers.CharField(max_length=2)
+
+    def validate_country(self, code: str) -> str:
+        """Know the country by ISO 3166-1."""
+        if not pycountry.countries.get(alpha_2=code):
+            raise serializers.ValidationError("Not an ISO 3166-1 country code, such as ID.")
+        return code
+
+
+class LineShown(serializers.ModelSerializer[OrderLine]):
+    amount = serializers.DecimalField(max_digits=14, decimal_places=2, read_only=True)
+
+    class Meta:
+        model = OrderLine
+        fields = ["sku", "name", "quantity", "unit_price", "amount"]
+
+
+class OrderShown(serializers.ModelSerializer[Order]):
+    lines = LineShown(many=True, read_only=True)
+    cancellation = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Order
+        fields = [
+            "id",
+            "customer_id",
+            "status",
+            "lines",
+            "total",
+            "currency",
+            "country",
+            "placed_at",
+            "paid_at",
+            "cancelled_at",
+            "cancellation",
+        ]
+
+    @extend_schema_field(
+        {
+            "type": "object",
+            "nullable": True,
+            "properties": {"code": {"type": "string"}, "reason": {"type": "string"}},
+        }
+    )
+    def get_cancellation(self, order: Order) -> dict[str, str] | None:
+        """Say why, where the order is cancelled."""
+        return {"code": order.code, "reason": order.reason} if order.code else None
+
+
+class CancellationWanted(Strict):
+    reason = serializers.CharField(max_length=300, required=False, default="No reason given.")
+
+
+class OperatorsWrite(BasePermission):
+    """All may look; operators may change."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Let everybody look."""
+        return request.method in ("GET", "HEAD", "OPTIONS") or IsAdminUser().has_permission(
+            request, view
+        )
+
+
+class Products(generics.ListAPIView[Product]):
+    """The catalogue, the most looked-at first; operators list products."""
+
+    permission_classes = [OperatorsWrite]
+    serializer_class = ProductShown
+    queryset = queries.catalogue()
+
+    @extend_schema(request=ProductListing, responses={201: ProductShown})
+    def post(self, request: Request) -> Response:
+        """List a product."""
+        asked = ProductListing(data=request.data)
+        asked.is_valid(raise_exception=True)
+        product = services.list_product(**asked.validated_data)
+        shown = queries.products().get(pk=product.sku)
+        return Response(
+            ProductShown(shown).data,
+            status.HTTP_201_CREATED,
+            headers={"Location": reverse("product", [product.sku], request=request)},
+        )
+
+
+class OneProduct(APIView):
+    """One product; operators reprice and retire it."""
+
+    permission_classes = [OperatorsWrite]
+
+    @extend_schema(responses=ProductShown)
+    def get(self, request: Request, sku: str) -> Response:
+        """Show a product, and count the view."""
+        product = generics.get_object_or_404(queries.products(), pk=sku)
+        services.note_view(sku)
+        return Response(ProductShown(product).data)
+
+    @extend_schema(request=ProductChange, responses=ProductShown)
+    def patch(self, request: Request, sku: str) -> Response:
+        """Give a product another price, or take it off sale."""
+        generics.get_object_or_404(Product, pk=sku)
+        asked = ProductChange(data=request.data)
+        asked.is_valid(raise_exception=True)
+        if "unit_price" in asked.validated_data:
+            services.reprice_product(sku, asked.validated_data["unit_price"])
+        if "active" in asked.validated_data:
+            services.retire_product(sku)
+        return Response(ProductShown(queries.products().get(pk=sku)).data)
+
+
+def _mine(request: Request) -> QuerySet[Order]:
+    if request.user.is_staff:
+        return queries.all_orders()
+    return queries.orders_of(_customer(request))
+
+
+def _customer(request: Request) -> UUID:
+    customer: UUID = request.user.pk
+    return customer
+
+
+class Orders(generics.ListAPIView[Order]):
+    """One's own orders; operators see all."""
+
+    serializer_class = OrderShown
+    queryset = Order.objects.none()
+
+    def get_queryset(self) -> QuerySet[Order]:
+        """Return what the caller may see."""
+        return _mine(self.request)
+
+    @extend_schema(request=OrderWanted, responses={201: OrderShown})
+    def post(self, request: Request) -> Response:
+        """Place an order. Goods and money follow; ask the order how it stands."""
+        asked = OrderWanted(data=request.data)
+        asked.is_valid(raise_exception=True)
+        wanted = [services.Wanted(**line) for line in asked.validated_data["lines"]]
+        order = services.place_order(_customer(request), wanted, asked.validated_data["country"])
+        return Response(
+            OrderShown(order).data,
+            status.HTTP_201_CREATED,
+            headers={"Location": reverse("order", [order.pk], request=request)},
+        )
+
+
+class OneOrder(APIView):
+    """How an order stands."""
+
+    @extend_schema(responses=OrderShown)
+    def get(self, request: Request, order_id: UUID) -> Response:
+        """Show an order; others' are not there."""
+        return Response(OrderShown(generics.get_object_or_404(_mine(request), pk=order_id)).data)
+
+
+class Cancellation(APIView):
+    """The end of an order, on request."""
+
+    @extend_schema(request=CancellationWanted, responses={202: OrderShown})
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Cancel an order; what was paid is refunded."""
+        generics.get_object_or_404(_mine(request), pk=order_id)
+        asked = CancellationWanted(data=request.data)
+        asked.is_valid(raise_exception=True)
+        code = Order.Code.BY_OPERATOR if request.user.is_staff else Order.Code.BY_CUSTOMER
+        services.withdraw_order(order_id, code, asked.validated_data["reason"])
+        return Response(OrderShown(_mine(request).get(pk=order_id)).data, 202)

@@ -1,0 +1,46 @@
+"""How orders says no."""
+
+from eventbus import Refusal
+
+
+class EmptyOrder(Refusal):
+    """An order needs at least one line."""
+
+    status = 400
+    field = "lines"
+
+
+class UnknownProduct(Refusal):
+    """There is no product {sku}."""
+
+    status = 400
+
+
+class NotForSale(Refusal):
+    """{sku} is not for sale any more."""
+
+    status = 400
+
+
+class TwoCurrencies(Refusal):
+    """An order has one currency, but its lines are in {currencies}."""
+
+    status = 400
+    field = "lines"
+
+
+class TooDear(Refusal):
+    """An order may cost {most} at the most."""
+
+    status = 400
+    field = "lines"
+
+
+class AlreadyListed(Refusal):
+    """{sku} is listed already."""
+
+    field = "sku"
+
+
+class AlreadyCancelled(Refusal):
+    """The order is cancelled already: {reason}"""

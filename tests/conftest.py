@@ -1,0 +1,50 @@
+"""What every test may use: the weather, the bus, and the shop."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import pytest
+
+from eventbus import clock
+from eventbus.testing import Bus
+
+WEATHERS = ["calm", "echo", *(f"jumble-{seed}" for seed in range(12))]
+
+
+@pytest.fixture(autouse=True)
+def present() -> Iterator[None]:
+    """Bring time back after a test that let it pass."""
+    yield
+    clock.offset = dt.timedelta()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(settings) -> Iterator[None]:
+    """Give each test an empty cache: breakers remember."""
+    from django.core.cache import cache
+
+    cache.clear()
+    yield
+
+
+@pytest.fixture(params=WEATHERS)
+def weather(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def bus(db, weather) -> Bus:
+    kind, _, seed = weather.partition("-")
+    return Bus(kind, int(seed or 0))
+
+
+@pytest.fixture
+def calm(db) -> Bus:
+    return Bus()
+
+
+@pytest.fixture
+def shop(bus, settings, tmp_path):
+    from tests.shop import Shop
+
+    return Shop(bus, settings, tmp_path)

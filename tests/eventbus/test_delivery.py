@@ -1,0 +1,204 @@
+"""Delivering: each effect once, each failure stored, nobody else harmed."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+
+from eventbus import Envelope, GiveUp, TryLater, publish, registry
+from eventbus.cloudevents import to_cloudevent
+from eventbus.delivery import deliver
+from eventbus.models import DeadLetter, Event, Flight, Inbox, Outbox, Retry, Subscription
+from eventbus.registry import Consumer
+from eventbus.testing import Bus, listening
+from orders.events import ProductRetired
+
+
+def hearing(handle: Callable[..., object], **options: object) -> Consumer:
+    """Make a consumer of products retired that is in no room."""
+    reads, envelope_as = registry._signature(handle.__name__, handle)
+    name = f"orders.{handle.__name__}"
+    return Consumer(name, ("orders.ProductRetired",), handle, reads, envelope_as, **options)
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    return []
+
+
+def test_an_event_reaches_its_consumer_and_leaves_nothing_behind(bus, heard):
+    def listen(sku: str) -> None:
+        heard.append(sku)
+
+    with listening(hearing(listen)):
+        publish(ProductRetired(sku="teapot"))
+        bus.settle()
+
+    assert heard == ["teapot"]
+    assert not Outbox.objects.exists()
+    assert not Flight.objects.exists()
+    assert Inbox.objects.filter(consumer="orders.listen", handled_at__isnull=False).count() == 1
+
+
+def test_one_bad_event_does_not_harm_its_neighbours(bus, heard):
+    def listen(sku: str) -> None:
+        if sku == "bad":
+            raise ValueError("spoiled")
+        heard.append(sku)
+
+    with listening(hearing(listen)):
+        for sku in ("a", "bad", "b"):
+            publish(ProductRetired(sku=sku))
+        bus.settle(trouble=True)
+
+    # In calm weather the batch is rolled back and redone, so a list hears some twice; rows do not.
+    assert {"a", "b"} == set(heard)
+    assert Retry.objects.get().attempts == (2 if bus.weather == "echo" else 1)
+    assert "spoiled" in Retry.objects.get().error
+    assert Inbox.objects.filter(consumer="orders.listen").count() == 2
+
+
+def test_a_failure_is_tried_again_and_its_row_goes(calm, heard):
+    def listen(sku: str) -> None:
+        heard.append(sku)
+        if len(heard) == 1:
+            raise ValueError("once")
+
+    with listening(hearing(listen)):
+        publish(ProductRetired(sku="teapot"))
+        calm.settle(trouble=True)
+        assert Retry.objects.count() == 1
+        calm.later(seconds=10)
+
+    assert heard == ["teapot", "teapot"]
+    assert not Retry.objects.exists()
+    assert not DeadLetter.objects.exists()
+
+
+def test_a_failure_without_end_becomes_a_dead_letter(calm):
+    def listen(sku: str) -> None:
+        raise ValueError(f"never {sku}")
+
+    with listening(hearing(listen)):
+        publish(ProductRetired(sku="teapot"))
+        for _ in range(20):
+            calm.later(minutes=10)
+
+    letter = DeadLetter.objects.get()
+    assert letter.attempts == 15
+    assert letter.signature == "orders.listen ValueError in listen"
+    assert letter.envelope["data"] == {"sku": "teapot"}
+    assert not Retry.objects.exists()
+
+
+def test_what_cannot_get_better_is_given_up_at_once(bus):
+    def listen(sku: str) -> None:
+        raise GiveUp(reason="no such thing")
+
+    with listening(hearing(listen)):
+        publish(ProductRetired(sku="teapot"))
+        bus.settle(trouble=True)
+
+    assert DeadLetter.objects.get().attempts == 1
+
+
+def test_try_later_counts_no_attempt(calm):
+    def listen(sku: str) -> None:
+        raise TryLater(seconds=30, reason="closed")
+
+    with listening(hearing(listen)):
+        publish(ProductRetired(sku="teapot"))
+        for _ in range(30):
+            calm.later(minutes=1)
+
+    assert Retry.objects.get().attempts == 0
+
+
+def test_an_unknown_consumer_is_a_failure_that_says_so(calm):
+    Subscription.objects.create(
+        consumer="orders.gone", event="orders.ProductRetired", since="2000-01-01T00:00Z"
+    )
+    publish(ProductRetired(sku="teapot"))
+    calm.settle(trouble=True)
+
+    assert "No consumer is called orders.gone here" in Retry.objects.get().error
+
+
+class TestOutside:
+    def test_the_record_is_made_once_however_often_it_is_delivered(self, bus):
+        calls: list[str] = []
+
+        def call(sku: str) -> Callable[[], object]:
+            calls.append(sku)
+            return lambda: publish(ProductRetired(sku="recorded"))
+
+        with listening(hearing(call, outside=True)):
+            publish(ProductRetired(sku="first"))
+            bus.settle(until=lambda: "recorded" in calls)
+
+        assert calls.count("first") == 1
+
+    def test_a_call_under_way_is_not_made_twice(self, calm):
+        calls: list[str] = []
+
+        def call(sku: str) -> None:
+            calls.append(sku)
+            if len(calls) == 1:
+                again()
+
+        with listening(hearing(call, outside=True)):
+            id = publish(ProductRetired(sku="teapot"))
+            wire = [to_cloudevent(Event.objects.get(pk=id).envelope())]
+
+            def again() -> None:
+                deliver(0, "orders.call", wire)
+
+            calm.settle(trouble=True)
+
+        assert calls == ["teapot"]
+
+    @pytest.mark.parametrize(("repeatable", "calls_made"), [(True, 1), (False, 0)])
+    def test_a_call_cut_off_is_repeated_only_where_that_is_declared(
+        self, calm, repeatable, calls_made
+    ):
+        calls: list[str] = []
+
+        def call(sku: str) -> None:
+            calls.append(sku)
+
+        with listening(hearing(call, outside=True, repeatable=repeatable)):
+            id = publish(ProductRetired(sku="teapot"))
+            Inbox.objects.create(
+                consumer="orders.call", event_id=id, lease_until="2000-01-01T00:00Z"
+            )
+            calm.settle(trouble=True)
+
+        assert len(calls) == calls_made
+        assert DeadLetter.objects.count() == 1 - calls_made
+
+
+def test_an_envelope_is_given_to_who_asks_for_it(calm):
+    seen: list[UUID] = []
+
+    def listen(envelope: Envelope) -> None:
+        seen.append(envelope.id)
+
+    with listening(hearing(listen)):
+        known = publish(ProductRetired(sku="teapot"))
+        calm.settle()
+
+    assert seen == [known]
+
+
+def test_a_new_consumer_is_not_sent_history(calm: Bus, heard: list[str]):
+    publish(ProductRetired(sku="old"))
+    calm.settle()
+
+    def listen(sku: str) -> None:
+        heard.append(sku)
+
+    with listening(hearing(listen)):
+        publish(ProductRetired(sku="new"))
+        calm.settle()
+
+    assert heard == ["new"]
