@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pycountry
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -10,13 +13,28 @@ from django.utils import timezone
 from accounts.events import CustomerDisabled, CustomerSignedUp
 from eventbus.ids import new_id
 
+is_phone = RegexValidator(
+    r"\A\+[1-9][0-9]{6,14}\Z", "A phone number is + and 7 to 15 digits (E.164)."
+)
+
+
+def is_country(code: str) -> None:
+    """Refuse what is no country: ISO 3166-1 alpha-2, in capitals."""
+    if not code.isupper() or pycountry.countries.get(alpha_2=code) is None:
+        raise ValidationError(f"{code} is not a country code of ISO 3166-1 (two letters).")
+
 
 class UserManager(BaseUserManager["User"]):
     """Finds people by e-mail, whatever its case."""
 
+    @classmethod
+    def normalize_email(cls, email: str | None) -> str:
+        """Return the one form in which addresses are kept and compared: lower case."""
+        return (email or "").strip().lower()
+
     def get_by_natural_key(self, username: str | None) -> "User":
         """Find who logs in."""
-        return self.get(email__iexact=username)
+        return self.get(email=self.normalize_email(username))
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """Make a customer, without telling anybody; `services.sign_up` tells."""
@@ -31,25 +49,35 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person: a customer, or an operator (`is_staff`). Other rooms keep the id, no foreign key."""
+    """A customer, or an operator (`is_staff`). Other rooms keep the id, never a foreign key."""
+
+    class Language(models.TextChoices):
+        ENGLISH = "en", "English"
+        INDONESIAN = "id", "Bahasa Indonesia"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=120)
-    language = models.CharField(max_length=2, choices=[("en", "English"), ("id", "Indonesia")])
-    country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2")
-    phone = models.CharField(max_length=20, blank=True, help_text="E.164")
+    language = models.CharField(max_length=2, choices=Language.choices, default=Language.ENGLISH)
+    country = models.CharField(
+        max_length=2, blank=True, validators=[is_country], help_text="ISO 3166-1 alpha-2"
+    )
+    phone = models.CharField(max_length=16, blank=True, validators=[is_phone], help_text="E.164")
     wants_messages = models.BooleanField(default=True)
-    is_active = models.BooleanField(default=True)
+    is_active = models.BooleanField("active", default=True)
     is_staff = models.BooleanField("operator", default=False)
-    date_joined = models.DateTimeField(default=timezone.now)
+    date_joined = models.DateTimeField("signed up", default=timezone.now)
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS = ["name"]
     objects = UserManager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(Lower("email"), name="one_user_per_email")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(email=Lower("email")), name="email_in_lower_case"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.email
@@ -73,3 +101,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             return None
         self.is_active = False
         return CustomerDisabled(customer_id=self.id, reason=reason)
+
+    def promote(self) -> None:
+        """Make an operator who may do everything."""
+        self.is_active = self.is_staff = self.is_superuser = True

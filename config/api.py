@@ -50,11 +50,16 @@ def _fields(data: Any, path: str = "") -> Any:
     """Flatten DRF's nested messages: one entry a field, `lines[2].quantity`."""
     if isinstance(data, dict):
         for key, value in data.items():
-            name = "" if key == "non_field_errors" else str(key)
-            yield from _fields(value, f"{path}.{name}".strip(".") if name else path)
+            yield from _fields(value, _below(path, key))
     elif isinstance(data, list) and any(isinstance(item, dict) for item in data):
         for index, item in enumerate(data):
             yield from _fields(item, f"{path}[{index}]")
     else:
         for message in data if isinstance(data, list) else [data]:
             yield {"field": path, "detail": str(message)}
+
+
+def _below(path: str, key: object) -> str:
+    if isinstance(key, int):
+        return f"{path}[{key}]"
+    return path if key == "non_field_errors" else f"{path}.{key}".strip(".")

@@ -144,7 +144,9 @@ class Health(HealthCheckView):  # type: ignore[misc]
             for result in self.results
         }
         failures = self._failures()
-        return JsonResponse({"status": failures[0] if failures else "ok", "checks": checks}, status=status)
+        return JsonResponse(
+            {"status": failures[0] if failures else "ok", "checks": checks}, status=status
+        )
 
     def _failures(self) -> list[str]:
         errors = [result.error for result in self.results if result.error]

@@ -13,10 +13,10 @@ import environ
 
 from config import logs
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-VAR = BASE_DIR / "var"
-VAR.mkdir(exist_ok=True)
 env = environ.FileAwareEnv()
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR = Path(env.str("VAR_DIR", "") or BASE_DIR / "var").resolve()
+VAR.mkdir(parents=True, exist_ok=True)
 
 
 def _own_secret() -> str:
@@ -187,7 +187,8 @@ SIMPLE_JWT = {
 }
 LOGIN_URL = "/admin/login/"
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = VAR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
 WHITENOISE_USE_FINDERS = not BROKER_URL
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

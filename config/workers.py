@@ -3,6 +3,7 @@
 They are the main process's: it takes messages from the broker and hands them to its children.
 """
 
+import os
 from http.server import ThreadingHTTPServer
 from typing import Any
 
@@ -14,7 +15,7 @@ from eventbus.pulse import Pulse
 BEAT = 1.0  # seconds
 
 pulse = Pulse()
-_server: ThreadingHTTPServer | None = None
+_server: tuple[ThreadingHTTPServer, int] | None = None
 
 
 class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -39,15 +40,17 @@ def _serve(**kwargs: Any) -> None:
     from eventbus import probe
     from eventbus.conf import conf
 
+    pulse.rest("starting")
     if conf().HEALTH_PORT:
-        _server = probe.serve(conf().HEALTH_PORT, pulse, conf().HEALTH_HOST)
+        server = probe.serve(conf().HEALTH_PORT, pulse, conf().HEALTH_HOST)
+        _server = (server, os.getpid())
 
 
 @worker_process_init.connect
 def _let_go_of_the_port(**kwargs: Any) -> None:
     """Leave the port to the main process: a child that outlives it must not keep it."""
-    if _server:
-        _server.socket.close()
+    if _server and _server[1] != os.getpid():
+        _server[0].socket.close()
 
 
 @worker_shutting_down.connect

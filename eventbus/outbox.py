@@ -35,11 +35,11 @@ def publish(
     Raises NotInTransaction, BadPayload.
     """
     if not connection.in_atomic_block:
-        raise NotInTransaction(name=event.name)
+        raise NotInTransaction(name=type(event).name)
     here, (traceparent, tracestate) = origin(), trace_headers()
     fact = dict(
         id=new_id(),
-        name=event.name,
+        name=type(event).name,
         aggregate=event.aggregate,
         aggregate_version=version,
         payload=payload_of(event),

@@ -29,7 +29,7 @@ def ready(pulse: Pulse) -> str:
     """Return why a process should get no work, or nothing."""
     if pulse.draining:
         return "draining"
-    return alive(pulse) or pulse.waits or database() or broker()
+    return alive(pulse) or database() or broker() or pulse.waits
 
 
 def database() -> str:

@@ -25,6 +25,7 @@ from eventbus.models import DeadLetter, Retry
 from eventbus.models import Event as Log
 from eventbus.registry import Consumer
 from eventbus.relay import Relay
+from eventbus.story import tree
 from eventbus.transports import Parcel
 
 
@@ -91,21 +92,11 @@ class Bus:
 
     def story(self) -> list[str]:
         """Return the tree of causes as indented lines, in the order of the log."""
-        facts = list(Log.objects.order_by("position"))
-        known = {fact.id for fact in facts}
-        return list(_told(facts, None, known, 0))
+        return ["  " * depth + fact.name for depth, fact in tree(Log.objects.all())]
 
     def told(self, name: str) -> list[dict[str, Any]]:
         """Return the payloads of all events of one name."""
         return [e.payload for e in Log.objects.filter(name=name).order_by("position")]
-
-
-def _told(facts: list[Log], cause: UUID | None, known: set[UUID], depth: int) -> Iterator[str]:
-    for fact in facts:
-        here = fact.causation if fact.causation in known else None
-        if here == cause:
-            yield "  " * depth + fact.name
-            yield from _told(facts, fact.id, known, depth + 1)
 
 
 def _settings() -> dict[str, Any]:
@@ -114,7 +105,7 @@ def _settings() -> dict[str, Any]:
     return dict(getattr(settings, "EVENTBUS", {}))
 
 
-def hear(name: str, **payload: Any) -> UUID:
+def hear(name: str, /, **payload: Any) -> UUID:
     """Let this process's consumers hear an event that another room would publish.
 
     The payload is held against the locked contract: a test cannot invent a fact that was never
@@ -160,6 +151,19 @@ def listening(*consumers: Consumer) -> Iterator[None]:
     finally:
         for consumer in consumers:
             registry.consumers.pop(consumer.name, None)
+
+
+@contextmanager
+def alone(room: str) -> Iterator[None]:
+    """Test one room: nobody else hears anything meanwhile."""
+    everybody = dict(registry.consumers)
+    registry.consumers.clear()
+    registry.consumers.update({n: c for n, c in everybody.items() if c.context == room})
+    try:
+        yield
+    finally:
+        registry.consumers.clear()
+        registry.consumers.update(everybody)
 
 
 def rooms() -> list[str]:

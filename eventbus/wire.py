@@ -28,9 +28,11 @@ def payload_of(event: Event) -> dict[str, Any]:
         raw = msgspec.json.encode(payload)
         _decoder(type(event)).decode(raw)
     except (ValueError, TypeError) as problem:
-        raise BadPayload(name=event.name, problem=problem) from problem
+        raise BadPayload(name=type(event).name, problem=problem) from problem
     if len(raw) > conf().MAX_BYTES:
-        raise BadPayload(name=event.name, problem=f"{len(raw)} bytes, more than EVENTBUS.MAX_BYTES")
+        raise BadPayload(
+            name=type(event).name, problem=f"{len(raw)} bytes, more than EVENTBUS.MAX_BYTES"
+        )
     return payload
 
 

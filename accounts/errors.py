@@ -1,0 +1,10 @@
+"""What accounts refuses."""
+
+from eventbus import Refusal
+
+
+class EmailTaken(Refusal):
+    """{email} has an account already."""
+
+    status = 409
+    field = "email"

@@ -1,0 +1,1 @@
+"""What an operator of the house can do here by command line."""

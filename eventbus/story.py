@@ -1,0 +1,96 @@
+"""What came of what: events as a tree of causes, and who heard each of them."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Q
+
+from eventbus.models import DeadLetter, Event, Inbox, Retry, Subscription
+
+MOST = 500  # events of one story: a request that imports a year is read in pages instead
+
+
+def tree(events: Iterable[Event]) -> Iterator[tuple[int, Event]]:
+    """Put each event under its cause: depth and event, effects in the order of the log.
+
+    An event whose cause is not among them stands at depth 0.
+    """
+    facts = sorted(events, key=lambda event: event.position)
+    known = {fact.id for fact in facts}
+    effects: dict[UUID | None, list[Event]] = defaultdict(list)
+    for fact in facts:
+        effects[fact.causation if fact.causation in known else None].append(fact)
+    waiting = [(0, fact) for fact in reversed(effects[None])]
+    while waiting:
+        depth, fact = waiting.pop()
+        yield depth, fact
+        waiting += [(depth + 1, effect) for effect in reversed(effects[fact.id])]
+
+
+def story(*, correlation: UUID | None = None, aggregate: str = "") -> list[tuple[int, Event]]:
+    """Return what one request caused, or all that befell an aggregate (`order:0190…`).
+
+    The story of an aggregate tells also what led to its events and what they led to, whatever
+    that is about. Of a longer story it returns the first 500 events.
+    """
+    if correlation:
+        return list(tree(Event.objects.filter(correlation=correlation)[:MOST]))
+    return list(tree(_connected(aggregate)))
+
+
+def _connected(aggregate: str) -> Iterable[Event]:
+    """Go from an aggregate's own events to their causes and effects, a generation at a time."""
+    own = list(Event.objects.filter(aggregate=aggregate)[:MOST])
+    found = {event.id: event for event in own}
+    _follow(own, found, causes=True)
+    _follow(own, found, causes=False)
+    return found.values()
+
+
+def _follow(events: list[Event], found: dict[UUID, Event], *, causes: bool) -> None:
+    while events and len(found) < MOST:
+        if causes:
+            near = Q(pk__in={event.causation for event in events} - {None})
+        else:
+            # An answer may belong to another request than its question: then it is found by its
+            # own aggregate, or not at all. There is no index on causation, it would cost all.
+            near = Q(
+                causation__in=[event.id for event in events],
+                correlation__in={event.correlation for event in events},
+            )
+        rest = Event.objects.filter(near).exclude(pk__in=found)[: MOST - len(found)]
+        events = list(rest)
+        found.update({event.id: event for event in events})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hearing:
+    """How a consumer stands with an event: handled, started, retrying, dead, or on its way."""
+
+    consumer: str
+    state: str
+    at: dt.datetime | None = None
+    trouble: Retry | DeadLetter | None = None
+
+
+def hearings(event: Event) -> list[Hearing]:
+    """Return how all who are owed an event, or have met it, stand with it."""
+    owed = Subscription.objects.filter(event=event.name, since__lte=event.recorded_at, until=None)
+    found = {row.consumer: Hearing(consumer=row.consumer, state="on its way") for row in owed}
+    for inbox in Inbox.objects.filter(event_id=event.id):
+        state = "handled" if inbox.handled_at else "started"
+        found[inbox.consumer] = Hearing(
+            consumer=inbox.consumer, state=state, at=inbox.handled_at or inbox.lease_until
+        )
+    for retry in Retry.objects.filter(event_id=event.id):
+        found[retry.consumer] = Hearing(
+            consumer=retry.consumer, state="retrying", at=retry.next_at, trouble=retry
+        )
+    for dead in DeadLetter.objects.filter(event_id=event.id):
+        found[dead.consumer] = Hearing(
+            consumer=dead.consumer, state="dead", at=dead.died_at, trouble=dead
+        )
+    return [found[consumer] for consumer in sorted(found)]

@@ -1,0 +1,132 @@
+"""What is counted does not depend on the order in which news arrives, nor on how often."""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+from analytics import queries, services
+from analytics.models import OrderFact
+from analytics.queries import Refunds, Sales, SignUps, TimeToPay
+from eventbus import registry
+from eventbus.models import Event
+from tests.analytics.news import MONDAY, fortnight
+
+FRIDAY = dt.date(2026, 3, 6)
+
+
+def figures() -> list[Any]:
+    """Return every figure there is."""
+    return [
+        *[queries.sales(heading) for heading in queries.GROUPS],
+        queries.funnel(),
+        queries.sign_ups(),
+        queries.refunds(),
+        list(OrderFact.objects.order_by("pk").values()),
+    ]
+
+
+def test_sales_are_the_paid_orders_by_day_product_and_country(tell):
+    # when
+    tell(fortnight())
+
+    # then
+    def row(key: str, orders: int, units: int, revenue: str, name: str | None = None) -> Sales:
+        amount = Decimal(revenue)
+        return Sales(key=key, name=name, orders=orders, units=units, revenue=amount, currency="EUR")
+
+    assert queries.sales("day") == [
+        row("2026-03-02", 1, 5, "23.20"),
+        row("2026-03-06", 1, 1, "1.50"),
+    ]
+    assert queries.sales("product") == [
+        row("teapot", 1, 2, "20.20", "Teapot"),
+        row("cup", 2, 4, "4.50", "Cup, red"),
+    ]
+    assert queries.sales("country") == [row("ID", 1, 5, "23.20"), row("SG", 1, 1, "1.50")]
+    assert queries.sales("day", start=FRIDAY) == [row("2026-03-06", 1, 1, "1.50")]
+    assert queries.sales("day", end=FRIDAY - dt.timedelta(days=1))[0].key == "2026-03-02"
+    assert queries.top_products(limit=1) == [row("teapot", 1, 2, "20.20", "Teapot")]
+
+
+def test_the_funnel_says_how_far_orders_came(tell):
+    # when
+    tell(fortnight())
+
+    # then
+    funnel = queries.funnel()
+    assert (funnel.placed, funnel.reserved, funnel.paid) == (5, 4, 2)
+    assert funnel.cancelled == {"by_customer": 1, "lapsed": 1, "out_of_stock": 1}
+    assert funnel.refunded == 2
+    assert funnel.conversion == 0.4
+    assert funnel.time_to_pay == TimeToPay(median_seconds=60.0, p90_seconds=600.0)
+    assert queries.funnel(start=FRIDAY).placed == 3
+
+
+def test_refunds_stand_beside_the_sales_on_the_day_the_money_went(tell):
+    # when
+    tell(fortnight())
+
+    # then
+    assert queries.refunds() == [
+        Refunds(day=FRIDAY, refunds=2, amount=Decimal("4.50"), currency="EUR")
+    ]
+
+
+def test_sign_ups_are_counted_by_day(tell):
+    # when
+    tell(fortnight())
+
+    # then
+    assert queries.sign_ups() == [
+        SignUps(day=MONDAY.date(), customers=1),
+        SignUps(day=FRIDAY, customers=1),
+    ]
+
+
+def test_the_log_told_again_gives_the_same_figures(tell):
+    # given
+    tell(fortnight())
+    before = figures()
+
+    # when
+    services.empty()
+    assert queries.days() is None
+    for event in Event.objects.order_by("-position"):
+        for consumer in registry.listeners(event.name):
+            if consumer.context == "analytics":
+                consumer.handle(**consumer.arguments(event.envelope()))
+
+    # then
+    assert figures() == before
+
+
+def test_what_was_not_yet_placed_is_not_in_the_funnel(tell):
+    # given: the news that it was placed is still on its way
+    news = [fact for fact in fortnight() if type(fact).name != "orders.OrderPlaced"]
+
+    # when
+    tell(news)
+
+    # then: sales are complete, and the funnel waits
+    assert queries.sales("day")[0].revenue == Decimal("23.20")
+    assert queries.funnel().placed == 0
+    assert queries.funnel().conversion is None
+    assert queries.funnel().time_to_pay == TimeToPay(median_seconds=None, p90_seconds=None)
+
+
+def test_a_day_is_that_of_the_order_in_utc(tell):
+    # given: half past eleven in the evening in Greenwich is the next morning in Jakarta
+    news = fortnight()
+
+    # when
+    tell(news)
+
+    # then
+    assert queries.sales("day")[0].key == "2026-03-02"
+    assert queries.days() == (MONDAY.date(), FRIDAY)
+
+
+def test_an_empty_shop_has_figures_too(db):
+    assert queries.sales("product") == []
+    assert queries.funnel().placed == 0
+    assert queries.days() is None

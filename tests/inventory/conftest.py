@@ -1,0 +1,13 @@
+"""Only this room hears anything here."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from eventbus.testing import alone
+
+
+@pytest.fixture(autouse=True)
+def only_this_room() -> Iterator[None]:
+    with alone("inventory"):
+        yield

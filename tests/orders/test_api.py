@@ -1,0 +1,143 @@
+"""What the API of orders takes and refuses."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from eventbus.testing import said
+from orders import services
+from orders.events import OrderPlaced
+from orders.models import Order
+
+
+@pytest.fixture
+def customer(db) -> User:
+    return User.objects.create_user("sari@example.org", "x", name="Sari")
+
+
+@pytest.fixture
+def operator(db) -> User:
+    return User.objects.create_superuser("op@example.org", "x", name="Op")
+
+
+@pytest.fixture
+def client(customer) -> APIClient:
+    client = APIClient()
+    client.force_authenticate(customer)
+    return client
+
+
+@pytest.fixture
+def goods(db) -> None:
+    services.list_product("teapot", "Teapot", Decimal("10.00"), "EUR")
+    services.list_product("cup", "Cup", Decimal("2.50"), "EUR")
+    services.list_product("fan", "Fan", Decimal("30000.00"), "IDR")
+
+
+def order(*lines: tuple[str, object], country: str = "ID") -> dict[str, Any]:
+    return {"lines": [{"sku": s, "quantity": q} for s, q in lines], "country": country}
+
+
+def test_an_order_is_taken_down_with_names_and_prices_as_sold(client, goods):
+    answer = client.post("/v1/orders", order(("teapot", 2), ("cup", 4)))
+
+    assert answer.status_code == 201
+    assert (answer.data["status"], answer.data["total"]) == ("placed", "30.00")
+    assert answer["Location"].endswith(f"/v1/orders/{answer.data['id']}")
+    services.reprice_product("teapot", Decimal("99.00"))
+    again = client.get(answer["Location"]).data
+    assert [line["unit_price"] for line in again["lines"]] == ["10.00", "2.50"]
+    assert [type(fact) for fact in said("orders")].count(OrderPlaced) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        (order(("nothing", 1)), "lines[0].sku", "no product nothing"),
+        (order(("teapot", 1), ("nothing", 1)), "lines[1].sku", "no product nothing"),
+        (order(("teapot", 0)), "lines[0].quantity", "greater than or equal to 1"),
+        (order(("teapot", -1)), "lines[0].quantity", "greater than or equal to 1"),
+        (order(("teapot", 10**9)), "lines[0].quantity", "less than or equal to"),
+        (order(("teapot", "two")), "lines[0].quantity", "valid integer"),
+        (order(("teapot", 1), ("fan", 1)), "lines", "EUR and IDR"),
+        (order(*[("teapot", 1)] * 1001), "lines", "no more than 1000"),
+        (order(), "lines", "at least 1"),
+        (order(("teapot", 1), country="XX"), "country", "ISO 3166-1"),
+        ({**order(("teapot", 1)), "total": "0.01"}, "total", "no such field"),
+        ({"lines": "teapot", "country": "ID"}, "lines", "list"),
+        ({"lines": [[]], "country": "ID"}, "lines[0]", "dictionary"),
+        ([], "", "dictionary"),
+    ],
+)
+def test_a_bad_order_is_refused_by_field_and_leaves_nothing(client, goods, body, field, words):
+    answer = client.post("/v1/orders", body)
+
+    assert answer.status_code == 400, answer.data
+    assert [e for e in answer.data["errors"] if e["field"] == field and words in e["detail"]]
+    assert not Order.objects.exists()
+    assert not [fact for fact in said("orders") if isinstance(fact, OrderPlaced)]
+
+
+def test_a_retired_product_cannot_be_ordered(client, goods):
+    services.retire_product("teapot")
+    answer = client.post("/v1/orders", order(("teapot", 1)))
+    assert answer.status_code == 400
+    assert "not for sale any more" in answer.data["errors"][0]["detail"]
+
+
+def test_an_order_too_dear_to_write_down_is_refused(client, operator, goods):
+    services.list_product("palace", "Palace", Decimal("9999999999.99"), "EUR")
+    answer = client.post("/v1/orders", order(("palace", 100_000)))
+    assert answer.status_code == 400
+    assert "at the most" in answer.data["errors"][0]["detail"]
+
+
+def test_orders_of_others_are_not_there(client, operator, goods):
+    theirs = services.place_order(operator.pk, [services.Wanted(sku="cup", quantity=1)], "ID")
+
+    assert client.get(f"/v1/orders/{theirs.pk}").status_code == 404
+    assert client.post(f"/v1/orders/{theirs.pk}/cancellation", {}).status_code == 404
+    assert client.get("/v1/orders").data["count"] == 0
+
+
+def test_cancelling_twice_is_refused_with_the_reason(client, goods):
+    where = client.post("/v1/orders", order(("cup", 1)))["Location"]
+    first = client.post(f"{where}/cancellation", {"reason": "changed my mind"})
+    second = client.post(f"{where}/cancellation", {"reason": "again"})
+
+    assert (first.status_code, second.status_code) == (202, 409)
+    assert first.data["cancellation"] == {"code": "by_customer", "reason": "changed my mind"}
+    assert "changed my mind" in second.data["detail"]
+
+
+def test_nobody_orders_without_logging_in(db, goods):
+    assert APIClient().post("/v1/orders", order(("cup", 1))).status_code == 401
+    assert APIClient().get("/v1/products").status_code == 200
+
+
+def test_only_operators_list_reprice_and_retire(client, operator, goods):
+    new = {"sku": "bowl", "name": "Bowl", "unit_price": "5.00", "currency": "EUR"}
+    assert client.post("/v1/products", new).status_code == 403
+    assert client.patch("/v1/products/cup", {"unit_price": "1.00"}).status_code == 403
+
+    client.force_authenticate(operator)
+    assert client.post("/v1/products", new).status_code == 201
+    assert client.post("/v1/products", new).status_code == 409
+    assert client.patch("/v1/products/bowl", {"unit_price": "6.00"}).data["unit_price"] == "6.00"
+    assert client.patch("/v1/products/bowl", {"active": False}).data["active"] is False
+    assert client.patch("/v1/products/bowl", {"active": True}).status_code == 400
+    assert client.post("/v1/products", {**new, "currency": "XXZ", "sku": "x"}).status_code == 400
+    assert client.get("/v1/products/nothing").status_code == 404
+    assert [type(f).__name__ for f in said("orders")][-3:] == [
+        "ProductListed",
+        "ProductRepriced",
+        "ProductRetired",
+    ]
+
+
+def test_the_most_looked_at_comes_first(client, goods):
+    client.get("/v1/products/cup")
+    assert [p["sku"] for p in client.get("/v1/products").data["results"]][0] == "cup"

@@ -1,0 +1,6 @@
+"""The settings of houses in tests: the ordinary ones, less patient."""
+
+from config.settings import *  # noqa: F403
+from config.settings import EVENTBUS
+
+EVENTBUS |= {"BLOCKED": 2.0}

@@ -1,0 +1,119 @@
+"""Who watches the processes: blocked is noticed, not only dead; draining is told before the end."""
+
+import datetime as dt
+import signal
+import threading
+from uuid import uuid4
+
+import pytest
+from celery import Celery
+
+from eventbus.cloudevents import to_cloudevent
+from eventbus.events import Envelope
+from tests.processes.house import House, wait_until
+
+NOBODY = "accounts.nobody"
+
+
+def tell_nobody(house: House) -> None:
+    """Send a delivery whose failure a worker has to write down."""
+    envelope = Envelope(
+        id=uuid4(),
+        name="accounts.Nothing",
+        payload={},
+        recorded_at=dt.datetime.now(dt.UTC),
+        correlation=uuid4(),
+    )
+    with Celery(broker=house.env["BROKER_URL"]) as sender:
+        sender.send_task(
+            "eventbus.deliver", (0, NOBODY, [to_cloudevent(envelope)]), queue="accounts"
+        )
+
+
+def test_a_relay_is_live_and_ready_and_ends_on_sigterm(house: House) -> None:
+    relay = house.relay()
+    relay.until("ready", "ok")
+    assert relay.health("live") == "ok"
+    assert relay.get("/health/anything")[0] == 404
+
+    relay.signal(signal.SIGTERM)
+    assert relay.ended() == 0
+
+
+def test_a_relay_whose_loop_is_blocked_is_not_live(house: House) -> None:
+    relay = house.relay()
+    relay.until("live", "ok")
+    with house.locked("eventbus_outbox"):
+        relay.until("live", "blocked")
+        assert relay.health("ready").startswith("blocked")
+    relay.until("ready", "ok")
+
+
+def test_a_relay_says_that_it_drains_while_it_ends_its_round(house: House) -> None:
+    relay = house.relay()
+    relay.until("ready", "ok")
+    with house.locked("eventbus_outbox"):
+        wait_until(house.waits_for_a_lock)
+        relay.signal(signal.SIGTERM)
+        relay.until("ready", "draining")
+        assert relay.running
+    assert relay.ended() == 0
+
+
+def test_a_frozen_process_answers_no_probe(house: House) -> None:
+    relay = house.relay()
+    relay.until("ready", "ok")
+    relay.signal(signal.SIGSTOP)
+    assert relay.health("live", seconds=1) == "deaf"
+    relay.signal(signal.SIGCONT)
+    relay.until("live", "ok")
+
+
+def test_a_process_without_its_database_lives_but_is_not_ready(house: House) -> None:
+    relay = house.relay()
+    relay.until("ready", "ok")
+    with house.without_database():
+        relay.until("ready", "database away")
+        assert relay.health("live") == "ok"
+    relay.until("ready", "ok")
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_a_worker_is_live_and_ready_and_ends_on_sigterm(house: House, pool: str) -> None:
+    worker = house.worker("-P", pool)
+    worker.until("ready", "ok")
+    assert worker.health("live") == "ok"
+
+    worker.signal(signal.SIGTERM)
+    assert worker.ended() == 0
+
+
+def test_a_worker_whose_main_loop_is_blocked_is_not_live(house: House) -> None:
+    worker = house.worker("--include", "tests.processes.sleeper")
+    worker.until("ready", "ok")
+    with Celery(broker=house.env["BROKER_URL"]) as operator:
+        operator.control.broadcast("stand_still", arguments={"seconds": 4})
+    worker.until("live", "blocked")
+    worker.until("ready", "ok")
+
+
+def test_a_worker_says_that_it_drains_while_it_ends_its_delivery(house: House) -> None:
+    worker = house.worker()
+    worker.until("ready", "ok")
+    with house.locked("eventbus_retry"):
+        tell_nobody(house)
+        wait_until(house.waits_for_a_lock)
+        worker.signal(signal.SIGTERM)
+        worker.until("ready", "draining")
+        assert worker.health("live") == "ok"
+    assert worker.ended() == 0
+    assert house.sql("SELECT count(*) FROM eventbus_retry") == [(1,)]
+
+
+def test_a_worker_without_a_broker_lives_and_waits_for_it(house: House) -> None:
+    worker = house.worker(BROKER_URL="redis+socket:///nowhere.sock?virtual_host=0")
+    worker.until("live", "ok")
+    assert worker.health("ready") == "broker away"
+    # Longer than a loop may be without a beat: it waits for others, it is not blocked.
+    threading.Event().wait(3)
+    assert worker.health("live") == "ok"

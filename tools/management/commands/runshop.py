@@ -1,0 +1,68 @@
+"""`make run`: the whole shop in one process."""
+
+import os
+import signal
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.servers.basehttp import run
+
+from eventbus import embedded
+from tools import demo
+
+WELCOME = """
+Kabar is open at {url}
+
+  Log in    {url}/admin/   {email}, {password}
+  Try       {url}/v1/products   and   {url}/v1/docs
+            curl -s {url}/v1/products
+            .venv/bin/python manage.py importsales --help
+  Mail      goes to files in var/mail/
+  Data      is in var/; Ctrl-C closes the shop, nothing is lost
+"""
+
+
+class Command(BaseCommand):
+    """See `help`."""
+
+    help = "Migrate, stock a small shop, and serve web and relay in one process on SQLite."
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take --port and --host."""
+        port = int(os.environ.get("PORT", 8000))
+        parser.add_argument("--port", type=int, default=port, help="default: PORT, or 8000")
+        parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Prepare and serve until Ctrl-C or SIGTERM."""
+        if settings.BROKER_URL:
+            raise CommandError("BROKER_URL is set: `make stack` serves with a broker.")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+            demo.stock_up()
+            self._serve(options["host"], options["port"])
+        except KeyboardInterrupt:
+            self.stdout.write("\nClosing: what is under way is finished first.")
+        finally:
+            embedded.stop()
+
+    def _serve(self, host: str, port: int) -> None:
+        from config.wsgi import application
+
+        email, password = demo.operator()
+        url = f"http://{host}:{port}"
+        welcome = WELCOME.format(url=url, email=email, password=password or "the password you set")
+        try:
+            run(host, port, application, threading=True, on_bind=lambda _: self._say(welcome))
+        except OSError as problem:
+            raise CommandError(
+                f"Port {port} cannot be had ({problem.strerror}). Try PORT=8001 make run."
+            ) from problem
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
