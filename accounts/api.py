@@ -17,7 +17,7 @@ from rest_framework_simplejwt import serializers as tokens
 from rest_framework_simplejwt import views as token_views
 
 from accounts import services
-from accounts.models import User, is_country
+from accounts.models import User, is_country, is_phone
 
 
 class Strict(serializers.Serializer[Any]):
@@ -50,7 +50,7 @@ class SignUp(Strict):
         max_length=16,
         default="",
         allow_blank=True,
-        validators=User._meta.get_field("phone").validators[:1],
+        validators=[is_phone],
         help_text="E.164",
     )
 

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.errors import EmailTaken
-from accounts.models import User
+from accounts.models import User, is_country
 from eventbus import publish
 
 
@@ -47,6 +47,7 @@ def sign_up(
 @transaction.atomic
 def admit(user: User) -> None:
     """Save a new customer, and tell the house. Raises EmailTaken, ValidationError."""
+    is_country(user.country)
     user.clean_fields()
     try:
         with transaction.atomic():

@@ -11,6 +11,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from eventbus import Event, publish
+from eventbus.ids import new_id
 from orders import errors
 from orders.models import Order, OrderLine, Product, Shelf, lines_of
 
@@ -28,15 +29,24 @@ class Wanted:
 
 @transaction.atomic
 def place_order(
-    customer_id: UUID, wanted: Sequence[Wanted], country: str, placed_at: dt.datetime | None = None
+    customer_id: UUID,
+    wanted: Sequence[Wanted],
+    country: str,
+    *,
+    placed_at: dt.datetime | None = None,
+    order_id: UUID | None = None,
 ) -> Order:
-    """Take the order down; others will see to the goods and the money."""
+    """Take the order down; others will see to the goods and the money.
+
+    An import gives the order the date and the id it has in the other books.
+    """
     products = _for_sale(wanted)
     lines = [_line(at, line, products[line.sku]) for at, line in enumerate(wanted)]
     total = sum((line.amount for line in lines), Decimal())
     if total > MOST:
         raise errors.TooDear(most=MOST)
     order = Order.objects.create(
+        id=order_id or new_id(),
         customer_id=customer_id,
         country=country,
         currency=products[wanted[0].sku].currency,

@@ -25,6 +25,7 @@ UNHEARD = pytest.StashKey[str]()
 
 
 def on_sqlite() -> bool:
+    """Whether this run is the one without servers."""
     return os.environ.get("KABAR_TEST_DB") == "sqlite"
 
 
@@ -63,11 +64,13 @@ def _use(addresses: dict[str, str]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, so that a mistyped one is an error."""
     config.addinivalue_line("markers", "rabbitmq: needs a RabbitMQ that answers at RABBITMQ_URL.")
     config.addinivalue_line("markers", "postgres: proves something that SQLite cannot do.")
 
 
 def pytest_report_header() -> str:
+    """Say what the tests ran on, as the servers themselves say it."""
     if on_sqlite():
         return f"servers: none; SQLite {sqlite3.sqlite_version}, on request of KABAR_TEST_DB"
     return f"servers: {_database_version()}, {_cache_version()}"
@@ -119,5 +122,6 @@ def _rabbitmq_is_deaf() -> str | None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
+    """Say loudly what was not proved."""
     if unheard := config.stash.get(UNHEARD, None):
         terminalreporter.write_sep("!", unheard, yellow=True, bold=True)

@@ -37,6 +37,7 @@ class Server(ABC):
     """A server on a Unix socket, which lives no longer than the thread that starts it."""
 
     name: str
+    # What ends it in good order, and what it gets when we are gone without a word.
     parting: signal.Signals
     orphaned: signal.Signals
 
@@ -74,6 +75,7 @@ class Server(ABC):
 
     @property
     def alive(self) -> bool:
+        """False also for a server that ended by itself."""
         return self.process is not None and self.process.poll() is None
 
     def stop(self) -> None:

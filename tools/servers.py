@@ -44,6 +44,7 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
+        """The address of the database that is always there."""
         return self.url_of("postgres")
 
     def url_of(self, database: str) -> str:
@@ -51,6 +52,7 @@ class Postgres(Server):
         return f"postgresql://postgres@:5432/{database}?host={self.sockets}"
 
     def environment(self) -> dict[str, str]:
+        """Name a database of Kabar's own."""
         return {"DATABASE_URL": self.create_database(DATABASE)}
 
     def create_database(self, name: str) -> str:
@@ -127,21 +129,26 @@ class Valkey(Server):
 
     @property
     def address(self) -> Path:
+        """The socket itself; there is no port."""
         return self.sockets / "valkey.sock"
 
     @property
     def url(self) -> str:
+        """What redis.from_url takes."""
         return f"unix://{self.address}?db=0"
 
     @property
     def broker_url(self) -> str:
+        """What Celery takes."""
         return f"redis+socket://{self.address}?virtual_host=0"
 
     @property
     def cache_url(self) -> str:
+        """What django-redis takes."""
         return f"unix://{self.address}?db=1"
 
     def environment(self) -> dict[str, str]:
+        """Name it twice: emptying the cache must not empty the broker."""
         return {"BROKER_URL": self.broker_url, "CACHE_URL": self.cache_url}
 
     def _prepare(self) -> Sequence[str | Path]:

@@ -64,6 +64,7 @@ class Door:
         self.open = False
 
     def look(self) -> None:
+        """Ask web twice a second, until it answers."""
         if self.open or time.monotonic() < self.look_at:
             return
         with suppress(OSError, HTTPException):

@@ -49,14 +49,17 @@ class Child:
 
     @property
     def pipe(self) -> int:
+        """Where it is heard: what it prints, errors included."""
         assert self.process.stdout is not None
         return self.process.stdout.fileno()
 
     def speak(self) -> bool:
         """Print the lines it has said; False when it will never say any more."""
         heard = os.read(self.pipe, 65536)
-        *lines, self.rest = (self.rest + heard).split(b"\n") if heard else (self.rest, b"")
-        for line in lines if heard else filter(None, lines):
+        *lines, self.rest = (self.rest + heard).split(b"\n")
+        if self.rest and not heard:
+            lines.append(self.rest)
+        for line in lines:
             say(self.name, line.decode(errors="replace").rstrip("\r"), self.colour)
         return bool(heard)
 
@@ -77,11 +80,13 @@ class Supervisor:
         )
 
     def run_all(self, commands: Mapping[str, Sequence[str]]) -> None:
+        """Run children one after the other; the next needs what the last has done."""
         for name, command in commands.items():
             if not self.ending.asked:
                 self.run(name, command)
 
     def start_all(self, commands: Mapping[str, Sequence[str]]) -> None:
+        """Start children in this order; they end the other way round."""
         for name, command in commands.items():
             if not self.ending.asked:
                 self.start(name, command)
@@ -170,9 +175,12 @@ class Supervisor:
 
 
 def say(name: str, line: str, colour: int = 1) -> None:
-    """Print a line under a name; a reader that has gone must not keep us from ending well."""
+    """Print a line under a name; a reader that has gone is a terminal that closed."""
     prefix = f"{name:<9}|"
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         prefix = f"\x1b[{colour}m{prefix}\x1b[0m"
-    with suppress(OSError):
+    try:
         print(prefix, line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        signal.raise_signal(signal.SIGHUP)

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import signal
+import sqlite3
 import threading
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -11,8 +13,10 @@ from celery import Celery
 from eventbus.cloudevents import to_cloudevent
 from eventbus.events import Envelope
 from tests.processes.house import House, wait_until
+from tools.servers import Valkey
 
 NOBODY = "accounts.nobody"
+NOWHERE = "/nowhere/valkey.sock"
 
 
 def tell_nobody(house: House) -> None:
@@ -111,9 +115,86 @@ def test_a_worker_says_that_it_drains_while_it_ends_its_delivery(house: House) -
 
 
 def test_a_worker_without_a_broker_lives_and_waits_for_it(house: House) -> None:
-    worker = house.worker(BROKER_URL="redis+socket:///nowhere.sock?virtual_host=0")
+    worker = house.worker(BROKER_URL=f"redis+socket://{NOWHERE}?virtual_host=0")
     worker.until("live", "ok")
     assert worker.health("ready") == "broker away"
     # Longer than a loop may be without a beat: it waits for others, it is not blocked.
     threading.Event().wait(3)
     assert worker.health("live") == "ok"
+
+
+def test_a_worker_outlives_its_broker(house: House, tmp_path: Path) -> None:
+    with Valkey(tmp_path / "broker") as broker:
+        worker = house.worker(BROKER_URL=broker.broker_url)
+        worker.until("ready", "ok")
+        broker.kill()
+        worker.until("ready", "broker away")
+        threading.Event().wait(3)
+        assert worker.health("live") == "ok"
+        broker.start()
+        worker.until("ready", "ok")
+
+
+def test_a_web_process_is_ready_once_its_database_is_migrated(small_house: House) -> None:
+    web = small_house.web()
+    web.until("ready", "database not migrated")
+    web.stop()
+
+    small_house.manage("migrate")
+    web = small_house.web()
+    web.until("ready", "ok")
+    assert web.get("/health/ready")[1]["checks"] == {"doors": "ok", "database": "ok", "relay": "ok"}
+    assert web.health("live") == "ok"
+
+
+def test_a_web_process_whose_relay_is_blocked_is_not_live(small_house: House) -> None:
+    small_house.manage("migrate")
+    web = small_house.web()
+    web.until("ready", "ok")
+    with sqlite3.connect(Path(small_house.env["VAR_DIR"], "kabar.sqlite3")) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        web.until("live", "blocked")
+        connection.rollback()
+    connection.close()
+    web.until("live", "ok")
+
+
+def test_two_web_processes_share_one_relay(small_house: House) -> None:
+    small_house.manage("migrate")
+    first = small_house.web()
+    first.until("ready", "ok")
+    second = small_house.web()
+    second.until("ready", "ok")
+
+    first.stop()
+    second.until("ready", "no relay runs")
+
+
+def test_a_web_process_serves_while_it_drains(small_house: House) -> None:
+    small_house.manage("migrate")
+    web = small_house.web(DRAIN_SECONDS="3")
+    web.until("ready", "ok")
+    web.signal(signal.SIGTERM)
+    web.until("ready", "draining")
+    assert web.health("live") == "ok"
+    assert web.running
+    assert web.ended() == 0
+
+
+def test_a_web_process_without_cache_and_broker_is_ready_and_says_so(house: House) -> None:
+    web = house.web(
+        BROKER_URL=f"redis+socket://{NOWHERE}?virtual_host=0", CACHE_URL=f"unix://{NOWHERE}?db=1"
+    )
+    web.until("ready", "ok")
+    checks = web.get("/health/ready")[1]["checks"]
+    assert checks["cache"].startswith("cache away")
+    assert checks["broker"].startswith("broker away")
+
+
+def test_a_web_process_without_its_database_is_not_ready(house: House) -> None:
+    web = house.web()
+    web.until("ready", "ok")
+    with house.without_database():
+        web.until("ready", "database away")
+        assert web.health("live") == "ok"
+    web.until("ready", "ok")

@@ -1,6 +1,5 @@
 """Real servers out of the wheels: they start, answer, end, and never outlive who started them."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -153,6 +152,6 @@ def _processes() -> Iterator[int]:
 
 def _home_of(pid: int) -> Path:
     try:
-        return Path(os.readlink(f"/proc/{pid}/cwd"))
+        return Path(f"/proc/{pid}/cwd").readlink()
     except OSError:
         return Path("/")

@@ -1,0 +1,72 @@
+"""How payments asks outside: a bank and a fraud service, each behind its circuit breaker."""
+
+from decimal import Decimal
+from functools import cache
+
+from django.conf import settings
+
+from eventbus.outside import Outside
+from payments.errors import CardDeclined
+from payments.gateway.fakes import FakeBank, FakeFraudDesk, PlayedBank
+from payments.gateway.http import HttpBank, HttpFraudDesk
+from payments.gateway.port import Bank, FraudDesk, Verdict
+
+__all__ = ["Bank", "FraudDesk", "Verdict", "bank", "fraud_desk", "played"]
+
+BANK = Outside("bank", answers=(CardDeclined,))
+FRAUD = Outside("fraud")
+
+# The bank of this process, where no address is set; tests put another one here.
+played = PlayedBank()
+
+
+def bank() -> Bank:
+    """Return the bank at BANK_URL, or the fake one."""
+    url = settings.PAYMENTS["BANK_URL"]
+    at = _bank_at(url, settings.PAYMENTS["BANK_TIMEOUT"]) if url else FakeBank(played)
+    return GuardedBank(at)
+
+
+def fraud_desk() -> FraudDesk:
+    """Return the fraud service at FRAUD_URL, or the fake one."""
+    url = settings.PAYMENTS["FRAUD_URL"]
+    at = _desk_at(url, settings.PAYMENTS["FRAUD_TIMEOUT"]) if url else FakeFraudDesk(played)
+    return GuardedFraudDesk(at)
+
+
+@cache
+def _bank_at(url: str, timeout: float) -> HttpBank:
+    return HttpBank(url, timeout)
+
+
+@cache
+def _desk_at(url: str, timeout: float) -> HttpFraudDesk:
+    return HttpFraudDesk(url, timeout)
+
+
+class GuardedBank:
+    """A bank behind the breaker; a declined card is an answer, not a failure."""
+
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+
+    def capture(self, key: str, amount: Decimal, currency: str, card: str) -> str:
+        """See the port."""
+        return BANK.call(self._bank.capture, key, amount, currency, card)
+
+    def refund(self, key: str, reference: str, amount: Decimal, currency: str) -> str:
+        """See the port."""
+        return BANK.call(self._bank.refund, key, reference, amount, currency)
+
+
+class GuardedFraudDesk:
+    """A fraud service behind the breaker."""
+
+    def __init__(self, desk: FraudDesk) -> None:
+        self._desk = desk
+
+    def assess(
+        self, key: str, amount: Decimal, currency: str, card: str, country: str
+    ) -> Verdict:
+        """See the port."""
+        return FRAUD.call(self._desk.assess, key, amount, currency, card, country)
