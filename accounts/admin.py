@@ -9,7 +9,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.utils.safestring import mark_safe
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -93,7 +93,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     @admin.display(description="Password")
     def password_page(self, user: User) -> str:
         """Link to the page that sets a new one; not even the hash is shown."""
-        return format_html('<a class="underline" href="../password/">set a new one</a>')
+        return mark_safe('<a class="underline" href="../password/">set a new one</a>')
 
     @admin.action(description="Disable: may not log in any more", permissions=["change"])
     def disable(self, request: HttpRequest, users: QuerySet[User]) -> None:

@@ -113,6 +113,10 @@ class Disablements(APIView):
 class LogIn(Strict, tokens.TokenObtainPairSerializer):
     """E-mail and password, against an access and a refresh token."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password"].trim_whitespace = False  # as it was when it was set
+
 
 class Refresh(Strict, tokens.TokenRefreshSerializer):
     """A refresh token, against a new access token."""

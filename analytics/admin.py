@@ -4,6 +4,7 @@ import datetime as dt
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pycountry
@@ -19,7 +20,29 @@ from analytics.api import Period
 from analytics.models import Chart, OrderFact, Refund, SaleLine, SignUp
 
 MONTH, QUARTER, YEAR = dt.timedelta(days=29), dt.timedelta(days=89), dt.timedelta(days=364)
-Figure = Mapping[dt.date, float]
+NOTHING = "-"
+GREY = "#7c8596"  # readable on white and on black: the chart does not change with the theme
+OPTIONS = json.dumps(
+    {
+        "animation": False,
+        "maintainAspectRatio": False,
+        "borderRadius": 3,
+        "maxBarThickness": 32,
+        "plugins": {"legend": {"display": False}},
+        "interaction": {"mode": "index", "intersect": False},
+        "scales": {
+            "x": {
+                "grid": {"display": False},
+                "ticks": {"color": GREY, "maxRotation": 0, "autoSkipPadding": 16},
+            },
+            "y": {
+                "beginAtZero": True,
+                "border": {"display": False, "dash": [4, 4]},
+                "ticks": {"color": GREY, "precision": 0, "maxTicksLimit": 6},
+            },
+        },
+    }
+)
 
 
 class Looked(ModelAdmin):
@@ -96,22 +119,26 @@ class ChartAdmin(Looked):
 
 def _asked(request: HttpRequest) -> tuple[dt.date, dt.date]:
     """Return the days to draw: as asked, else the last thirty on which something happened."""
-    given = {name: request.GET[name] for name in ("from", "to") if request.GET.get(name)}
-    asked = Period(data=given)
+    asked = Period(data={n: request.GET[n] for n in ("from", "to") if request.GET.get(n)})
     if not asked.is_valid():
         messages.error(request, "Days are written like 2026-03-31, the first before the last.")
-    days, today = asked.validated_data, timezone.now().date()
+    wanted = asked.validated_data
+    today = timezone.now().date()
     first, last = queries.days() or (today, today)
-    end = min(days.get("end") or (today if today - MONTH <= last else last), max(last, today))
-    start = days.get("start") or end - MONTH
+    end = wanted.get("end") or (today if last > today - MONTH else last)
+    end = max(min(end, max(last, today)), first)
+    start = wanted.get("start") or end - MONTH
     return min(max(start, min(first, end - MONTH)), end), end
 
 
 def _periods(start: dt.date, end: dt.date) -> dict[str, Any]:
-    first = (queries.days() or (start, end))[0]
-    spans = {"30 days": end - MONTH, "90 days": end - QUARTER, "Year": end - YEAR, "All": first}
-    presets = [{"name": name, "start": day, "on": day == start} for name, day in spans.items()]
-    return {"start": start, "end": end, "presets": presets}
+    first, last = queries.days() or (start, end)
+    spans = {"30 days": last - MONTH, "90 days": last - QUARTER, "Year": last - YEAR, "All": first}
+    presets = [
+        {"name": name, "start": day, "end": last, "on": (day, last) == (start, end)}
+        for name, day in spans.items()
+    ]
+    return {"start": start, "end": end, "days": f"from={start}&to={end}", "presets": presets}
 
 
 def _drawn(start: dt.date, end: dt.date, wanted: str) -> dict[str, Any]:
@@ -119,27 +146,26 @@ def _drawn(start: dt.date, end: dt.date, wanted: str) -> dict[str, Any]:
     countries = queries.sales("country", start, end)
     currencies = _by_orders(countries)
     currency = wanted if wanted in currencies else next(iter(currencies), "")
-    sold = [row for row in queries.sales("day", start, end) if row.currency == currency]
+    days = [row for row in queries.sales("day", start, end) if row.currency == currency]
+    products = [row for row in queries.sales("product", start, end) if row.currency == currency]
     joined = {row.day: row.customers for row in queries.sign_ups(start, end)}
     funnel = queries.funnel(start, end)
+    steps = {"Placed": funnel.placed, "Reserved": funnel.reserved, "Paid": funnel.paid}
     return {
         "empty": queries.days() is None,
         "currency": currency,
         "currencies": currencies,
-        "funnel": _steps(funnel),
-        "cancelled": {code.replace("_", " "): n for code, n in funnel.cancelled.items()},
-        "headline": _headline(funnel, sold, start, end) | {"Sign-ups": f"{sum(joined.values()):,}"},
+        "headline": _headline(funnel, days, _back(start, end, currency)),
+        "in_all": sum(joined.values()),
         "pace": {1: "day", 7: "week", 31: "month"}[_pace(start, end)],
-        "revenue": _series(start, end, {_day(row): float(row.revenue) for row in sold}),
-        "sign_ups": _series(start, end, joined, colour="var(--color-green-500)"),
-        "products": _bars(
-            (row.name or row.key, row.revenue)
-            for row in queries.sales("product", start, end)
-            if row.currency == currency
-        ),
+        "revenue": _series(start, end, {_day(row): float(row.revenue) for row in days}, "primary"),
+        "sign_ups": _series(start, end, joined, "green"),
+        "products": _bars([(row.name or row.key, row.revenue) for row in products[:10]]),
         "countries": _bars(
-            (_country(row.key), row.revenue) for row in countries if row.currency == currency
+            [(_country(row.key), row.revenue) for row in countries if row.currency == currency][:10]
         ),
+        "steps": _bars([*steps.items(), ("Refunded", funnel.refunded)]),
+        "cancelled": [(code.replace("_", " "), n) for code, n in funnel.cancelled.items()],
     }
 
 
@@ -148,6 +174,34 @@ def _by_orders(rows: Iterable[queries.Sales]) -> list[str]:
     for row in rows:
         orders[row.currency] += row.orders
     return sorted(orders, key=lambda currency: -orders[currency])
+
+
+def _back(start: dt.date, end: dt.date, currency: str) -> Decimal:
+    rows = queries.refunds(start, end)
+    return sum((row.amount for row in rows if row.currency == currency), Decimal())
+
+
+def _headline(
+    funnel: queries.Funnel, days: Sequence[queries.Sales], back: Decimal
+) -> list[tuple[str, str]]:
+    orders, revenue = sum(row.orders for row in days), sum(row.revenue for row in days)
+    return [
+        ("Revenue", f"{revenue:,.2f}"),
+        ("Paid orders", f"{orders:,}"),
+        ("Average order", f"{revenue / orders:,.2f}" if orders else NOTHING),
+        ("Refunded", f"{back:,.2f}"),
+        ("Conversion", NOTHING if funnel.conversion is None else f"{funnel.conversion:.1%}"),
+        ("Time to pay", _span(funnel.time_to_pay.median_seconds)),
+    ]
+
+
+def _span(seconds: float | None) -> str:
+    if seconds is None:
+        return NOTHING
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _day(row: queries.Sales) -> dt.date:
@@ -159,68 +213,32 @@ def _country(code: str) -> str:
     return found.name if found else code
 
 
-def _headline(
-    funnel: queries.Funnel, sold: Sequence[queries.Sales], start: dt.date, end: dt.date
-) -> dict[str, str]:
-    orders, revenue = sum(row.orders for row in sold), sum(row.revenue for row in sold)
-    currency = sold[0].currency if sold else ""
-    back = [row for row in queries.refunds(start, end) if row.currency == currency]
-    return {
-        "Revenue": f"{revenue:,.2f} {currency}",
-        "Paid orders": f"{orders:,}",
-        "Average order": f"{revenue / orders:,.2f} {currency}" if orders else "–",
-        "Refunded": f"{sum(row.amount for row in back):,.2f} {currency}",
-        "Time to pay": _span(funnel.time_to_pay.median_seconds),
-    }
-
-
-def _span(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _steps(funnel: queries.Funnel) -> list[dict[str, Any]]:
-    """Return how many came to each step of the funnel, and their share of those placed."""
+def _bars(rows: Sequence[tuple[str, Decimal | int]]) -> list[dict[str, Any]]:
+    """Return named bars with their length in per cent of the longest."""
+    longest = max((figure for _, figure in rows), default=0) or 1
     return [
-        {"name": name, "count": count, "share": round(100 * count / max(funnel.placed, 1), 1)}
-        for name, count in (
-            ("Placed", funnel.placed),
-            ("Reserved", funnel.reserved),
-            ("Paid", funnel.paid),
-            ("Refunded", funnel.refunded),
-        )
+        {"name": name, "figure": f"{figure:,}", "length": f"{100 * figure / longest:.1f}"}
+        for name, figure in rows
     ]
 
 
 def _pace(start: dt.date, end: dt.date) -> int:
-    """Return how many days stand under one bar: a day, a week or a month."""
+    """Return how many days stand under one point: a day, a week or a month."""
     return 1 if end - start <= QUARTER else 7 if end - start <= 2 * YEAR else 31
 
 
 def _series(
-    start: dt.date, end: dt.date, figures: Figure, colour: str = "var(--color-primary-500)"
-) -> str:
+    start: dt.date, end: dt.date, figures: Mapping[dt.date, float], colour: str
+) -> dict[str, str]:
+    """Return a chart over time as unfold's component takes it; days without news count 0."""
     pace, sums = _pace(start, end), defaultdict[dt.date, float](float)
     for n in range((end - start).days + 1):
         day = start + dt.timedelta(days=n)
-        bar = day.replace(day=1) if pace == 31 else day - dt.timedelta(days=day.weekday() % pace)
-        sums[bar] += figures.get(day, 0)
-    labels = [f"{bar:%b %Y}" if pace == 31 else f"{bar.day} {bar:%b}" for bar in sums]
-    return _chart(labels, [round(figure, 2) for figure in sums.values()], colour)
-
-
-def _bars(rows: Iterable[tuple[str, Decimal]], most: int = 10) -> str:
-    """Return the longest ten bars, and what the rest would be together."""
-    named = [(name, float(figure)) for name, figure in rows]
-    top, rest = named[:most], named[most:]
-    ...
-
-
-def _chart(labels: Sequence[str], figures: Sequence[float], colour: str) -> str:
-    """Return what Chart.js draws, as unfold's chart component takes it."""
-    bars = {"data": figures, "backgroundColor": colour, "borderRadius": 4, "maxBarThickness": 28}
-    return json.dumps({"labels": labels, "datasets": [bars]})
+        point = day.replace(day=1) if pace == 31 else day - dt.timedelta(day.weekday() % pace)
+        sums[point] += figures.get(day, 0)
+    drawn = {
+        "data": [round(figure, 2) for figure in sums.values()],
+        "backgroundColor": f"var(--color-{colour}-500)",
+    }
+    labels = [f"{point:%b %Y}" if pace == 31 else f"{point.day} {point:%b}" for point in sums]
+    return {"data": json.dumps({"labels": labels, "datasets": [drawn]}), "options": OPTIONS}

@@ -17,9 +17,6 @@ class OrderFact(models.Model):
     cancelled_at = models.DateTimeField(null=True)
     cancel_code = models.CharField(max_length=40, blank=True)
 
-    class Meta:
-        verbose_name = "order"
-
     def __str__(self) -> str:
         return f"Order {self.order_id}"
 

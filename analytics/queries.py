@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db.models import (
     Count,
@@ -27,6 +27,7 @@ from analytics.models import OrderFact, Refund, SaleLine, SignUp
 
 Day = dt.date | None
 Row = TypeVar("Row", bound=Model)
+CENT = Decimal("0.01")  # SQLite sums as floats
 GROUPS = {"day": "day", "product": "sku", "country": "country"}
 
 
@@ -84,7 +85,7 @@ class Refunds:
 def sales(group_by: str, start: Day = None, end: Day = None) -> list[Sales]:
     """Return the sales by day (in order), or by product or country (most revenue first)."""
     lines = _between(SaleLine.objects.all(), start, end)
-    rows = lines.values("currency", key=F(GROUPS[group_by])).annotate(
+    rows: QuerySet[Any, Any] = lines.values("currency", key=F(GROUPS[group_by])).annotate(
         orders=Count("order_id", distinct=True), units=Sum("quantity"), revenue=Sum("amount")
     )
     if group_by == "product":
@@ -97,7 +98,7 @@ def sales(group_by: str, start: Day = None, end: Day = None) -> list[Sales]:
             name=row.get("sold_as"),
             orders=row["orders"],
             units=row["units"],
-            revenue=row["revenue"],
+            revenue=row["revenue"].quantize(CENT),
             currency=row["currency"],
         )
         for row in rows.order_by(*order)
@@ -138,7 +139,15 @@ def refunds(start: Day = None, end: Day = None) -> list[Refunds]:
     """Return what went back by day and currency."""
     rows = _between(Refund.objects.all(), start, end).values("day", "currency")
     counted = rows.annotate(refunds=Count("pk"), total=Sum("amount")).order_by("day", "currency")
-    return [Refunds(amount=row.pop("total"), **row) for row in counted]
+    return [
+        Refunds(
+            day=row["day"],
+            refunds=row["refunds"],
+            amount=row["total"].quantize(CENT),
+            currency=row["currency"],
+        )
+        for row in counted
+    ]
 
 
 def days() -> tuple[dt.date, dt.date] | None:

@@ -1,65 +1,117 @@
 """The API's edge: every refusal as application/problem+json (RFC 9457)."""
 
+import math
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import ObjectDoesNotExist
-from django.http import Http404
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.views import defaults
 from rest_framework import exceptions
+from rest_framework.fields import get_error_detail
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from eventbus import Refusal, origin
+from eventbus import Refusal, TryLater, origin
+
+MEDIA = "application/problem+json"
+KEPT = ("WWW-Authenticate", "Retry-After")
 
 
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer an error; None lets Django make a 500 of it."""
+    """Answer an error inside the REST framework; None lets Django make a 500 of it."""
+    media = _media(context)
     if isinstance(error, Refusal):
         errors = [{"field": error.field, "detail": str(error)}] if error.field else []
-        return _answer(error.status, str(error), errors, type(error).__name__)
+        body = _body(error.status, str(error), errors, type(error).__name__)
+        return Response(body, error.status, content_type=media)
+    if isinstance(error, TryLater):
+        headers = {"Retry-After": str(math.ceil(float(error.seconds)))}
+        return Response(_body(503, str(error)), 503, headers=headers, content_type=media)
     if isinstance(error, ObjectDoesNotExist):
-        error = Http404(str(error))
+        error = Http404()
+    elif isinstance(error, ValidationError):
+        error = exceptions.ValidationError(get_error_detail(error))
     response = exception_handler(error, context)
     if response is None:
         return None
     errors = list(_fields(response.data)) if isinstance(error, exceptions.ValidationError) else []
     detail = "The request is not valid." if errors else str(_detail(response.data))
-    headers = {h: response[h] for h in ("WWW-Authenticate", "Retry-After") if h in response}
-    return _answer(response.status_code, detail, errors, "", headers)
+    body = _body(response.status_code, detail, errors)
+    headers = {name: response[name] for name in KEPT if name in response}
+    return Response(body, response.status_code, headers=headers, content_type=media)
 
 
-def _answer(
-    status: int, detail: str, errors: list[Any], kind: str, headers: dict[str, str] | None = None
-) -> Response:
-    body = {
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer what never got as far as the REST framework (handler400)."""
+    return _edge(request, 400, "The request is not valid.", defaults.bad_request, exception)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer a request refused outside the REST framework (handler403)."""
+    return _edge(request, 403, "This is not allowed.", defaults.permission_denied, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer a path that leads nowhere (handler404)."""
+    return _edge(request, 404, "There is nothing here.", defaults.page_not_found, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    """Answer an error of ours (handler500): it says nothing of what is inside."""
+    detail = "Something went wrong here. The request_id finds it in the log."
+    return _edge(request, 500, detail, defaults.server_error)
+
+
+def _edge(
+    request: HttpRequest,
+    status: int,
+    detail: str,
+    page: Callable[..., HttpResponse],
+    *cause: Exception,
+) -> HttpResponseBase:
+    if request.path.startswith("/v1/"):
+        return JsonResponse(_body(status, detail), status=status, content_type=MEDIA)
+    return page(request, *cause)
+
+
+def _media(context: dict[str, Any]) -> str | None:
+    """Return the problem's media type; None leaves the browsable pages what they are."""
+    renderer = getattr(context.get("request"), "accepted_renderer", None)
+    return None if renderer and renderer.media_type == "text/html" else MEDIA
+
+
+def _body(
+    status: int, detail: str, errors: list[dict[str, str]] | None = None, kind: str = ""
+) -> dict[str, Any]:
+    return {
         "type": f"/problems/{kind}" if kind else "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        "errors": errors,
+        "errors": errors or [],
         "request_id": str(origin().correlation),
     }
-    return Response(body, status, headers=headers, content_type="application/problem+json")
 
 
 def _detail(data: Any) -> Any:
     return data.get("detail", data) if isinstance(data, dict) else data
 
 
-def _fields(data: Any, path: str = "") -> Any:
+def _fields(data: Any, path: str = "") -> Iterator[dict[str, str]]:
     """Flatten DRF's nested messages: one entry a field, `lines[2].quantity`."""
     if isinstance(data, dict):
         for key, value in data.items():
-            yield from _fields(value, _below(path, key))
+            if isinstance(key, int):
+                here = f"{path}[{key}]"
+            else:
+                name = "" if key == "non_field_errors" else str(key)
+                here = f"{path}.{name}".strip(".") if name else path
+            yield from _fields(value, here)
     elif isinstance(data, list) and any(isinstance(item, dict) for item in data):
         for index, item in enumerate(data):
             yield from _fields(item, f"{path}[{index}]")
     else:
         for message in data if isinstance(data, list) else [data]:
             yield {"field": path, "detail": str(message)}
-
-
-def _below(path: str, key: object) -> str:
-    if isinstance(key, int):
-        return f"{path}[{key}]"
-    return path if key == "non_field_errors" else f"{path}.{key}".strip(".")

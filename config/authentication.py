@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from drf_spectacular.authentication import SessionScheme
+from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
@@ -30,3 +32,17 @@ def _named(found: Any) -> Any:
         user = found[0]
         named(f"{'operator' if user.is_staff else 'customer'}:{user.pk}")
     return found
+
+
+class BearerInSchema(SimpleJWTScheme):  # type: ignore[no-untyped-call]
+    """How the API's description names the token; spectacular finds it by its being there."""
+
+    target_class = Bearer
+    name = "bearer"
+
+
+class SessionInSchema(SessionScheme):  # type: ignore[no-untyped-call]
+    """How the API's description names the session."""
+
+    target_class = Session
+    name = "session"

@@ -6,7 +6,7 @@ from django.urls import include, path
 from django.utils.module_loading import module_has_submodule
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from config import health, home
+from config import health, home, problems
 
 
 def _rooms() -> list[object]:
@@ -26,5 +26,11 @@ urlpatterns = [
     path("v1/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("health/live", health.live, name="live"),
     path("health/ready", health.ready, name="ready"),
+    path("problems", problems.page, name="problems"),
+    path("problems/<str:kind>", problems.page, name="problem"),
     path("admin/", admin.site.urls),
 ]
+handler400 = "config.api.bad_request"
+handler403 = "config.api.forbidden"
+handler404 = "config.api.not_found"
+handler500 = "config.api.server_error"

@@ -6,12 +6,14 @@ it; while the cache is away each keeps its own: the breaker never makes an outag
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import structlog
 from django.core.cache import cache
 from django.core.cache.backends.locmem import LocMemCache
+from django.db import connection
 
 from eventbus.errors import Away
 
@@ -45,20 +47,18 @@ class Outside:
     @property
     def state(self) -> str:
         """`closed`, `open` or `half-open`."""
-        if self._state("get", "failures", 0) < self.failures:
-            return "closed"
-        return "open" if self._state("get", "open") else "half-open"
+        return self._shared(self._look)
 
     def call(self, ask: Callable[..., Answer], *args: Any, **kwargs: Any) -> Answer:
         """Ask, and return the answer. Raises Away where it is not even worth asking."""
-        state = self.state
-        # `add` is atomic: of all processes one makes the trial call.
-        if state == "open" or (
-            state == "half-open" and not self._state("add", "trial", 1, self.rest)
-        ):
+        assert not _in_transaction(), f"{self.name} is asked in a transaction, which would wait"
+        if self.state == "open":
             raise Away(reason=self.name, seconds=self.rest)
-        if not self._places.acquire(timeout=self.rest):
-            raise Away(reason=f"{self.name} (too many calls under way)", seconds=self.rest)
+        with self._place():
+            self._enter()
+            return self._ask(ask, *args, **kwargs)
+
+    def _ask(self, ask: Callable[..., Answer], *args: Any, **kwargs: Any) -> Answer:
         try:
             answer = ask(*args, **kwargs)
         except self.answers:
@@ -67,30 +67,65 @@ class Outside:
         except Exception:
             self._failed()
             raise
-        finally:
-            self._places.release()
         self.close()
         return answer
 
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(timeout=self.rest):
+            raise Away(reason=f"{self.name} (too many calls under way)", seconds=self.rest)
+        try:
+            yield
+        finally:
+            self._places.release()
+
     def close(self) -> None:
         """Forget the failures."""
-        if self._state("get", "failures", 0):
-            for key in ("failures", "open", "trial"):
-                self._state("delete", key)
+        self._shared(self._forget)
+
+    def _enter(self) -> None:
+        """Look again: it may have opened while we waited for a place."""
+        state = self.state
+        # `add` is atomic: of all processes one makes the trial call.
+        trial = state == "half-open" and self._shared(
+            lambda store: store.add(self._key("trial"), 1, self.rest)
+        )
+        if state != "closed" and not trial:
+            raise Away(reason=self.name, seconds=self.rest)
 
     def _failed(self) -> None:
-        self._state("add", "failures", 0, _MEMORY_OF_A_FAILURE)
-        if self._state("incr", "failures") >= self.failures:
-            self._state("set", "open", 1, self.rest)
-            self._state("delete", "trial")
+        if self._shared(self._count) >= self.failures:
             log.warning("circuit breaker open", outside=self.name, rest=self.rest)
 
-    def _state(self, operation: str, key: str, *args: Any) -> Any:
-        key = f"breaker:{self.name}:{key}"
+    def _look(self, store: Any) -> str:
+        if store.get(self._key("failures"), 0) < self.failures:
+            return "closed"
+        return "open" if store.get(self._key("open")) else "half-open"
+
+    def _count(self, store: Any) -> int:
+        store.add(self._key("failures"), 0, _MEMORY_OF_A_FAILURE)
+        failures: int = store.incr(self._key("failures"))
+        if failures >= self.failures:
+            store.set(self._key("open"), 1, self.rest)
+            store.delete(self._key("trial"))
+        return failures
+
+    def _forget(self, store: Any) -> None:
+        if store.get(self._key("failures"), 0):
+            store.delete_many([self._key(word) for word in ("failures", "open", "trial")])
+
+    def _key(self, word: str) -> str:
+        return f"breaker:{self.name}:{word}"
+
+    def _shared(self, work: Callable[[Any], Answer]) -> Answer:
+        """Work on the state all processes share, or, while it is away, on our own."""
         try:
-            return getattr(cache, operation)(key, *args)
+            return work(cache)
         except Exception as away:
             log.warning("breaker state not shared", outside=self.name, error=str(away))
-            return getattr(self._own, operation)(key, *args)
+            return work(self._own)
 
 
+def _in_transaction() -> bool:
+    # The transaction that Django's tests wrap around themselves holds nobody up.
+    return any(not block._from_testcase for block in getattr(connection, "atomic_blocks", ()))

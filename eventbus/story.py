@@ -38,16 +38,16 @@ def story(*, correlation: UUID | None = None, aggregate: str = "") -> list[tuple
     """
     if correlation:
         return list(tree(Event.objects.filter(correlation=correlation)[:MOST]))
-    return list(tree(_connected(aggregate)))
+    return lineage(Event.objects.filter(aggregate=aggregate)[:MOST])
 
 
-def _connected(aggregate: str) -> Iterable[Event]:
-    """Go from an aggregate's own events to their causes and effects, a generation at a time."""
-    own = list(Event.objects.filter(aggregate=aggregate)[:MOST])
+def lineage(events: Iterable[Event]) -> list[tuple[int, Event]]:
+    """Return events with what led to them and what they led to, a generation at a time."""
+    own = list(events)
     found = {event.id: event for event in own}
     _follow(own, found, causes=True)
     _follow(own, found, causes=False)
-    return found.values()
+    return list(tree(found.values()))
 
 
 def _follow(events: list[Event], found: dict[UUID, Event], *, causes: bool) -> None:
@@ -74,6 +74,16 @@ class Hearing:
     state: str
     at: dt.datetime | None = None
     trouble: Retry | DeadLetter | None = None
+
+    @property
+    def error(self) -> str:
+        """Return what went wrong, in a line; empty where nothing did."""
+        return last_line(self.trouble.error) if self.trouble else ""
+
+
+def last_line(error: str) -> str:
+    """Return the end of a traceback: the error itself."""
+    return error.strip().rpartition("\n")[2]
 
 
 def hearings(event: Event) -> list[Hearing]:

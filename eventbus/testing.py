@@ -7,7 +7,7 @@
 import datetime as dt
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -55,9 +55,7 @@ class Bus:
         self._relay = Relay(self._basket)
         subscriptions.sync()
 
-    def settle(
-        self, *, trouble: bool = False, until: Callable[[], object] = lambda: False
-    ) -> None:
+    def settle(self, *, trouble: bool = False, until: Callable[[], object] = lambda: False) -> None:
         """Deliver until nobody has anything left to say, or until something is so.
 
         A consumer that fails fails the test, unless `trouble` is expected.
@@ -153,12 +151,25 @@ def listening(*consumers: Consumer) -> Iterator[None]:
             registry.consumers.pop(consumer.name, None)
 
 
-@contextmanager
-def alone(room: str) -> Iterator[None]:
+def alone(room: str) -> AbstractContextManager[None]:
     """Test one room: nobody else hears anything meanwhile."""
+    return _hearing(lambda consumer: consumer.context == room)
+
+
+@contextmanager
+def without(room: str) -> Iterator[None]:
+    """Let one room hear nothing meanwhile, nor afterwards what it missed."""
+    with _hearing(lambda consumer: consumer.context != room):
+        subscriptions.sync()
+        yield
+    subscriptions.sync()
+
+
+@contextmanager
+def _hearing(who: Callable[[Consumer], bool]) -> Iterator[None]:
     everybody = dict(registry.consumers)
     registry.consumers.clear()
-    registry.consumers.update({n: c for n, c in everybody.items() if c.context == room})
+    registry.consumers.update({n: c for n, c in everybody.items() if who(c)})
     try:
         yield
     finally:

@@ -14,10 +14,12 @@ from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 
 from eventbus.outside import Outside
-from notifications.errors import AskedToWait, ChannelAway, Undeliverable, Unanswered
+from notifications.errors import AskedToWait, ChannelAway, Unanswered, Undeliverable
 
-ANSWERS = (Undeliverable, AskedToWait)
-LINES = {name: Outside(name, rest=30.0, answers=ANSWERS) for name in ("smtp", "sms", "push")}
+LINES = {
+    name: Outside(name, failures=10, rest=30.0, answers=(Undeliverable, AskedToWait))
+    for name in ("smtp", "sms", "push")
+}
 AGAIN = 30.0  # seconds until a channel that was away is tried again
 GREYLISTED = 300.0  # seconds: what servers that say "not now" on principle wait for
 # What a provider says about itself or about us; every other 4xx is about the message.
@@ -89,6 +91,7 @@ class Handover:
             session.data = self  # type: ignore[method-assign, assignment]
 
     def __call__(self, letter: Any) -> tuple[int, bytes]:
+        """Stand in for the session's DATA command."""
         self.begun = True
         return self._data(letter)
 

@@ -1,11 +1,12 @@
 """What notifications remembers: whom it knows, which orders are open, and every message."""
 
 import datetime as dt
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.template import Context
 from django.template.loader import select_template
@@ -28,6 +29,15 @@ class Channel(models.TextChoices):
     MAIL = "mail", "mail"
     SMS = "sms", "SMS"
     PUSH = "push", "push"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What notifications tells about a line of an order."""
+
+    name: str
+    quantity: int
+    unit_price: Decimal
 
 
 class Contact(models.Model):
@@ -121,7 +131,7 @@ class Message(models.Model):
     about = models.UUIDField(help_text="order, customer, or for low stock the news itself")
     customer_id = models.UUIDField(null=True, blank=True)
     channel = models.CharField(max_length=4, choices=Channel.choices)
-    context = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
+    context = models.JSONField(default=dict)
     state = models.CharField(max_length=7, choices=State.choices, default=State.WAITING)
     reason = models.TextField(blank=True, help_text="why it is muted or failed")
     to = models.CharField(max_length=254, blank=True)
@@ -170,9 +180,10 @@ class Message(models.Model):
         """Wait for another try: the channel was away, nothing went out."""
         self.state = self.State.QUEUED
 
-    def went(self, reference: str, now: dt.datetime) -> None:
+    def went(self, reference: str) -> None:
         """Remember that the other side has it, and under which name."""
-        self.state, self.sent_at, self.provider_reference = self.State.SENT, now, reference
+        self.state, self.sent_at = self.State.SENT, timezone.now()
+        self.provider_reference = reference
 
     def fail(self, reason: str) -> None:
         """Leave it to an operator; the first reason stands."""
@@ -194,7 +205,7 @@ class Message(models.Model):
         names = [f"notifications/{self.kind}.{lang}.txt" for lang in (contact.language, "en")]
         template: Any = select_template(names)
         with translation.override(contact.language):
-            data = {**_readable(self.context), "name": contact.name, "about": str(self.about)}
+            data = _readable({**self.context, "name": contact.name, "about": str(self.about)})
             text = template.template.render(Context(data, autoescape=False))
         if self.channel != Channel.MAIL:
             return "", " ".join(text.split())
@@ -203,16 +214,21 @@ class Message(models.Model):
 
 
 def _readable(context: dict[str, Any]) -> dict[str, Any]:
-    """Return the context with money and times as people write them."""
-    currency = context.get("currency", "")
-    data = dict(context)
-    for name, value in context.items():
-        if name in ("total", "unit_price", "amount"):
-            data[name] = _money(Decimal(value), currency)
-        elif name in ("at", "until"):
-            data[name] = parse_datetime(value)
-        elif name == "lines":
-            data[name] = [_readable({**line, "currency": currency}) for line in value]
+    """Return the context with money and times as people write them, and all text in one line."""
+    data = {k: " ".join(v.split()) if isinstance(v, str) else v for k, v in context.items()}
+    money = partial(_money, currency=context.get("currency", ""))
+    if "total" in data:
+        data["total"] = money(Decimal(data["total"]))
+    for name in {"at", "until"} & set(data):
+        data[name] = parse_datetime(data[name])
+    data["lines"] = [
+        {
+            **line,
+            "unit_price": money(Decimal(line["unit_price"])),
+            "amount": money(line["quantity"] * Decimal(line["unit_price"])),
+        }
+        for line in context.get("lines", ())
+    ]
     return data
 
 

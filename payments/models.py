@@ -57,6 +57,15 @@ class Bill(models.Model):
         )
 
 
+class Payments(models.Manager["Payment"]):
+    """Finds payments by what they wait for."""
+
+    def unanswered(self, question: UUID) -> models.QuerySet["Payment"]:
+        """Who still waits for the answer to this question."""
+        waiting = self.filter(status=Payment.Status.REQUESTED, pinned_until=None)
+        return waiting.filter(question=question)
+
+
 class Payment(models.Model):
     """One try to take the money of an order. Its methods return the fact they caused, or None."""
 
@@ -96,6 +105,8 @@ class Payment(models.Model):
     refunded_at = models.DateTimeField(null=True, blank=True)
     version = models.PositiveIntegerField(default=0)
 
+    objects = Payments()
+
     class Meta:
         ordering = ["-requested_at", "-id"]
         constraints = [
@@ -118,8 +129,15 @@ class Payment(models.Model):
         return events.PinRequested(order_id=self.order_id, payment_id=self.id)
 
     def hold(self, verdict: str) -> None:
-        """Leave the decision to an operator."""
-        self.status, self.verdict = self.Status.HELD, verdict
+        """Leave the decision to an operator, unless the bank has it already."""
+        if not self.asked:
+            self.status, self.verdict = self.Status.HELD, verdict
+
+    def refuse(self, verdict: str) -> events.PaymentDeclined | None:
+        """End for good before the bank is asked; the verdict is not for the customer."""
+        if not self.asked:
+            self.verdict = verdict
+        return self.drop("The payment was refused.", final=True)
 
     def release(self, verdict: str) -> None:
         """Go on with a payment that was held, from the question about the goods on."""

@@ -1,5 +1,8 @@
 """The shop as a test sees it: what people do, and what they find afterwards."""
 
+import datetime as dt
+from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,13 +12,40 @@ from django.core import mail
 
 from accounts.models import User
 from accounts.services import sign_up
+from eventbus import TryLater, clock
 from eventbus.testing import Bus
 from inventory import services as inventory
 from inventory.models import Movement, StockItem
+from notifications.models import Message
 from orders import services as orders
 from orders.models import Order, Shelf
+from payments import gateway
 from payments import services as payments
+from payments.errors import SaleIsOff
+from payments.gateway.fakes import Answer, PlayedBank
 from payments.models import Bill, Payment
+
+
+class Bank(PlayedBank):
+    """The fake bank, and what happens while it thinks."""
+
+    meanwhile: Callable[[], object] | None = None
+    away = False
+
+    @property
+    def captured(self) -> Decimal:
+        """All money that was ever taken."""
+        taken = (m.amount for m in self.ledger if m.kind == "capture")
+        return sum(taken, Decimal())
+
+    def capture(self, key: str, amount: Decimal, currency: str, card: str) -> Answer:
+        """Think, then answer as ever."""
+        happens, self.meanwhile = self.meanwhile, None
+        if happens:
+            happens()
+        if self.away:
+            raise TryLater(seconds=5, reason="no bank")
+        return super().capture(key, amount, currency, card)
 
 
 class Shop:
@@ -25,6 +55,8 @@ class Shop:
         self.bus, self.settings = bus, settings
         settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "SMS_URL": "", "PUSH_URL": ""}
+        settings.VAR = path
+        self.bank = gateway.played = Bank()
         self._customers: dict[str, User] = {}
 
     # --- given --------------------------------------------------------------------------------
@@ -50,10 +82,11 @@ class Shop:
         wanted = [orders.Wanted(sku=sku, quantity=pieces) for sku, pieces in basket.items()]
         return orders.place_order(self.customer(who).pk, wanted, "ID")
 
-    def pay(self, order: Order, card: str = "tok_ok") -> Payment:
-        """Ask to pay, as soon as payments has heard of the order."""
+    def pay(self, order: Order, card: str = "tok_ok") -> None:
+        """Ask to pay, as soon as payments has heard of the order; it may be off by then."""
         self.bus.settle(until=lambda: Bill.objects.filter(pk=order.pk).exists())
-        return payments.request_payment(order.pk, order.customer_id, card)
+        with suppress(SaleIsOff):
+            payments.request_payment(order.pk, order.customer_id, card)
 
     def checkout(self, who: str = "Sari", card: str = "tok_ok", **basket: int) -> Order:
         """Order and pay, and wait for the end of it."""
@@ -66,6 +99,24 @@ class Shop:
         """Cancel as the customer."""
         orders.withdraw_order(order.pk, Order.Code.BY_CUSTOMER, reason)
 
+    def while_the_bank_thinks(self, happens: Callable[[], object]) -> None:
+        """Let something happen between the question to the bank and its answer, once."""
+        self.bank.meanwhile = happens
+
+    def reserve_by_hand(self, order: Order) -> None:
+        """Give an order that was turned away the goods that came free: a rival's, made new."""
+        new = orders.place_order(
+            order.customer_id,
+            [orders.Wanted(sku=s.sku, quantity=s.quantity) for s in order.lines.all()],
+            "ID",
+        )
+        inventory.reserve(new.pk, {line.sku: line.quantity for line in new.lines.all()})
+
+    def let_lapse(self, order: Order) -> None:
+        """Let so much time pass that reservation and pin end, and inventory know it."""
+        clock.offset += dt.timedelta(minutes=30)
+        inventory.lapse(order.pk)
+
     # --- then ---------------------------------------------------------------------------------
     def again(self, order: Order) -> Order:
         """Return the order as it is now."""
@@ -74,6 +125,10 @@ class Shop:
     def payment_of(self, order: Order) -> Payment:
         """Return the latest payment of an order."""
         return Payment.objects.filter(order_id=order.pk).latest("requested_at")
+
+    def payments_of(self, order: Order) -> set[str]:
+        """Return how the payments of an order stand."""
+        return set(Payment.objects.filter(order_id=order.pk).values_list("status", flat=True))
 
     def on_shelf(self, sku: str) -> int:
         """Return what can be had, and make sure that all who count agree."""
@@ -85,9 +140,33 @@ class Shop:
         return item.available
 
     def letters(self, who: str = "Sari") -> list[str]:
-        """Return the subjects of the mails somebody got, sorted: mail has no order."""
-        address = self.customer(who).email
-        return sorted(m.subject for m in mail.outbox if address in m.to)
+        """Return what kinds of mail somebody got, sorted: mail has no order."""
+        return self._kinds(self.customer(who).email)
+
+    def letters_to_operator(self) -> list[str]:
+        """Return what kinds of mail the operator got."""
+        return self._kinds(self.settings.NOTIFICATIONS["OPERATOR_EMAIL"])
+
+    def texts(self, who: str = "Sari") -> list[str]:
+        """Return what kinds of SMS somebody got."""
+        return self._sent("sms", self.customer(who))
+
+    def pushes(self, who: str = "Sari") -> list[str]:
+        """Return what kinds of push messages somebody got."""
+        return self._sent("push", self.customer(who))
+
+    def _kinds(self, address: str) -> list[str]:
+        posted = [letter.subject for letter in mail.outbox if address in letter.to]
+        sent = Message.objects.filter(channel="mail", state="sent", to=address)
+        assert sorted(m.subject for m in sent) == sorted(posted)
+        return sorted(m.kind for m in sent)
+
+    def _sent(self, channel: str, who: User) -> list[str]:
+        sent = Message.objects.filter(channel=channel, state="sent", customer_id=who.pk)
+        log = self.settings.VAR / f"{channel}.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        assert sum(m.to in line for m in sent for line in lines[:]) >= len(sent)
+        return sorted(m.kind for m in sent)
 
     def money_of(self, order: Order) -> Decimal:
         """Return what we hold of an order's money."""

@@ -18,13 +18,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
+from string import Template
 
 from tools.servers import NoServers, Server, ServerDied, needed, running
 from tools.supervisor import ChildEnded, Ending, Supervisor, say
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = (sys.executable, "manage.py")
-WORKER = (sys.executable, "-m", "celery", "-A", "config", "worker", "-c", "3")
+WORKER = (sys.executable, "-m", "celery", "-q", "-A", "config", "worker", "-c", "3")
 
 # Each to its end, before the house opens.
 PREPARE: dict[str, Sequence[str]] = {
@@ -32,10 +33,10 @@ PREPARE: dict[str, Sequence[str]] = {
     "static": (*MANAGE, "collectstatic", "--noinput", "-v0"),
     "demoshop": (*MANAGE, "demoshop"),
 }
-# In the order in which they start; they end the other way round. What calls the outside has a
-# worker of its own: a mail server that hangs must not delay stock.
+# In the order in which they start; they end the other way round. $NAME is a variable. What calls
+# the outside has a worker of its own: a mail server that hangs must not delay stock.
 CHILDREN: dict[str, Sequence[str]] = {
-    "bank": (*MANAGE, "runbank"),
+    "bank": (*MANAGE, "runbank", "--port", "$BANK_PORT"),
     "outside": (*WORKER, "-Q", "payments,notifications", "-n", "outside@%h"),
     "rooms": (*WORKER, "-Q", "orders,inventory,analytics,accounts", "-n", "rooms@%h"),
     "relay": (*MANAGE, "runrelay"),
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(ending: Ending, wanted: list[Server], environment: dict[str, str]) -> None:
-    children = _children()
+    children = _children(environment)
     _check_ports(children, environment)
     door = Door(int(environment["PORT"]))
 
@@ -115,10 +116,14 @@ def _environment() -> dict[str, str]:
     return {"BANK_URL": f"http://127.0.0.1:{ours['BANK_PORT']}"} | ours
 
 
-def _children() -> dict[str, Sequence[str]]:
+def _children(environment: Mapping[str, str]) -> dict[str, Sequence[str]]:
     """Return those to start: who names a bank needs no fake one."""
     has_bank = os.environ.get("BANK_URL")
-    return {name: command for name, command in CHILDREN.items() if name != "bank" or not has_bank}
+    return {
+        name: [Template(part).safe_substitute(environment) for part in command]
+        for name, command in CHILDREN.items()
+        if not (name == "bank" and has_bank)
+    }
 
 
 def _check_ports(children: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> None:

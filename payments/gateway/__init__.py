@@ -65,8 +65,6 @@ class GuardedFraudDesk:
     def __init__(self, desk: FraudDesk) -> None:
         self._desk = desk
 
-    def assess(
-        self, key: str, amount: Decimal, currency: str, card: str, country: str
-    ) -> Verdict:
+    def assess(self, key: str, amount: Decimal, currency: str, card: str, country: str) -> Verdict:
         """See the port."""
         return FRAUD.call(self._desk.assess, key, amount, currency, card, country)

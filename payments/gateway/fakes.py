@@ -132,9 +132,7 @@ class FakeFraudDesk:
     def __init__(self, played: PlayedBank) -> None:
         self._played = played
 
-    def assess(
-        self, key: str, amount: Decimal, currency: str, card: str, country: str
-    ) -> Verdict:
+    def assess(self, key: str, amount: Decimal, currency: str, card: str, country: str) -> Verdict:
         """See the port."""
         answer = self._played.assess(card)
         return verdict_in(answer.status, answer.body)

@@ -35,9 +35,7 @@ class HttpFraudDesk:
     def __init__(self, url: str, timeout: float) -> None:
         self._client = httpx.Client(base_url=url, timeout=timeout)
 
-    def assess(
-        self, key: str, amount: Decimal, currency: str, card: str, country: str
-    ) -> Verdict:
+    def assess(self, key: str, amount: Decimal, currency: str, card: str, country: str) -> Verdict:
         """See the port."""
         body = {"amount": str(amount), "currency": currency, "card": card, "country": country}
         return verdict_in(*_post(self._client, "The fraud service", "/assessments", key, body))

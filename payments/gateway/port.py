@@ -31,9 +31,7 @@ class Bank(Protocol):
 class FraudDesk(Protocol):
     """Says whether a payment smells. Raises NotReached or NoClearAnswer."""
 
-    def assess(
-        self, key: str, amount: Decimal, currency: str, card: str, country: str
-    ) -> Verdict:
+    def assess(self, key: str, amount: Decimal, currency: str, card: str, country: str) -> Verdict:
         """Return `go`, or `refuse` and why."""
 
 

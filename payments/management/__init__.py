@@ -1,0 +1,1 @@
+"""What payments adds to manage.py."""

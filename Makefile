@@ -1,0 +1,58 @@
+# Kabar. `make` alone prints what there is to make.
+PYTHON ?= python3
+CANDIDATES := $(if $(filter file,$(origin PYTHON)),python3 python3.13 python3.12 python3.11,$(PYTHON))
+BIN := .venv/bin
+STAMP := .venv/.installed
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help install run stack test check lock fmt
+
+help:  ## Print this
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## Make .venv with what requirements-dev.txt names, where it is not there yet
+
+run: install  ## Serve the whole shop from one process on SQLite, at http://127.0.0.1:8000
+	@exec $(BIN)/python manage.py runshop
+
+stack: install  ## The full set without Docker: PostgreSQL, Valkey, web, relay, workers, bank
+	@exec $(BIN)/python -m tools.stack
+
+test: install  ## Run all tests on PostgreSQL and Valkey, then on SQLite
+	$(BIN)/python -m pytest
+	KABAR_TEST_DB=sqlite $(BIN)/python -m pytest
+
+check: install  ## Everything a pull request must pass
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python manage.py check --fail-level WARNING
+	$(BIN)/python manage.py makemigrations --check
+	$(BIN)/python manage.py makecontracts --check
+	$(BIN)/python manage.py makeopenapi --check
+	@$(MAKE) --no-print-directory test
+
+fmt: install  ## Put the code in order, as far as ruff can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock:  ## Pin what requirements*.in ask for; a pin in requirements*.txt stays while it fits
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) -c requirements.txt requirements-dev.in -o requirements-dev.txt
+
+$(STAMP): requirements-dev.txt | $(BIN)/python
+	@echo "Installing into .venv, once: half a minute or so."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(BIN)/python:
+	@for python in $(CANDIDATES); do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			exec $$python -m venv .venv; \
+		fi; \
+	done; \
+	echo "Kabar needs Python 3.11 or newer, and found none as: $(CANDIDATES)." >&2; \
+	echo "Name one: make PYTHON=/path/to/python3.11 install" >&2; \
+	exit 1

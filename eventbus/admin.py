@@ -1,0 +1,229 @@
+"""The bus to look at: the log and its tables, read-only for everybody.
+
+They change by what happens, and dead letters by commands, never by a form.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from unfold.views import ChangeList
+
+from eventbus import registry
+from eventbus.looks import Looked, event_link, link, pretty
+from eventbus.models import DeadLetter, Event, Flight, Outbox, Retry, Scheduled, Subscription
+from eventbus.story import MOST, hearings, last_line, lineage, story, tree
+
+
+class NameFilter(admin.SimpleListFilter):
+    """By event. The registry knows the names; asking a long log for them takes long."""
+
+    title = "event"
+    parameter_name = "name"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in sorted(registry.events)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
+        return queryset.filter(name=self.value()) if self.value() else queryset
+
+
+class AggregateFilter(admin.SimpleListFilter):
+    """All that befell one thing: its events, what led to them, and what they led to."""
+
+    title = parameter_name = "aggregate"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(self.value(), self.value())] if self.value() else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
+        if not self.value():
+            return queryset
+        return queryset.filter(pk__in=[event.pk for _, event in story(aggregate=self.value())])
+
+
+class CorrelationFilter(AggregateFilter):
+    """All that one request caused."""
+
+    title = parameter_name = "correlation"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
+        if not self.value():
+            return queryset
+        asked = _uuid(self.value())
+        return queryset.filter(correlation=asked) if asked else queryset.none()
+
+
+class Telling(ChangeList):
+    """A page of the log; a story is told in the order of its causes."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        if _is_story(request):
+            self.list_per_page = MOST
+        super().get_results(request)
+        if _is_story(request):
+            told = list(tree(self.result_list))
+            for depth, event in told:
+                event.depth = depth
+            self.result_list = [event for _, event in told]
+
+
+@admin.register(Event)
+class EventAdmin(Looked):
+    list_display = ["told", "aggregate", "recorded_at", "actor", "because"]
+    list_filter = [NameFilter, "recorded_at", AggregateFilter, CorrelationFilter]
+    search_fields = ["id", "name", "aggregate", "correlation"]
+    search_help_text = "an event's name or id, an aggregate as order:0190…, a sku, a request's id"
+    fields = ["name", "payload_told", "aggregate", "aggregate_version", "recorded_at", "actor"]
+    fields += ["because", "cause", "id", "position", "traceparent"]
+    change_form_outer_after_template = "eventbus/event.html"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return Telling
+
+    def get_ordering(self, request: HttpRequest) -> list[str]:
+        return ["position"] if _is_story(request) else ["-position"]
+
+    def get_sortable_by(self, request: HttpRequest) -> list[str]:
+        return [] if _is_story(request) else ["recorded_at"]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
+    ) -> tuple[QuerySet[Event], bool]:
+        """Search by what has an index: the log may be long."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        kinds = {
+            event.about.removesuffix("_id") for event in registry.events.values() if event.about
+        }
+        names = [name for name in registry.events if term.lower() in name.lower()]
+        found = Q(name__in=names) | Q(aggregate__in=[term, *(f"{kind}:{term}" for kind in kinds)])
+        if wanted := _uuid(term):
+            found |= Q(pk=wanted) | Q(correlation=wanted)
+        return queryset.filter(found), False
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show the event with who heard it, and with the story it is part of."""
+        event = self.get_object(request, object_id)
+        more = _about(event) if event and self.has_view_permission(request, event) else {}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
+
+    @admin.display(description="event")
+    def told(self, event: Event) -> str:
+        depth = getattr(event, "depth", 0)
+        mark = "└ " if depth else ""
+        style = f"padding-left: {max(depth - 1, 0) * 1.25}rem; white-space: nowrap"
+        return format_html('<span style="{}">{}{}</span>', style, mark, event.name)
+
+    @admin.display(description="request")
+    def because(self, event: Event) -> str:
+        short = f"…{str(event.correlation)[-12:]}"
+        return link("eventbus_event_changelist", short, query=f"correlation={event.correlation}")
+
+    @admin.display(description="caused by")
+    def cause(self, event: Event) -> str:
+        return event_link(event.causation) if event.causation else "the request itself"
+
+    @admin.display(description="payload")
+    def payload_told(self, event: Event) -> str:
+        return pretty(event.payload)
+
+
+class OfAnEvent(Looked):
+    """Rows that belong to an event by its id."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        names = Event.objects.filter(pk=OuterRef("event_id")).values("name")
+        return super().get_queryset(request).annotate(event_name=Subquery(names))
+
+    @admin.display(description="event")
+    def event(self, row: Any) -> str:
+        return event_link(row.event_id, row.event_name or str(row.event_id))
+
+
+@admin.register(Outbox)
+class OutboxAdmin(OfAnEvent):
+    list_display = ["id", "event"]
+    fields = ["event"]
+
+
+@admin.register(Flight)
+class FlightAdmin(Looked):
+    list_display = ["id", "consumer", "events", "claimed_at", "confirmed_at", "deliveries"]
+    search_fields = ["consumer"]
+
+    @admin.display(description="events")
+    def events(self, flight: Flight) -> int:
+        return len(flight.event_ids)
+
+
+@admin.register(Retry)
+class RetryAdmin(OfAnEvent):
+    list_display = ["consumer", "event", "attempts", "next_at", "failed_at", "last"]
+    list_filter = ["consumer"]
+    fields = ["consumer", "event", "attempts", "next_at", "failed_at", "trouble"]
+
+    @admin.display(description="error")
+    def last(self, row: Retry | DeadLetter) -> str:
+        return last_line(row.error)
+
+    @admin.display(description="error")
+    def trouble(self, row: Retry | DeadLetter) -> str:
+        return pretty(row.error)
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(RetryAdmin):
+    list_display = ["consumer", "event", "attempts", "died_at", "signature", "last"]
+    list_filter = ["consumer", "name", "died_at"]
+    search_fields = ["signature", "error"]
+    fields = ["consumer", "event", "attempts", "died_at", "signature", "trouble", "wire", "notes"]
+
+    @admin.display(description="envelope")
+    def wire(self, row: DeadLetter) -> str:
+        return pretty(row.envelope)
+
+
+@admin.register(Scheduled)
+class ScheduledAdmin(Looked):
+    list_display = ["name", "aggregate", "due_at", "because", "cause"]
+    list_filter = ["name", "due_at"]
+    search_fields = ["aggregate"]
+    ordering = ["due_at"]
+    fields = ["name", "payload_told", "aggregate", "due_at", "actor", "because", "cause"]
+    because, cause, payload_told = EventAdmin.because, EventAdmin.cause, EventAdmin.payload_told
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(Looked):
+    list_display = ["consumer", "event", "since", "until"]
+    search_fields = ["consumer", "event"]
+    ordering = ["consumer", "event"]
+
+
+def _about(event: Event) -> dict[str, Any]:
+    told = story(correlation=event.correlation)
+    if event.pk not in {other.pk for _, other in told}:  # it comes late in a long story
+        told = lineage([event])
+    return {"subject": event, "told": told, "heard": hearings(event)}
+
+
+def _is_story(request: HttpRequest) -> bool:
+    return any(request.GET.get(name) for name in ("aggregate", "correlation"))
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,43 @@
+"""How rows that nobody may change look in the admin."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin
+
+
+class Looked(ModelAdmin):
+    """Nobody adds, changes or deletes here, superusers included."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def link(page: str, text: str, *args: Any, query: str = "") -> str:
+    address = reverse(f"admin:{page}", args=args)
+    return format_html(
+        '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
+        f"{address}?{query}" if query else address,
+        text,
+    )
+
+
+def event_link(id: UUID, text: str = "") -> str:
+    return link("eventbus_event_change", text or str(id), id)
+
+
+def pretty(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    return format_html('<pre style="white-space: pre-wrap; font-size: .8rem">{}</pre>', text)

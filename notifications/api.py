@@ -1,0 +1,95 @@
+"""What notifications shows: one's own messages, and what one wants to get."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from notifications import queries, services
+from notifications.errors import NotKnownYet
+from notifications.models import Contact, Message
+
+WISHES = ["wants_messages", "mail", "sms", "push"]
+
+
+class ShownMessage(serializers.ModelSerializer[Message]):
+    class Meta:
+        model = Message
+        fields = [
+            "id",
+            "kind",
+            "about",
+            "customer_id",
+            "channel",
+            "to",
+            "subject",
+            "body",
+            "state",
+            "reason",
+            "written_at",
+            "sent_at",
+        ]
+        read_only_fields = fields
+
+
+class Preferences(serializers.ModelSerializer[Contact]):
+    class Meta:
+        model = Contact
+        fields = WISHES
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Refuse fields it does not know: a misspelt one must not pass for an absent one."""
+        unknown = set(data) - {*WISHES, "csrfmiddlewaretoken"} if isinstance(data, dict) else ()
+        if unknown:
+            raise serializers.ValidationError({name: ["No such field."] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class Filter(serializers.Serializer[Any]):
+    customer = serializers.UUIDField(required=False)
+
+
+@extend_schema(
+    operation_id="messages",
+    parameters=[
+        OpenApiParameter("customer", OpenApiTypes.UUID, description="for operators: whose")
+    ],
+)
+class Messages(generics.ListAPIView[Message]):
+    """Your messages, the latest first; an operator sees everybody's."""
+
+    serializer_class = ShownMessage
+
+    def get_queryset(self) -> QuerySet[Message]:
+        wish = Filter(data=self.request.query_params)
+        wish.is_valid(raise_exception=True)
+        asked: UUID | None = wish.validated_data.get("customer")
+        return queries.messages(asked if self.request.user.is_staff else self.request.user.pk)
+
+
+class MyPreferences(APIView):
+    """Which messages you want, for those written from now on."""
+
+    serializer_class = Preferences
+
+    @extend_schema(operation_id="my_preferences", responses=Preferences)
+    def get(self, request: Request) -> Response:
+        """Return what you want to get."""
+        contact = queries.preferences_of(request.user.pk)
+        if contact is None:
+            raise NotKnownYet()
+        return Response(Preferences(contact).data)
+
+    @extend_schema(operation_id="change_my_preferences", request=Preferences, responses=Preferences)
+    def patch(self, request: Request) -> Response:
+        """Change what you want to get."""
+        wish = Preferences(data=request.data, partial=True)
+        wish.is_valid(raise_exception=True)
+        contact = services.change_preferences(request.user.pk, **wish.validated_data)
+        return Response(Preferences(contact).data)

@@ -1,0 +1,10 @@
+"""Where notifications is asked, under /v1/."""
+
+from django.urls import path
+
+from notifications import api
+
+urlpatterns = [
+    path("messages", api.Messages.as_view(), name="messages"),
+    path("messages/preferences", api.MyPreferences.as_view(), name="preferences"),
+]

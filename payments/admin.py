@@ -1,0 +1,71 @@
+"""Money for those who run the shop: to look at; held payments wait for their word here."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from eventbus import acting_as, origin
+from payments import services
+from payments.errors import NotHeld
+from payments.models import Bill, Payment
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Bill)
+class BillAdmin(ReadOnlyAdmin):
+    list_display = ["order_id", "state", "amount", "currency", "country"]
+    list_filter = ["state", "currency"]
+    search_fields = ["=order_id", "=customer_id"]
+
+
+@admin.register(Payment)
+class PaymentAdmin(ReadOnlyAdmin):
+    list_display = ["id", "status", "amount", "currency", "verdict", "reason", "requested_at"]
+    list_filter = ["status", "currency", "verdict"]
+    search_fields = ["=id", "=order_id", "=customer_id", "=bank_reference"]
+    date_hierarchy = "requested_at"
+    actions = ["release", "refuse"]
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        """Let those decide who may change payments, though nobody edits them."""
+        return request.user.has_perm("payments.change_payment")
+
+    @admin.action(description="Release held payments", permissions=["decide"])
+    def release(self, request: HttpRequest, payments: QuerySet[Payment]) -> None:
+        """Go on with each, on the operator's word."""
+        _decide(request, payments, services.release_payment, "goes on")
+
+    @admin.action(description="Refuse held payments", permissions=["decide"])
+    def refuse(self, request: HttpRequest, payments: QuerySet[Payment]) -> None:
+        """End each, and its order."""
+        _decide(request, payments, services.refuse_payment, "is refused")
+
+
+def _decide(
+    request: HttpRequest,
+    payments: QuerySet[Payment],
+    decide: Callable[..., Payment],
+    done: str,
+) -> None:
+    with acting_as(f"operator:{request.user.pk}", origin().correlation):
+        for payment in payments:
+            try:
+                decide(payment.pk, operator=str(request.user))
+            except NotHeld as refusal:
+                messages.warning(request, str(refusal))
+            else:
+                messages.success(request, f"{payment} {done}.")

@@ -1,0 +1,123 @@
+"""What payments shows: each customer's own payments, and a way to pay."""
+
+import time
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, serializers, status
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from payments import queries, services
+from payments.models import Payment
+
+PATIENCE = 1.0  # seconds the news of an order may take to get here
+GLANCE = 0.05  # seconds between two looks
+
+
+class NotHeardOf(NotFound):
+    """The order is not there, or its news is not here yet: ask again, the answer says when."""
+
+    default_detail = "There is no such order here, or not yet."
+    wait = 1  # seconds; the exception handler makes Retry-After of it
+
+
+class PaymentShown(serializers.ModelSerializer[Payment]):
+    class Meta:
+        model = Payment
+        fields = [
+            "id",
+            "order_id",
+            "status",
+            "amount",
+            "currency",
+            "reason",
+            "requested_at",
+            "captured_at",
+            "refunded_at",
+        ]
+        read_only_fields = fields
+
+
+class PaymentWanted(serializers.Serializer[Any]):
+    """Amount and currency are not asked for: payments knows them by the news."""
+
+    order_id = serializers.UUIDField()
+    card = serializers.RegexField(
+        r"^tok_[a-z_]+$", max_length=64, help_text="the bank's token for a card"
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Refuse fields that are not known: a misspelt one would be lost in silence."""
+        if isinstance(data, dict):
+            unknown = set(data) - set(self.fields) - {"csrfmiddlewaretoken"}
+            if unknown:
+                raise serializers.ValidationError(
+                    {str(name): "There is no such field." for name in sorted(unknown, key=str)}
+                )
+        return super().to_internal_value(data)
+
+
+class Payments(generics.ListAPIView[Payment]):
+    """One's own payments, the latest first."""
+
+    queryset = Payment.objects.none()
+
+    def get_queryset(self) -> QuerySet[Payment]:
+        """Return the caller's."""
+        return queries.payments_of(_customer(self.request))
+
+    def get_serializer_class(self) -> Any:
+        """Offer the browsable page the form for paying."""
+        return PaymentWanted if self.request.method == "POST" else PaymentShown
+
+    @extend_schema(responses=PaymentShown(many=True))
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """List one's own payments."""
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(request=PaymentWanted, responses={202: PaymentShown})
+    def post(self, request: Request) -> Response:
+        """Ask to pay. Money moves once the goods are sure; the payment says how it stands."""
+        asked = PaymentWanted(data=request.data)
+        asked.is_valid(raise_exception=True)
+        _await_news(asked.validated_data["order_id"])
+        payment = services.request_payment(customer_id=_customer(request), **asked.validated_data)
+        return Response(
+            PaymentShown(payment).data,
+            status.HTTP_202_ACCEPTED,
+            headers={"Location": reverse("payment", [payment.pk], request=request)},
+        )
+
+
+class OnePayment(APIView):
+    """How a payment stands."""
+
+    @extend_schema(responses=PaymentShown)
+    def get(self, request: Request, payment_id: UUID) -> Response:
+        """Show a payment; others' are not there, but for operators."""
+        seen = (
+            queries.all_payments()
+            if request.user.is_staff
+            else queries.payments_of(_customer(request))
+        )
+        return Response(PaymentShown(generics.get_object_or_404(seen, pk=payment_id)).data)
+
+
+def _customer(request: Request) -> UUID:
+    customer: UUID = request.user.pk
+    return customer
+
+
+def _await_news(order_id: UUID) -> None:
+    """Wait a little for an order placed just now. Raises NotHeardOf."""
+    deadline = time.monotonic() + PATIENCE
+    while not queries.bill_is_known(order_id):
+        if time.monotonic() > deadline:
+            raise NotHeardOf
+        time.sleep(GLANCE)

@@ -1,0 +1,24 @@
+"""What payments does. Each function is one transaction: the change and its news, or neither;
+only those that ask outside, in `money`, are in none, and return what to record."""
+
+from payments.services.bills import cancel_bill, expect_payment
+from payments.services.money import give_back, take_money
+from payments.services.requests import (
+    decline_unpinned,
+    refuse_payment,
+    release_payment,
+    request_payment,
+    time_out,
+)
+
+__all__ = [
+    "cancel_bill",
+    "decline_unpinned",
+    "expect_payment",
+    "give_back",
+    "refuse_payment",
+    "release_payment",
+    "request_payment",
+    "take_money",
+    "time_out",
+]

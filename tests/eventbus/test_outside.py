@@ -1,0 +1,240 @@
+"""The circuit breaker: it spares who is away, and makes no outage of its own."""
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.cache import cache
+from django.core.cache.backends.locmem import LocMemCache
+from django.db import transaction
+
+from eventbus import outside as module
+from eventbus.errors import Away
+from eventbus.outside import Outside
+
+
+class Declined(Exception):
+    """The other side's no."""
+
+
+class CacheAway:
+    """A cache whose server is gone."""
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        def fail(*args: Any, **kwargs: Any) -> Any:
+            raise ConnectionError(f"no cache to {operation}")
+
+        return fail
+
+
+def one(name: str, **options: Any) -> Outside:
+    return Outside(name, **{"failures": 3, "rest": 10.0, "answers": (Declined,), **options})
+
+
+@pytest.fixture
+def bank(request) -> Outside:
+    """A breaker of a name no other test uses: what it keeps for itself outlives a test."""
+    return one(request.node.name)
+
+
+@pytest.fixture
+def twin(bank) -> Outside:
+    """The same system as another process sees it."""
+    return one(bank.name)
+
+
+@pytest.fixture
+def time(monkeypatch, request) -> Any:
+    """A clock to turn, and a cache that goes by it."""
+    monkeypatch.setattr(module, "cache", LocMemCache(request.node.name, {}))
+    with time_machine.travel("2026-05-01", tick=False) as traveller:
+        yield traveller
+
+
+def broken() -> None:
+    raise OSError("broken")
+
+
+def declined() -> None:
+    raise Declined
+
+
+def fails(bank: Outside, times: int = 1) -> None:
+    for _ in range(times):
+        with pytest.raises(OSError, match="broken"):
+            bank.call(broken)
+
+
+def refuses(bank: Outside) -> None:
+    with pytest.raises(Away):
+        bank.call(lambda: pytest.fail("asked all the same"))
+
+
+def test_an_answer_comes_back(bank):
+    assert bank.call(lambda a, b: a + b, 1, b=2) == 3
+
+
+def test_failures_in_a_row_open_it(bank):
+    fails(bank, 2)
+    assert bank.state == "closed"
+    fails(bank)
+    assert bank.state == "open"
+    refuses(bank)
+
+
+def test_a_success_in_between_starts_the_count_anew(bank):
+    fails(bank, 2)
+    bank.call(lambda: None)
+    fails(bank, 2)
+    assert bank.state == "closed"
+
+
+def test_a_no_is_an_answer_not_a_failure(bank):
+    fails(bank, 2)
+    for _ in range(9):
+        with pytest.raises(Declined):
+            bank.call(declined)
+    fails(bank, 2)
+    assert bank.state == "closed"
+
+
+def test_all_processes_share_what_one_has_learned(bank, twin):
+    fails(bank, 2)
+    fails(twin)
+    refuses(bank)
+    refuses(twin)
+
+
+def test_after_its_rest_it_lets_one_call_of_all_through(bank, twin, time):
+    fails(bank, 3)
+    time.shift(10.1)
+    assert bank.state == twin.state == "half-open"
+
+    def trial() -> str:
+        refuses(twin)  # while the trial call is under way
+        refuses(bank)
+        return "back"
+
+    assert bank.call(trial) == "back"
+    assert bank.state == twin.state == "closed"
+    assert twin.call(lambda: "as ever") == "as ever"
+
+
+def test_the_shared_cache_ends_the_rest_by_itself(request):
+    bank = one(request.node.name, rest=0.05)
+    fails(bank, 3)
+    deadline = monotonic() + 5
+    while bank.state == "open" and monotonic() < deadline:
+        continue
+    assert bank.state == "half-open"
+    assert bank.call(lambda: "back") == "back"
+    assert bank.state == "closed"
+
+
+def test_a_trial_that_fails_opens_it_again(bank, twin, time):
+    fails(bank, 3)
+    time.shift(10.1)
+    fails(twin)
+    assert bank.state == "open"
+    refuses(bank)
+
+    time.shift(10.1)
+    assert bank.call(lambda: "back") == "back"
+
+
+def test_a_trial_that_was_killed_does_not_block_the_next(bank, twin, time):
+    fails(bank, 3)
+    time.shift(10.1)
+    with pytest.raises(KeyboardInterrupt):
+        bank.call(lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    refuses(twin)
+    time.shift(10.1)
+    assert twin.call(lambda: "back") == "back"
+
+
+def test_who_waited_for_a_place_is_refused_when_it_opened_meanwhile(request):
+    bank = one(request.node.name, failures=1, at_once=1)
+    under_way, let_go, refusals = threading.Event(), threading.Event(), []
+
+    def hang() -> None:
+        under_way.set()
+        let_go.wait(5)
+        raise OSError("broken")
+
+    def first() -> None:
+        with pytest.raises(OSError, match="broken"):
+            bank.call(hang)
+
+    def second() -> None:
+        try:
+            bank.call(lambda: refusals.append("asked"))
+        except Away:
+            refusals.append("refused")
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    assert under_way.wait(5)
+    threads[1].start()
+    while threads[1].is_alive() and not _waits(bank):
+        pass
+    let_go.set()
+    for thread in threads:
+        thread.join(5)
+
+    assert refusals == ["refused"]
+
+
+def _waits(bank: Outside) -> bool:
+    return bool(bank._places._cond._waiters)  # type: ignore[attr-defined]
+
+
+def test_who_finds_no_place_in_time_is_refused(request):
+    bank = one(request.node.name, at_once=1, rest=0.05)
+    bank.call(lambda: refuses(bank))
+    assert bank.call(lambda: "there is place again") == "there is place again"
+
+
+@pytest.fixture
+def no_cache(monkeypatch) -> None:
+    monkeypatch.setattr(module, "cache", CacheAway())
+
+
+def test_without_a_cache_it_still_works(bank, time, no_cache):
+    assert bank.call(lambda: "an answer") == "an answer"
+    fails(bank, 3)
+    refuses(bank)
+    time.shift(10.1)
+    assert bank.call(lambda: "back") == "back"
+    assert bank.state == "closed"
+
+
+def test_the_other_sides_error_is_told_even_when_the_cache_goes_away_meanwhile(bank, monkeypatch):
+    def gone() -> None:
+        monkeypatch.setattr(module, "cache", CacheAway())
+        raise OSError("broken")
+
+    fails(bank, 2)
+    with pytest.raises(OSError, match="broken"):
+        bank.call(gone)
+
+
+def test_a_cache_that_forgets_in_the_middle_hides_no_error(bank, monkeypatch):
+    fails(bank, 1)
+    monkeypatch.setattr(cache, "add", lambda *args: False)  # the count went between two steps
+    cache.clear()
+    fails(bank)
+
+
+def test_nobody_is_asked_in_a_transaction(bank, db):
+    with transaction.atomic(), pytest.raises(AssertionError, match="in a transaction"):
+        bank.call(lambda: None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_a_transaction_one_may_ask(bank):
+    with transaction.atomic():
+        pass
+    assert bank.call(lambda: "an answer") == "an answer"

@@ -1,0 +1,187 @@
+"""A contract only grows, every event says what it means, and every reader is held against it."""
+
+import datetime as dt
+import enum
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from eventbus import Event, checks, contracts, registry
+from eventbus.registry import consumer
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Red(enum.Enum):
+    RED = "red"
+
+
+def promise(**fields: Any) -> contracts.Schema:
+    """Return the contract of an event with these fields; a tuple is a type and its default."""
+    defined = [(k, *v) if isinstance(v, tuple) else (k, v) for k, v in fields.items()]
+    return contracts.schema_of(msgspec.defstruct("Fact", defined, kw_only=True))
+
+
+OLD = promise(sku=str, quantity=int, colour=Colour)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        promise(sku=str, quantity=int, colour=Colour),
+        promise(colour=Colour, quantity=int, sku=str),
+        promise(sku=str, quantity=int, colour=Colour, note=(str, "")),
+        promise(sku=str, quantity=int, colour=Colour, note=(str | None, None)),
+    ],
+)
+def test_a_contract_may_grow(new: contracts.Schema) -> None:
+    assert contracts.shrinkages(OLD, new) == []
+
+
+@pytest.mark.parametrize(
+    ("new", "words"),
+    [
+        (
+            promise(sku=str, quantity=int, colour=Colour, note=str),
+            "no field 'note' in the facts already told",
+        ),
+        (promise(sku=str, colour=Colour), "no field 'quantity' for those who read it today"),
+        (
+            promise(sku=str, quantity=(int, 1), colour=Colour),
+            "'quantity' may be absent for those who read it today",
+        ),
+        (
+            promise(sku=str, quantity=str, colour=Colour),
+            "'quantity' may be string, not integer for those who read it today",
+        ),
+        (
+            promise(sku=str | None, quantity=int, colour=Colour),
+            "'sku' may be null, not string for those who read it today",
+        ),
+        (promise(sku=str, quantity=int, colour=Red), "in the facts already told"),
+        (promise(sku=UUID, quantity=int, colour=Colour), "'sku' may be uuid, not string"),
+    ],
+)
+def test_a_contract_may_not_break_a_reader(new: contracts.Schema, words: str) -> None:
+    broken = contracts.shrinkages(OLD, new)
+    assert any(words in problem for problem in broken), broken
+
+
+def test_what_is_inside_a_list_is_promised_too() -> None:
+    line = msgspec.defstruct("Line", [("sku", str), ("quantity", int)])
+    shorter = msgspec.defstruct("Line", [("sku", str)])
+    broken = contracts.shrinkages(promise(lines=list[line]), promise(lines=list[shorter]))
+    assert broken == ["no field 'lines[].quantity' for those who read it today"]
+
+
+@pytest.fixture
+def teapots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Say teapots' fact with other fields; its contract is locked under tmp_path."""
+    monkeypatch.setattr(contracts, "path_of", lambda name: tmp_path / f"{name}.json")
+    monkeypatch.setattr(contracts, "published", lambda: _read(tmp_path))
+    monkeypatch.setattr(registry, "events", {})
+
+    def say(**fields: type) -> None:
+        body = {"__annotations__": fields, "__doc__": "A teapot boils.", "__module__": "teapots"}
+        type("TeapotBoiled", (Event,), body)
+
+    return say
+
+
+def _read(folder: Path) -> dict[str, contracts.Schema]:
+    return {p.stem: msgspec.json.decode(p.read_bytes()) for p in folder.glob("*.json")}
+
+
+def test_a_contract_that_shrank_is_not_locked(teapots: Callable[..., None], tmp_path: Path) -> None:
+    # given
+    teapots(sku=str, quantity=int)
+    call_command("makecontracts")
+    locked = _read(tmp_path)
+
+    # when
+    teapots(sku=str)
+    with pytest.raises(CommandError) as refused:
+        call_command("makecontracts")
+
+    # then
+    assert "teapots.TeapotBoiled may only grow: no field 'quantity'" in str(refused.value)
+    assert "a new fact with a new name" in str(refused.value)
+    assert _read(tmp_path) == locked
+    with pytest.raises(CommandError, match=r"makecontracts for teapots\.TeapotBoiled"):
+        call_command("makecontracts", check=True)
+
+
+@pytest.mark.parametrize("room", settings.ROOMS)
+def test_every_event_says_what_it_means_and_is_locked(room: str) -> None:
+    told = {name for name in registry.events if name.startswith(f"{room}.")}
+    promised = Path(apps.get_app_config(room).path, "contracts").glob("*.json")
+    assert {f"{room}.{path.stem}" for path in promised} == told
+    assert not told & set(contracts.stale())
+    problems = [problem for problem in checks.rooms_understand_each_other(None)]
+    assert problems == []
+
+
+def _heard_by(monkeypatch: pytest.MonkeyPatch, handle: Callable[..., None], *events: str) -> str:
+    monkeypatch.setattr(registry, "consumers", {})
+    handle.__module__ = "payments.consumers"
+    consumer(*events)(handle)
+    return "\n".join(str(problem) for problem in checks.rooms_understand_each_other(None))
+
+
+def test_a_misspelt_event_is_found_and_the_right_one_offered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def expect_payment(order_id: UUID) -> None: ...
+
+    assert _heard_by(monkeypatch, expect_payment, "orders.OrderPlased") == (
+        "?: (eventbus.E001) payments.expect_payment listens to orders.OrderPlased,"
+        " which nobody publishes.\n\tHINT: Did you mean orders.OrderPlaced?"
+    )
+
+
+def test_a_field_that_was_never_promised_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def expect_payment(order_id: UUID, amount: Decimal) -> None: ...
+
+    assert _heard_by(monkeypatch, expect_payment, "orders.OrderPlaced") == (
+        "?: (eventbus.E002) payments.expect_payment reads orders.OrderPlaced: no field 'amount'.\n"
+        "\tHINT: It offers: order_id, customer_id, lines, total, currency, country, placed_at."
+    )
+
+
+def test_a_field_of_another_type_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def expect_payment(order_id: UUID, total: int) -> None: ...
+
+    said = _heard_by(monkeypatch, expect_payment, "orders.OrderPlaced")
+    assert "reads orders.OrderPlaced: 'total' may be decimal, not integer." in said
+
+
+def test_a_field_with_a_default_need_not_be_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def expect_payment(order_id: UUID, gift_note: str = "") -> None: ...
+
+    assert _heard_by(monkeypatch, expect_payment, "orders.OrderPlaced") == ""
+
+
+def test_news_for_one_room_is_not_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def eavesdrop(order_id: UUID) -> None: ...
+
+    said = _heard_by(monkeypatch, eavesdrop, "inventory.ReservationExpiryDue")
+    assert "is for one consumer in inventory, but payments listen." in said
+
+
+def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def expect_payment(order_id: UUID, amount: Decimal, due: dt.datetime) -> None: ...
+
+    said = _heard_by(monkeypatch, expect_payment, "orders.OrderPlaced", "orders.OrderPayed")
+    assert said.count("eventbus.E002") == 2
+    assert said.count("eventbus.E001") == 1

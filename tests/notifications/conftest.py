@@ -1,0 +1,88 @@
+"""Only this room hears anything here."""
+
+import datetime as dt
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from eventbus import clock
+from eventbus.ids import new_id
+from eventbus.testing import alone, hear
+
+LINES = [
+    {"sku": "tea", "name": "Tea & biscuits", "quantity": 2, "unit_price": Decimal("617.25")},
+    {"sku": "cup", "name": "Cup", "quantity": 1, "unit_price": Decimal("10.00")},
+]
+
+
+@pytest.fixture(autouse=True)
+def only_this_room() -> Iterator[None]:
+    with alone("notifications"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_files(settings, tmp_path) -> None:
+    """Let the fake providers write where nobody else looks."""
+    settings.VAR = tmp_path
+
+
+class News:
+    """What other rooms say about one customer and one order."""
+
+    def __init__(self) -> None:
+        self.customer, self.order = new_id(), new_id()
+        self.expires_at = clock.now() + dt.timedelta(minutes=15)
+
+    def signed_up(self, **change: Any) -> UUID:
+        sari = {
+            "customer_id": self.customer,
+            "email": "sari@example.org",
+            "name": "Sari",
+            "language": "en",
+            "country": "ID",
+            "phone": "+628111111111",
+            "wants_messages": True,
+            "signed_up_at": clock.now(),
+        }
+        return hear("accounts.CustomerSignedUp", **(sari | change))
+
+    def placed(self, **change: Any) -> UUID:
+        return hear("orders.OrderPlaced", **(self._sold() | change))
+
+    def paid(self, **change: Any) -> UUID:
+        paid_at = dt.datetime(2026, 8, 17, 3, 0, tzinfo=dt.UTC)
+        return hear("orders.OrderPaid", **(self._sold() | {"paid_at": paid_at} | change))
+
+    def cancelled(self, **change: Any) -> UUID:
+        why = {"code": "declined", "reason": "insufficient funds", "was_paid": False}
+        named = {"order_id": self.order, "customer_id": self.customer}
+        return hear("orders.OrderCancelled", cancelled_at=clock.now(), **(named | why | change))
+
+    def reserved(self) -> UUID:
+        goods = [{"sku": "tea", "quantity": 2}]
+        return hear(
+            "inventory.StockReserved",
+            order_id=self.order,
+            goods=goods,
+            expires_at=self.expires_at,
+        )
+
+    def _sold(self) -> dict[str, Any]:
+        return {
+            "order_id": self.order,
+            "customer_id": self.customer,
+            "lines": LINES,
+            "total": Decimal("1244.50"),
+            "currency": "EUR",
+            "country": "ID",
+            "placed_at": dt.datetime(2026, 8, 17, 2, 0, tzinfo=dt.UTC),
+        }
+
+
+@pytest.fixture
+def news(calm) -> News:
+    return News()

@@ -1,0 +1,55 @@
+"""What operators do with messages in the admin."""
+
+import pytest
+from django.core import mail
+
+from accounts.models import User
+from notifications.models import Message
+
+LIST = "/admin/notifications/message/"
+
+
+@pytest.fixture
+def desk(client, db):
+    client.force_login(User.objects.create_superuser("op@example.org", "x", name="Op"))
+    return client
+
+
+def test_messages_are_listed_filtered_and_read(desk, calm, news):
+    news.signed_up()
+    news.placed()
+    news.reserved()
+    calm.settle()
+
+    page = desk.get(LIST, {"state": "sent", "channel": "mail", "q": "sari"}).content.decode()
+    assert "Welcome to Kabar, Sari" in page
+    letter = desk.get(f"{LIST}{Message.objects.get(kind='welcome').id}/change/").content.decode()
+    assert "Hello Sari" in letter
+    for table in ("contact", "ordernote"):
+        assert desk.get(f"/admin/notifications/{table}/").status_code == 200
+
+
+def test_history_is_not_rewritten(desk, calm, news):
+    news.signed_up()
+    message = Message.objects.get()
+
+    for page in (f"{LIST}add/", f"{LIST}{message.id}/delete/"):
+        assert desk.post(page, {"post": "yes"}).status_code == 403
+    assert desk.post(f"{LIST}{message.id}/change/", {"subject": "x"}).status_code == 403
+
+
+def test_what_failed_is_sent_again_and_nothing_else(desk, calm, news):
+    news.signed_up()
+    news.placed()
+    calm.settle()
+    Message.objects.filter(kind="welcome").update(state="failed", reason="550")
+    chosen = [str(message.id) for message in Message.objects.all()]
+
+    page = desk.post(LIST, {"action": "send_again", "_selected_action": chosen}, follow=True)
+    calm.settle()
+
+    assert len(mail.outbox) == 3
+    assert set(Message.objects.values_list("state", "reason")) == {("sent", "")}
+    said = page.content.decode()
+    assert "welcome to sari@example.org: queued" in said
+    assert "Only a message that failed can be sent again; this one is sent." in said

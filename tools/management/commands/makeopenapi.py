@@ -1,0 +1,63 @@
+"""Lock what the REST API promises."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiYamlRenderer
+from drf_spectacular.validation import validate_schema
+
+from tools.openapi import breakages
+
+PLACE = "docs/openapi.yaml"
+
+
+class Command(BaseCommand):
+    """See `help`."""
+
+    help = f"Write {PLACE}, which only grows: a break is a new version (/v2)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take --check."""
+        parser.add_argument("--check", action="store_true", help="write nothing; fail where stale")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Write, or only compare."""
+        path = Path(settings.BASE_DIR, PLACE)
+        locked, document = path.read_text() if path.exists() else "", described()
+        if locked:
+            _refuse_breaks(yaml.safe_load(locked), yaml.safe_load(document))
+        if options["check"]:
+            if locked != document:
+                raise CommandError(f"{PLACE} is not what the API says. Run manage.py makeopenapi.")
+            return
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(document)
+        self.stdout.write(f"locked {PLACE}")
+
+
+def described() -> str:
+    """Return the API's description as YAML. Raises CommandError where it is not whole."""
+    GENERATOR_STATS.reset()
+    with GENERATOR_STATS.silence():
+        document = SchemaGenerator().get_schema(request=None, public=True)
+    if GENERATOR_STATS:
+        raise CommandError(f"The API is not described wholly:\n{_complaints()}")
+    validate_schema(document)
+    return str(OpenApiYamlRenderer().render(document, renderer_context={}).decode())
+
+
+def _complaints() -> str:
+    caches = (GENERATOR_STATS._warn_cache, GENERATOR_STATS._error_cache)
+    return "\n".join(str(complaint) for cache in caches for complaint in cache)
+
+
+def _refuse_breaks(old: dict[str, Any], new: dict[str, Any]) -> None:
+    broken = breakages(old, new)
+    if broken:
+        complaints = "\n".join(f"  {problem}" for problem in broken)
+        raise CommandError(f"A break is a new version (/v2), and this would be one:\n{complaints}")
