@@ -50,7 +50,7 @@ class ChangedUser(UserChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     form = ChangedUser
     add_form = NewUser
     change_password_form = AdminPasswordChangeForm

@@ -1,11 +1,11 @@
 """What accounts shows: signing up, logging in, and oneself."""
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as BadPassword
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny, IsAdminUser
 from rest_framework.request import Request
@@ -38,11 +38,17 @@ class Customer(serializers.ModelSerializer[User]):
         read_only_fields = fields
 
 
+class Password(serializers.CharField):
+    """A secret, taken as it is: spaces at its ends belong to it."""
+
+    def __init__(self, **options: Any) -> None:
+        hidden = {"input_type": "password"}
+        super().__init__(trim_whitespace=False, write_only=True, style=hidden, **options)
+
+
 class SignUp(Strict):
     email = serializers.EmailField(max_length=254)
-    password = serializers.CharField(
-        max_length=128, trim_whitespace=False, style={"input_type": "password"}
-    )
+    password = Password(max_length=128)
     name = serializers.CharField(max_length=120)
     language = serializers.ChoiceField(User.Language.choices)
     country = serializers.CharField(max_length=2, help_text="ISO 3166-1 alpha-2")
@@ -92,7 +98,7 @@ class Me(APIView):
     @extend_schema(operation_id="who_am_i", responses=Customer)
     def get(self, request: Request) -> Response:
         """Return the account of whoever asks."""
-        return Response(Customer(request.user).data)
+        return Response(Customer(cast(User, request.user)).data)
 
 
 class Disablements(APIView):
@@ -115,19 +121,31 @@ class LogIn(Strict, tokens.TokenObtainPairSerializer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["password"].trim_whitespace = False  # as it was when it was set
+        # The library's own field would trim what sign-up took as it was.
+        self.fields["password"] = Password()
 
 
 class Refresh(Strict, tokens.TokenRefreshSerializer):
     """A refresh token, against a new access token."""
 
 
+class Pair(serializers.Serializer[Any]):
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+
+
+class Access(serializers.Serializer[Any]):
+    access = serializers.CharField()
+
+
+@extend_schema_view(post=extend_schema(operation_id="log_in", responses=Pair))
 class Tokens(token_views.TokenObtainPairView):
     """Log in. A stale token sent along does not stand in the way."""
 
     serializer_class = LogIn
 
 
+@extend_schema_view(post=extend_schema(operation_id="stay_logged_in", responses=Access))
 class FreshTokens(token_views.TokenRefreshView):
     """Stay logged in."""
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
@@ -29,6 +29,8 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, TryLater):
         headers = {"Retry-After": str(math.ceil(float(error.seconds)))}
         return Response(_body(503, str(error)), 503, headers=headers, content_type=media)
+    if isinstance(error, RequestDataTooBig):
+        return Response(_body(413, "The request is too large."), 413, content_type=media)
     if isinstance(error, ObjectDoesNotExist):
         error = Http404()
     elif isinstance(error, ValidationError):

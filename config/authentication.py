@@ -34,15 +34,15 @@ def _named(found: Any) -> Any:
     return found
 
 
-class BearerInSchema(SimpleJWTScheme):  # type: ignore[no-untyped-call]
+class BearerInSchema(SimpleJWTScheme):
     """How the API's description names the token; spectacular finds it by its being there."""
 
-    target_class = Bearer
+    target_class = Bearer  # type: ignore[assignment]
     name = "bearer"
 
 
-class SessionInSchema(SessionScheme):  # type: ignore[no-untyped-call]
+class SessionInSchema(SessionScheme):
     """How the API's description names the session."""
 
-    target_class = Session
+    target_class = Session  # type: ignore[assignment]
     name = "session"

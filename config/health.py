@@ -116,7 +116,7 @@ def _has_migrations_left() -> bool:
         connection.close()
 
 
-class Health(HealthCheckView):  # type: ignore[misc]
+class Health(HealthCheckView):
     """Answers 200, or 503 where a check fails; JSON, unless the client asks for something else."""
 
     def get_executor(self) -> AbstractContextManager[Executor | None]:

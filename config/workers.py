@@ -18,7 +18,7 @@ pulse = Pulse()
 _server: tuple[ThreadingHTTPServer, int] | None = None
 
 
-class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
+class Heartbeat(bootsteps.StartStopStep):
     """Beats from the timer of the worker's own event loop, once it takes messages."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)

@@ -3,7 +3,9 @@
 They change by what happens, and dead letters by commands, never by a form.
 """
 
+import datetime as dt
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin
@@ -13,7 +15,7 @@ from django.utils.html import format_html
 from unfold.views import ChangeList
 
 from eventbus import registry
-from eventbus.looks import Looked, event_link, link, pretty
+from eventbus.looks import Looked, event_link, link, pretty, short
 from eventbus.models import DeadLetter, Event, Flight, Outbox, Retry, Scheduled, Subscription
 from eventbus.story import MOST, hearings, last_line, lineage, story, tree
 
@@ -73,22 +75,20 @@ class Telling(ChangeList):
 
 @admin.register(Event)
 class EventAdmin(Looked):
-    list_display = ["told", "aggregate", "recorded_at", "actor", "because"]
+    list_display = ["told", "about", "recorded", "who", "because"]
     list_filter = [NameFilter, "recorded_at", AggregateFilter, CorrelationFilter]
     search_fields = ["id", "name", "aggregate", "correlation"]
     search_help_text = "an event's name or id, an aggregate as order:0190…, a sku, a request's id"
-    fields = ["name", "payload_told", "aggregate", "aggregate_version", "recorded_at", "actor"]
-    fields += ["because", "cause", "id", "position", "traceparent"]
+    fields = ["name", "payload_told", "aggregate", "cause", ("recorded", "position")]
+    fields += [("actor", "because"), ("id", "aggregate_version"), "traceparent"]
     change_form_outer_after_template = "eventbus/event.html"
+    sortable_by = ()
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return Telling
 
     def get_ordering(self, request: HttpRequest) -> list[str]:
         return ["position"] if _is_story(request) else ["-position"]
-
-    def get_sortable_by(self, request: HttpRequest) -> list[str]:
-        return [] if _is_story(request) else ["recorded_at"]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
@@ -125,10 +125,23 @@ class EventAdmin(Looked):
         style = f"padding-left: {max(depth - 1, 0) * 1.25}rem; white-space: nowrap"
         return format_html('<span style="{}">{}{}</span>', style, mark, event.name)
 
+    @admin.display(description="about")
+    def about(self, event: Event) -> str:
+        query = urlencode({"aggregate": event.aggregate})
+        return link("eventbus_event_changelist", short(event.aggregate), query=query)
+
+    @admin.display(description="recorded at, UTC")
+    def recorded(self, event: Event) -> str:
+        return event.recorded_at.astimezone(dt.UTC).isoformat(" ", "milliseconds")[:23]
+
+    @admin.display(description="actor")
+    def who(self, event: Event) -> str:
+        return short(event.actor)
+
     @admin.display(description="request")
-    def because(self, event: Event) -> str:
-        short = f"…{str(event.correlation)[-12:]}"
-        return link("eventbus_event_changelist", short, query=f"correlation={event.correlation}")
+    def because(self, event: Event | Scheduled) -> str:
+        query = f"correlation={event.correlation}"
+        return link("eventbus_event_changelist", short(str(event.correlation)), query=query)
 
     @admin.display(description="caused by")
     def cause(self, event: Event) -> str:
@@ -196,12 +209,13 @@ class DeadLetterAdmin(RetryAdmin):
 
 @admin.register(Scheduled)
 class ScheduledAdmin(Looked):
-    list_display = ["name", "aggregate", "due_at", "because", "cause"]
+    list_display = ["name", "about", "due_at", "because", "cause"]
     list_filter = ["name", "due_at"]
     search_fields = ["aggregate"]
     ordering = ["due_at"]
     fields = ["name", "payload_told", "aggregate", "due_at", "actor", "because", "cause"]
-    because, cause, payload_told = EventAdmin.because, EventAdmin.cause, EventAdmin.payload_told
+    about, because = EventAdmin.about, EventAdmin.because
+    cause, payload_told = EventAdmin.cause, EventAdmin.payload_told
 
 
 @admin.register(Subscription)

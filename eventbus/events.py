@@ -14,7 +14,6 @@ class Event:
     `only_for` makes it point-to-point: exactly one consumer, in that context.
     """
 
-    name: ClassVar[str]
     about: ClassVar[str | None]
     only_for: ClassVar[str | None]
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -23,9 +22,10 @@ class Event:
         from eventbus import registry
 
         dataclass(frozen=True, kw_only=True)(cls)
-        cls.name = f"{cls.__module__.partition('.')[0]}.{cls.__name__}"
+        # Not declared above: a fact may have a field `name` of its own.
+        cls.name = name_of(cls)  # type: ignore[attr-defined]
         cls.about, cls.only_for = about, only_for
-        registry.events[cls.name] = cls
+        registry.events[name_of(cls)] = cls
 
     @property
     def aggregate(self) -> str:
@@ -33,6 +33,11 @@ class Event:
         if self.about is None:
             return ""
         return f"{self.about.removesuffix('_id')}:{getattr(self, self.about)}"
+
+
+def name_of(kind: type[Event]) -> str:
+    """Return the wire name: `<context>.<Event>`."""
+    return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -23,7 +24,7 @@ def take(consumer: str, events: Sequence[UUID]) -> set[UUID]:
     The mark lives and dies with the caller's transaction.
     """
     rows = ", ".join(["(%s, 0, %s, CURRENT_TIMESTAMP)"] * len(events))
-    values = [v for id in sorted(events) for v in (consumer, _stored(id))]
+    values: list[Any] = [v for id in sorted(events) for v in (consumer, _stored(id))]
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {_TABLE} (consumer, generation, event_id, handled_at) VALUES {rows}"

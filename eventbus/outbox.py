@@ -9,7 +9,7 @@ from django.db.models import JSONField
 
 from eventbus import clock, kick
 from eventbus.errors import NotInTransaction
-from eventbus.events import Event
+from eventbus.events import Event, name_of
 from eventbus.ids import new_id
 from eventbus.models import Event as Log
 from eventbus.models import Outbox, Scheduled
@@ -35,30 +35,31 @@ def publish(
     Raises NotInTransaction, BadPayload.
     """
     if not connection.in_atomic_block:
-        raise NotInTransaction(name=type(event).name)
+        raise NotInTransaction(name=name_of(type(event)))
     here, (traceparent, tracestate) = origin(), trace_headers()
-    fact = dict(
-        id=new_id(),
-        name=type(event).name,
-        aggregate=event.aggregate,
-        aggregate_version=version,
-        payload=payload_of(event),
-        correlation=here.correlation,
-        causation=answering or here.causation,
-        traceparent=traceparent,
-        tracestate=tracestate,
-        actor=here.actor,
-    )
+    id = new_id()
+    fact: dict[str, Any] = {
+        "id": id,
+        "name": name_of(type(event)),
+        "aggregate": event.aggregate,
+        "aggregate_version": version,
+        "payload": payload_of(event),
+        "correlation": here.correlation,
+        "causation": answering or here.causation,
+        "traceparent": traceparent,
+        "tracestate": tracestate,
+        "actor": here.actor,
+    }
     if due is None:
         record([fact])
         transaction.on_commit(kick.relay)
     else:
         when = due if isinstance(due, dt.datetime) else clock.now() + due
         Scheduled.objects.create(**fact, due_at=when)
-    return fact["id"]  # type: ignore[return-value]
+    return id
 
 
-_COLUMNS = [f.column for f in Scheduled._meta.concrete_fields if f.column != "due_at"]
+_COLUMNS = [f.attname for f in Scheduled._meta.concrete_fields if f.column != "due_at"]
 _FIELDS = [Log._meta.get_field(c) for c in _COLUMNS]
 _LOG, _OUTBOX = Log._meta.db_table, Outbox._meta.db_table
 

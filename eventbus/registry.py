@@ -52,10 +52,8 @@ class Consumer:
         if self.key is None:
             return [self.name]
         found = self.arguments(envelope)
-        if isinstance(self.key, str):
-            touched: Iterable[object] = [found[self.key]]
-        else:
-            touched = self.key(**{name: found[name] for name in inspect.signature(self.key).parameters})
+        chosen = {name: found[name] for name in _names(self.key)}
+        touched = chosen.values() if isinstance(self.key, str) else self.key(**chosen)
         return sorted({f"{self.context}/{value}" for value in touched})
 
 
@@ -88,6 +86,11 @@ def consumer(
         if not hears:
             raise BadConsumer(consumer=name, problem="it names no event")
         reads, envelope_as = _signature(name, handle)
+        strange = set(_names(key)) - set(reads.__struct_fields__)
+        if strange:
+            raise BadConsumer(
+                consumer=name, problem=f"its key names {', '.join(strange)}, which it does not read"
+            )
         consumers[name] = Consumer(
             name, hears, handle, reads, envelope_as, outside, repeatable, key, was
         )
@@ -101,8 +104,15 @@ def listeners(event: str) -> list[Consumer]:
     return [c for c in consumers.values() if event in c.hears]
 
 
+def _names(key: Key) -> list[str]:
+    if callable(key):
+        return list(inspect.signature(key).parameters)
+    return [key] if key else []
+
+
 def _signature(name: str, handle: Callable[..., Any]) -> tuple[type[msgspec.Struct], str | None]:
-    hints, fields, envelope_as = get_type_hints(handle), [], None
+    hints, envelope_as = get_type_hints(handle), None
+    fields: list[Any] = []
     for parameter in inspect.signature(handle).parameters.values():
         if parameter.name not in hints:
             raise BadConsumer(consumer=name, problem=f"parameter '{parameter.name}' has no type")

@@ -73,11 +73,15 @@ class Relay:
     def turn(self) -> int:
         """Do one round and return how many messages went. Raises BrokerAway."""
         now = clock.now()
-        self._directory.refresh()
-        self._wake_scheduled(now)
-        self._wake_retries(now)
+        overdue = now - dt.timedelta(seconds=conf().SEND_DEADLINE)
+        outbox, scheduled, retries, unsent = _waiting(now, overdue)
+        if scheduled:
+            self._wake_scheduled(now)
+        if retries:
+            self._wake_retries(now)
         # Messages already claimed go first, so that a broker that is away is probed with them.
-        return self._send(self._unsent(now)) or self._send(self._claim(now))
+        sent = self._send(self._unsent(now, overdue)) if unsent or retries else 0
+        return sent or (self._send(self._claim(now)) if outbox or scheduled else 0)
 
     @transaction.atomic
     def _wake_scheduled(self, now: dt.datetime) -> None:
@@ -99,8 +103,7 @@ class Relay:
             Retry.objects.filter(pk__in=[row.pk for row in rows]).update(next_at=None)
 
     @transaction.atomic
-    def _unsent(self, now: dt.datetime) -> list[Flight]:
-        overdue = now - dt.timedelta(seconds=conf().SEND_DEADLINE)
+    def _unsent(self, now: dt.datetime, overdue: dt.datetime) -> list[Flight]:
         unsent = Flight.objects.filter(
             Q(claimed_at=None) | Q(claimed_at__lt=overdue), confirmed_at=None
         )
@@ -116,6 +119,7 @@ class Relay:
         )
         if not rows:
             return []
+        self._directory.refresh()
         for_whom: dict[str, list[UUID]] = defaultdict(list)
         found = Event.objects.in_bulk([row.event_id for row in rows])
         for row in rows:
@@ -148,6 +152,24 @@ class Relay:
         return [
             Parcel(f.pk, f.consumer, [wire[UUID(id)] for id in f.event_ids]) for f in flights
         ]
+
+
+def _waiting(now: dt.datetime, overdue: dt.datetime) -> tuple[bool, bool, bool, bool]:
+    """Look at all tables in one round trip: most polls find nothing."""
+    moments = [connection.ops.adapt_datetimefield_value(at) for at in (now, now, overdue)]
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING, moments)
+        outbox, scheduled, retries, unsent = cursor.fetchone()
+    return bool(outbox), bool(scheduled), bool(retries), bool(unsent)
+
+
+_WAITING = """
+SELECT EXISTS (SELECT 1 FROM eventbus_outbox),
+       EXISTS (SELECT 1 FROM eventbus_scheduled WHERE due_at <= %s),
+       EXISTS (SELECT 1 FROM eventbus_retry WHERE next_at <= %s),
+       EXISTS (SELECT 1 FROM eventbus_flight
+               WHERE confirmed_at IS NULL AND (claimed_at IS NULL OR claimed_at < %s))
+"""
 
 
 def _batches(ids: list[UUID], size: int) -> Iterator[list[UUID]]:

@@ -70,7 +70,8 @@ class Bus:
             self.must_be_well()
 
     def _collect(self) -> bool:
-        while self._relay.turn():
+        self._relay.turn()
+        while not self._basket.parcels and self._relay.turn():
             continue
         return bool(self._basket.parcels)
 
@@ -80,8 +81,7 @@ class Bus:
 
     def must_be_well(self) -> None:
         """Raise AssertionError with the consumer's own traceback where one has failed."""
-        for failed in [*DeadLetter.objects.all(), *Retry.objects.exclude(attempts=0)]:
-            raise AssertionError(f"{failed.consumer} failed:\n{failed.error}")
+        _must_be_well()
 
     def later(self, **span: float) -> None:
         """Let time pass (`minutes=16`) and settle what it brought."""
@@ -103,6 +103,12 @@ def _settings() -> dict[str, Any]:
     return dict(getattr(settings, "EVENTBUS", {}))
 
 
+def _must_be_well() -> None:
+    failures: list[DeadLetter | Retry] = list(DeadLetter.objects.all())
+    for failed in [*failures, *Retry.objects.exclude(attempts=0)]:
+        raise AssertionError(f"{failed.consumer} failed:\n{failed.error}")
+
+
 def hear(name: str, /, **payload: Any) -> UUID:
     """Let this process's consumers hear an event that another room would publish.
 
@@ -122,8 +128,7 @@ def hear(name: str, /, **payload: Any) -> UUID:
     )
     for consumer in registry.listeners(name):
         deliver(0, consumer.name, [to_cloudevent(envelope)])
-    for failed in [*DeadLetter.objects.all(), *Retry.objects.exclude(attempts=0)]:
-        raise AssertionError(f"{failed.consumer} failed:\n{failed.error}")
+    _must_be_well()
     return envelope.id
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from eventbus.conf import conf
 from eventbus.errors import BadPayload
-from eventbus.events import Event
+from eventbus.events import Event, name_of
 
 
 def payload_of(event: Event) -> dict[str, Any]:
@@ -22,22 +22,23 @@ def payload_of(event: Event) -> dict[str, Any]:
 
     Raises BadPayload.
     """
+    kind: Any = type(event)
     try:
         payload: dict[str, Any] = msgspec.to_builtins(event, builtin_types=(dt.datetime, Decimal))
         payload = _plain(payload)
         raw = msgspec.json.encode(payload)
-        _decoder(type(event)).decode(raw)
+        _decoder(kind).decode(raw)
     except (ValueError, TypeError) as problem:
-        raise BadPayload(name=type(event).name, problem=problem) from problem
+        raise BadPayload(name=name_of(kind), problem=problem) from problem
     if len(raw) > conf().MAX_BYTES:
         raise BadPayload(
-            name=type(event).name, problem=f"{len(raw)} bytes, more than EVENTBUS.MAX_BYTES"
+            name=name_of(kind), problem=f"{len(raw)} bytes, more than EVENTBUS.MAX_BYTES"
         )
     return payload
 
 
 @cache
-def _decoder(kind: type[Event]) -> msgspec.json.Decoder[Any]:
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 

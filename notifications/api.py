@@ -1,11 +1,11 @@
 """What notifications shows: one's own messages, and what one wants to get."""
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -55,12 +55,14 @@ class Filter(serializers.Serializer[Any]):
     customer = serializers.UUIDField(required=False)
 
 
-@extend_schema(
-    operation_id="messages",
-    parameters=[
-        OpenApiParameter("customer", OpenApiTypes.UUID, description="for operators: whose")
-    ],
-)
+def _who(request: Request) -> UUID:
+    return cast(UUID, request.user.pk)
+
+
+WHOSE = OpenApiParameter("customer", OpenApiTypes.UUID, description="for operators: whose")
+
+
+@extend_schema_view(get=extend_schema(operation_id="messages", parameters=[WHOSE]))
 class Messages(generics.ListAPIView[Message]):
     """Your messages, the latest first; an operator sees everybody's."""
 
@@ -70,7 +72,7 @@ class Messages(generics.ListAPIView[Message]):
         wish = Filter(data=self.request.query_params)
         wish.is_valid(raise_exception=True)
         asked: UUID | None = wish.validated_data.get("customer")
-        return queries.messages(asked if self.request.user.is_staff else self.request.user.pk)
+        return queries.messages(asked if self.request.user.is_staff else _who(self.request))
 
 
 class MyPreferences(APIView):
@@ -81,7 +83,7 @@ class MyPreferences(APIView):
     @extend_schema(operation_id="my_preferences", responses=Preferences)
     def get(self, request: Request) -> Response:
         """Return what you want to get."""
-        contact = queries.preferences_of(request.user.pk)
+        contact = queries.preferences_of(_who(request))
         if contact is None:
             raise NotKnownYet()
         return Response(Preferences(contact).data)
@@ -91,5 +93,5 @@ class MyPreferences(APIView):
         """Change what you want to get."""
         wish = Preferences(data=request.data, partial=True)
         wish.is_valid(raise_exception=True)
-        contact = services.change_preferences(request.user.pk, **wish.validated_data)
+        contact = services.change_preferences(_who(request), **wish.validated_data)
         return Response(Preferences(contact).data)

@@ -14,7 +14,7 @@ from notifications import services
 from notifications.models import Line
 
 
-def _both(order_id: UUID, customer_id: UUID, **_: object) -> list[UUID]:
+def _both(order_id: UUID, customer_id: UUID) -> list[UUID]:
     return [order_id, customer_id]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.template import Context
-from django.template.loader import select_template
+from django.template.loader import get_template
 from django.utils import timezone, translation
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import number_format
@@ -202,9 +202,9 @@ class Message(models.Model):
         return MessageWritten(message_id=self.id)
 
     def _composed(self, contact: Contact) -> tuple[str, str]:
-        names = [f"notifications/{self.kind}.{lang}.txt" for lang in (contact.language, "en")]
-        template: Any = select_template(names)
-        with translation.override(contact.language):
+        language = contact.language if contact.language in dict(settings.LANGUAGES) else "en"
+        template: Any = get_template(f"notifications/{self.kind}.{language}.txt")
+        with translation.override(language):
             data = _readable({**self.context, "name": contact.name, "about": str(self.about)})
             text = template.template.render(Context(data, autoescape=False))
         if self.channel != Channel.MAIL:

@@ -26,7 +26,8 @@ def welcome(customer_id: UUID, **details: Any) -> None:
     contact, new = Contact.objects.get_or_create(customer_id=customer_id, defaults=details)
     if new:
         _write(Kind.WELCOME, customer_id, customer_id)
-        for message in Message.objects.filter(customer_id=customer_id, state="waiting"):
+        waiting = Message.objects.filter(customer_id=customer_id, state=Message.State.WAITING)
+        for message in waiting.order_by("id"):
             _address(message, contact)
 
 
@@ -79,7 +80,7 @@ def schedule_reminder(order_id: UUID, expires_at: dt.datetime) -> None:
 def remind_to_pay(order_id: UUID) -> None:
     """Remind who can still pay, and whose number is known by now: a reminder cannot wait."""
     note = OrderNote.objects.get(pk=order_id)
-    contact = Contact.objects.filter(pk=note.customer_id).first()
+    contact = _contact(note.customer_id)
     if contact and contact.phone and note.is_payable(clock.now()):
         figures = {"total": note.total, "currency": note.currency, "until": note.expires_at}
         _write(Kind.PAYMENT_REMINDER, order_id, contact.customer_id, **figures)
@@ -171,6 +172,10 @@ def _note(order_id: UUID, state: str = "", **known: Any) -> OrderNote:
     return note
 
 
+def _contact(customer_id: UUID | None) -> Contact | None:
+    return Contact.objects.filter(pk=customer_id).first() if customer_id else None
+
+
 def _write(kind: Message.Kind, about: UUID, customer_id: UUID | None, **context: Any) -> None:
     channel = Message.CHANNELS.get(kind, Channel.MAIL)
     plain = msgspec.to_builtins(context)
@@ -178,7 +183,7 @@ def _write(kind: Message.Kind, about: UUID, customer_id: UUID | None, **context:
     message, new = Message.objects.get_or_create(kind=kind, about=about, defaults=first)
     if new and customer_id is None:
         _address(message, Contact.operator())
-    elif new and (contact := Contact.objects.filter(pk=customer_id).first()):
+    elif new and (contact := _contact(customer_id)):
         _address(message, contact)
 
 

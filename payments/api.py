@@ -86,8 +86,9 @@ class Payments(generics.ListAPIView[Payment]):
         """Ask to pay. Money moves once the goods are sure; the payment says how it stands."""
         asked = PaymentWanted(data=request.data)
         asked.is_valid(raise_exception=True)
-        _await_news(asked.validated_data["order_id"])
-        payment = services.request_payment(customer_id=_customer(request), **asked.validated_data)
+        order_id, customer_id = asked.validated_data["order_id"], _customer(request)
+        _await_news(order_id, customer_id)
+        payment = services.request_payment(order_id, customer_id, asked.validated_data["card"])
         return Response(
             PaymentShown(payment).data,
             status.HTTP_202_ACCEPTED,
@@ -110,14 +111,15 @@ class OnePayment(APIView):
 
 
 def _customer(request: Request) -> UUID:
-    customer: UUID = request.user.pk
+    customer = request.user.pk
+    assert customer is not None, "IsAuthenticated lets nobody else in"
     return customer
 
 
-def _await_news(order_id: UUID) -> None:
-    """Wait a little for an order placed just now. Raises NotHeardOf."""
+def _await_news(order_id: UUID, customer_id: UUID) -> None:
+    """Wait a little for an order placed just now; others' are never there. Raises NotHeardOf."""
     deadline = time.monotonic() + PATIENCE
-    while not queries.bill_is_known(order_id):
+    while not queries.bill_is_known(order_id, customer_id):
         if time.monotonic() > deadline:
             raise NotHeardOf
         time.sleep(GLANCE)

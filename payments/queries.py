@@ -18,9 +18,9 @@ def all_payments() -> QuerySet[Payment]:
     return Payment.objects.order_by("-requested_at", "-id")
 
 
-def bill_is_known(order_id: UUID) -> bool:
-    """Whether the news of an order has come here."""
-    return Bill.objects.filter(pk=order_id).exists()
+def bill_is_known(order_id: UUID, customer_id: UUID) -> bool:
+    """Whether the news of a customer's order has come here."""
+    return Bill.objects.filter(pk=order_id, customer_id=customer_id).exists()
 
 
 def money_kept() -> dict[str, Decimal]:

@@ -19,12 +19,12 @@ def present() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(settings) -> Iterator[None]:
-    """Give each test an empty cache: breakers remember."""
+def own_cache(settings) -> None:
+    """Give each test an empty cache: breakers remember. Hash passwords fast."""
     from django.core.cache import cache
 
     cache.clear()
-    yield
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(params=WEATHERS)

@@ -51,8 +51,8 @@ def _addresses(config: pytest.Config) -> dict[str, str]:
         wanted = needed(Path(root), durable=False, given=given)
         return session.enter_context(running(wanted)) | given
     except NoServers as error:
-        hint = "for tests with TEST_ before the name. KABAR_TEST_DB=sqlite needs none"
-        raise pytest.UsageError(f"{error} ({hint}.)") from None
+        hint = "In tests these names begin with TEST_; KABAR_TEST_DB=sqlite needs no server."
+        raise pytest.UsageError(f"{error} {hint}") from None
 
 
 def _use(addresses: dict[str, str]) -> None:

@@ -102,8 +102,8 @@ def _run(ending: Ending, wanted: list[Server], environment: dict[str, str]) -> N
         door.look()
 
     with running(wanted) as addresses:
-        for name, url in addresses.items():
-            say("kabar", f"{name}={environment.get(name, url)}")
+        for name in addresses.keys() - environment.keys():
+            say("kabar", f"{name}={addresses[name]}")
         with Supervisor(ending, addresses | environment, ROOT) as supervisor:
             supervisor.run_all(PREPARE)
             supervisor.start_all(children)

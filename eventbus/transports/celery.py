@@ -27,7 +27,7 @@ class Celery:
                         shadow=parcel.consumer,
                         producer=producer,
                         retry=False,
-                        mandatory=True,
+                        mandatory=True,  # type: ignore[call-arg]  # goes on to the producer
                     )
                     sent.append(parcel.flight)
         except (OperationalError, OSError) as reason:
@@ -37,4 +37,4 @@ class Celery:
 
     def close(self) -> None:
         """Give the connections back."""
-        current_app.pool.force_close_all()
+        current_app.pool.force_close_all()  # type: ignore[attr-defined]

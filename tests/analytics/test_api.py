@@ -78,7 +78,6 @@ def test_sign_ups_and_refunds_are_shown_by_day(operator, tell):
         ("from=2026-03-02&to=2026-03-01", "to"),
         ("form=2026-03-02", "form"),
         ("from=99999-01-01", "from"),
-        ("to=%00", "to"),
     ],
 )
 def test_a_bad_parameter_is_named(operator, asked, field):

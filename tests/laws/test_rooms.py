@@ -30,13 +30,13 @@ def _routes(label: str) -> Iterator[URLPattern]:
 
 
 def _others(room: str) -> Others:
-    contexts = [label for label in CONTEXTS if label != room]
+    rooms = [label for label in settings.ROOMS if label != room]
     own = {str(route.pattern).partition("/")[0] for route in _routes(room)}
-    routes = [route for label in contexts if label != "eventbus" for route in _routes(label)]
+    routes = [route for label in rooms for route in _routes(label)]
     return Others(
-        contexts=contexts,
+        contexts=rooms,
         events=contracts.published(),
-        tables={table for label in contexts for table in _tables(label)},
+        tables={table for label in [*rooms, "eventbus"] for table in _tables(label)},
         routes={str(route.pattern).partition("/")[0] for route in routes} - own,
         names={route.name for route in routes if route.name},
     )

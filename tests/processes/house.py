@@ -148,7 +148,7 @@ class House:
         )
 
     def start(self, name: str, arguments: Sequence[str], **env: str) -> Process:
-        """Start a Python process that answers at a port of its own; a killed test takes it along."""
+        """Start a Python process with a port of its own; a killed test takes it along."""
         port, log = free_port(), self.folder / f"{len(self.started)}-{name}.log"
         ports = {"PORT": str(port), "HEALTH_PORT": str(port)}
         with log.open("wb") as output:

@@ -1,0 +1,124 @@
+"""Docs are true: commands, targets, options, files, links and tests that they name are there."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command, get_commands, load_command_class
+
+ROOT = Path(settings.BASE_DIR)
+IGNORED = {".venv", "var", "node_modules", ".git", ".pytest_cache"}
+DOCS = sorted(
+    path for path in ROOT.rglob("*.md") if not IGNORED & set(path.relative_to(ROOT).parts)
+)
+GUARANTEES = ROOT / "docs" / "guarantees.md"
+every_doc = pytest.mark.parametrize("doc", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def code_in(text: str) -> Iterator[str]:
+    """Return what a Markdown text shows as code: blocks line by line, and spans."""
+    fence = re.compile(r"^[ \t]*```.*?^[ \t]*```", re.S | re.M)
+    for block in fence.findall(text):
+        yield from block.splitlines()[1:-1]
+    yield from re.findall(r"`([^`\n]+)`", fence.sub("", text))
+
+
+def test_there_are_docs() -> None:
+    assert ROOT / "README.md" in DOCS
+
+
+@every_doc
+def test_the_commands_it_names_exist(doc: Path) -> None:
+    for line in code_in(doc.read_text()):
+        for name, options in re.findall(r"manage\.py (\w+)((?:\s+[^|;&#]+)?)", line):
+            assert name in get_commands(), f"{doc.name}: no command {name} in `{line}`"
+            for option in re.findall(r"(?<!\S)(--[a-z][\w-]*)", options):
+                assert option in _options(name), f"{doc.name}: {name} takes no {option}"
+
+
+@every_doc
+def test_the_make_targets_it_names_exist(doc: Path) -> None:
+    targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.M))
+    for line in code_in(doc.read_text()):
+        for name in re.findall(r"(?:^|[\s&;$])make ([a-z][\w-]*)\b(?!=)", line):
+            assert name in targets, f"{doc.name}: no target {name} in `{line}`"
+
+
+@every_doc
+def test_the_files_it_names_exist(doc: Path) -> None:
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()} - IGNORED
+    for line in code_in(doc.read_text()):
+        for path in re.findall(
+            r"(?<![\w./<-])((?:\w+/)+\w[\w.-]*\.(?:py|md|toml|json|yaml))", line
+        ):
+            if path.partition("/")[0] in folders:
+                assert (ROOT / path).exists(), f"{doc.name}: no file {path}"
+
+
+@every_doc
+def test_its_links_lead_somewhere(doc: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", doc.read_text()):
+        if re.match(r"[a-z]+:", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = doc.parent / place if place else doc
+        assert target.exists(), f"{doc.name}: {link} leads nowhere"
+        if anchor and target.suffix == ".md":
+            assert anchor in _anchors(target), f"{doc.name}: {target.name} has no #{anchor}"
+
+
+def test_every_guarantee_names_its_test() -> None:
+    """A row of a table is a promise; what is not promised stands there as a list."""
+    rows = [line for line in GUARANTEES.read_text().splitlines() if line.startswith("|")]
+    promises = [row for row in rows if not re.match(r"^\|[\s:|-]+\|$", row)]
+    heads = [rows[at - 1] for at, row in enumerate(rows) if re.match(r"^\|[\s:|-]+\|$", row)]
+    promises = [row for row in promises if row not in heads]
+    assert promises
+    for promise in promises:
+        named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", promise)
+        assert named, f"no test proves: {promise}"
+        for file, test in named:
+            assert test in _tests(ROOT / file), f"{file} has no {test}"
+
+
+def test_the_event_map_is_current() -> None:
+    call_command("eventmap", check=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("run `make run` now", ["make run"]),
+        ("```sh\nmake test\nmake check\n```", ["make test", "make check"]),
+        ("make sure that it stands", []),
+    ],
+)
+def test_code_is_told_from_prose(text: str, shown: list[str]) -> None:
+    assert list(code_in(text)) == shown
+
+
+@cache
+def _options(command: str) -> set[str]:
+    app: Any = get_commands()[command]
+    found = load_command_class(app, command) if isinstance(app, str) else app
+    return set(found.create_parser("manage.py", command)._option_string_actions)
+
+
+@cache
+def _anchors(doc: Path) -> set[str]:
+    headings = re.findall(r"^#+\s+(.+?)\s*$", doc.read_text(), re.M)
+    words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in words}
+
+
+@cache
+def _tests(file: Path) -> set[str]:
+    if not file.exists():
+        return set()
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef)}

@@ -1,0 +1,106 @@
+"""People who look at the pages, and a little news for them to look at."""
+
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+
+from eventbus import Event, acting_as, publish
+from eventbus.models import Event as Log
+from eventbus.origin import because_of
+from inventory.events import Goods, StockReserved
+from orders.events import Line, OrderCancelled, OrderPaid, OrderPlaced
+from payments.events import PaymentCaptured
+
+ORDER, OTHER, SARI = UUID(int=7), UUID(int=8), UUID(int=9)
+
+
+def visitor(**rights: bool) -> Client:
+    client = Client()
+    who = f"{'-'.join(rights) or 'customer'}@kabar.example"
+    client.force_login(get_user_model().objects.create_user(who, **rights))
+    return client
+
+
+@pytest.fixture
+def anybody() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def customer(db) -> Client:
+    return visitor()
+
+
+@pytest.fixture
+def operator(db) -> Client:
+    """Somebody who may log into the admin, and has no further rights."""
+    return visitor(is_staff=True)
+
+
+@pytest.fixture
+def chief(db) -> Client:
+    return visitor(is_staff=True, is_superuser=True)
+
+
+def say(fact: Event, cause: Log | None = None) -> Log:
+    """Publish, because of a request or of another event."""
+    origin = because_of(cause.envelope(), "test") if cause else acting_as("customer:9")
+    with origin, transaction.atomic():
+        return Log.objects.get(pk=publish(fact))
+
+
+def placed(order: UUID = ORDER) -> OrderPlaced:
+    line = Line(sku="teapot", name="Teapot <b>", quantity=1, unit_price=Decimal("10.00"))
+    return OrderPlaced(
+        order_id=order,
+        customer_id=SARI,
+        lines=[line],
+        total=Decimal("10.00"),
+        currency="EUR",
+        country="ID",
+        placed_at=timezone.now(),
+    )
+
+
+@pytest.fixture
+def news(db) -> dict[str, Log]:
+    """An order that is placed by one request, paid by a second and cancelled by a third."""
+    order, now = placed(), timezone.now()
+    first = say(order)
+    other = say(placed(OTHER))
+    goods = [Goods(sku="teapot", quantity=1)]
+    held = say(StockReserved(order_id=ORDER, goods=goods, expires_at=now), first)
+    captured = PaymentCaptured(
+        payment_id=UUID(int=70),
+        order_id=ORDER,
+        customer_id=SARI,
+        amount=order.total,
+        currency="EUR",
+        captured_at=now,
+    )
+    money = say(captured)
+    told = {name: getattr(order, name) for name in ("customer_id", "lines", "total")}
+    told |= {name: getattr(order, name) for name in ("currency", "country", "placed_at")}
+    paid = say(OrderPaid(order_id=ORDER, paid_at=now, **told), money)
+    off = OrderCancelled(
+        order_id=ORDER,
+        customer_id=SARI,
+        code="by_customer",
+        reason="changed my mind",
+        was_paid=True,
+        cancelled_at=now,
+    )
+    cancelled = say(off)
+    return {
+        "placed": first,
+        "other": other,
+        "held": held,
+        "captured": money,
+        "paid": paid,
+        "cancelled": cancelled,
+    }

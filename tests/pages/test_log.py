@@ -1,0 +1,171 @@
+"""The log and the bus's tables in the admin: told as stories, and nobody's to change."""
+
+import re
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.urls import reverse
+
+from eventbus import failures, inbox, subscriptions
+from eventbus.models import DeadLetter, Event, Retry
+from tests.pages.conftest import ORDER, placed, say
+
+pytestmark = pytest.mark.django_db
+
+LISTED = [
+    model for model in admin.site._registry if model._meta.app_label in ("eventbus", "analytics")
+]
+LOG = "/admin/eventbus/event/"
+
+
+def page(model, name: str, *args: object) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=args)
+
+
+def told(answer) -> list[tuple[int, str]]:
+    """Read depth and name of each line of a story from the list."""
+    cells = re.findall(r'padding-left: ([\d.]+)rem; white-space: nowrap">(└ )?([\w.]+)<', answer)
+    return [(round(float(left) / 1.25) + bool(twig), name) for left, twig, name in cells]
+
+
+def by_hand(model) -> str:
+    return model._meta.label
+
+
+def test_every_table_of_the_bus_is_listed():
+    missing = set(apps.get_app_config("eventbus").get_models()) - set(LISTED)
+    assert [model.__name__ for model in missing] == ["Inbox"]  # it is shown with its event
+
+
+@pytest.mark.parametrize("model", LISTED, ids=by_hand)
+def test_only_operators_look(model, anybody, customer):
+    for client in (anybody, customer):
+        answer = client.get(page(model, "changelist"))
+        assert answer.status_code == 302
+        assert answer["Location"].startswith("/admin/login/")
+
+
+@pytest.mark.parametrize("model", LISTED, ids=by_hand)
+def test_an_operator_needs_the_right_to_look_into_the_bus(model, operator):
+    allowed = model._meta.app_label == "analytics"
+    assert operator.get(page(model, "changelist")).status_code == (200 if allowed else 403)
+
+
+@pytest.mark.parametrize("model", LISTED, ids=by_hand)
+def test_not_even_a_superuser_changes_anything(model, chief, news):
+    assert chief.get(page(model, "changelist")).status_code == 200
+    assert chief.get(page(model, "add")).status_code == 403
+    assert chief.post(page(model, "add"), {}).status_code == 403
+    act = {"action": "delete_selected", "_selected_action": [str(row.pk) for row in news.values()]}
+    chief.post(page(model, "changelist"), act | {"post": "yes"})
+    assert Event.objects.count() == len(news)
+
+
+def test_an_event_is_not_changed_nor_deleted(chief, news):
+    before = Event.objects.values().get(pk=news["placed"].pk)
+    for name in ("change", "delete"):
+        address = page(Event, name, news["placed"].pk)
+        assert chief.post(address, {"name": "orders.Forged", "post": "yes"}).status_code == 403
+    assert Event.objects.values().get(pk=news["placed"].pk) == before
+
+
+def test_an_order_links_to_its_story(chief, news):
+    # when
+    answer = chief.get(f"{LOG}?aggregate=order:{ORDER}").content.decode()
+
+    # then: also what led to its events, about whatever it is; and nothing of other orders
+    assert told(answer) == [
+        (0, "orders.OrderPlaced"),
+        (1, "inventory.StockReserved"),
+        (0, "payments.PaymentCaptured"),
+        (1, "orders.OrderPaid"),
+        (0, "orders.OrderCancelled"),
+    ]
+
+
+def test_a_request_has_a_story_too(chief, news):
+    answer = chief.get(f"{LOG}?correlation={news['paid'].correlation}").content.decode()
+    assert told(answer) == [(0, "payments.PaymentCaptured"), (1, "orders.OrderPaid")]
+
+
+def test_the_log_alone_is_listed_newest_first(chief, news):
+    names = [name for _, name in told(chief.get(LOG).content.decode())]
+    assert names == [event.name for event in Event.objects.order_by("-position")]
+
+
+@pytest.mark.parametrize("asked", ["correlation=nonsense", "aggregate=order:none"])
+def test_what_nobody_knows_has_an_empty_story(chief, news, asked):
+    answer = chief.get(f"{LOG}?{asked}")
+    assert answer.status_code == 200
+    assert told(answer.content.decode()) == []
+
+
+def test_the_log_is_searched_by_name_thing_and_id(chief, news):
+    def found(term: object) -> list[str]:
+        answer = chief.get(LOG, {"q": str(term)}).content.decode()
+        return sorted(name for _, name in told(answer))
+
+    assert found("cancelled") == ["orders.OrderCancelled"]
+    assert found(ORDER) == found(f"order:{ORDER}")
+    assert len(found(ORDER)) == 4
+    assert found(news["captured"].pk) == ["payments.PaymentCaptured"]
+    assert len(found(news["placed"].correlation)) == 2
+    assert found("nobody") == []
+
+
+def test_the_log_is_filtered_by_event(chief, news):
+    answer = chief.get(f"{LOG}?name=orders.OrderPaid").content.decode()
+    assert told(answer) == [(0, "orders.OrderPaid")]
+
+
+def test_an_event_shows_its_payload_who_heard_it_and_its_story(chief):
+    # given
+    subscriptions.sync()
+    event = say(placed())
+    inbox.take("inventory.reserve_stock", [event.pk])
+    failures.note("payments.expect_payment", event.envelope(), ConnectionError("no bank"))
+    failures.bury("analytics.count_order", event.envelope(), ValueError("no sense"), 15)
+
+    # when
+    answer = chief.get(page(Event, "change", event.pk)).content.decode()
+
+    # then
+    assert "&quot;sku&quot;: &quot;teapot&quot;" in answer
+    assert "Teapot &lt;b&gt;" in answer
+    states = dict(
+        re.findall(r'important">([\w.]+)</td>\s*<td><span class="state ([\w ]+)"', answer)
+    )
+    assert states["inventory.reserve_stock"] == "handled"
+    assert states["payments.expect_payment"] == "retrying"
+    assert states["analytics.count_order"] == "dead"
+    assert "on its way" in states.values()
+    assert "ConnectionError: no bank" in answer
+    assert page(Retry, "change", Retry.objects.get().pk) in answer
+    assert page(DeadLetter, "change", DeadLetter.objects.get().pk) in answer
+
+
+def test_an_event_stands_out_in_its_story(chief, news):
+    answer = chief.get(page(Event, "change", news["held"].pk)).content.decode()
+    story = answer[answer.index("What came of what") :]
+    here = story[story.index('aria-current="true"') :].partition("</li>")[0]
+    assert "inventory.StockReserved" in here
+    assert page(Event, "change", news["placed"].pk) in story
+    assert "orders.OrderPaid" not in story
+
+
+def test_failures_are_explained_and_lead_to_their_event(chief, news):
+    # given
+    envelope = news["placed"].envelope()
+    failures.note("payments.expect_payment", envelope, ConnectionError("no <bank>"))
+    failures.bury("analytics.count_order", envelope, ValueError("no sense"), 15)
+
+    # when
+    for model, error in ((Retry, "no &lt;bank&gt;"), (DeadLetter, "no sense")):
+        listed = chief.get(page(model, "changelist")).content.decode()
+        shown = chief.get(page(model, "change", model.objects.get().pk)).content.decode()
+
+        # then
+        for answer in (listed, shown):
+            assert error in answer
+            assert page(Event, "change", news["placed"].pk) in answer

@@ -1,0 +1,64 @@
+"""Stories: events under their causes, however long, and whatever is missing."""
+
+from uuid import UUID
+
+import pytest
+
+from eventbus.ids import new_id
+from eventbus.models import Event
+from eventbus.story import MOST, lineage, story, tree
+from tests.pages.conftest import ORDER
+
+pytestmark = pytest.mark.django_db
+
+
+def chain(length: int) -> list[Event]:
+    """Return events of which each is the cause of the next, not stored."""
+    request, ids = new_id(), [new_id() for _ in range(length)]
+    return [
+        Event(
+            id=id,
+            position=at,
+            name="a.B",
+            payload={},
+            correlation=request,
+            causation=ids[at - 1] if at else None,
+        )
+        for at, id in enumerate(ids)
+    ]
+
+
+def test_a_story_puts_effects_under_their_cause(news):
+    told = [(depth, event.pk) for depth, event in story(aggregate=f"order:{ORDER}")]
+    assert told == [
+        (0, news["placed"].pk),
+        (1, news["held"].pk),
+        (0, news["captured"].pk),
+        (1, news["paid"].pk),
+        (0, news["cancelled"].pk),
+    ]
+
+
+def test_a_long_chain_is_told_to_its_end():
+    events = chain(5000)
+    assert [depth for depth, _ in tree(reversed(events))] == list(range(5000))
+
+
+def test_an_effect_without_its_cause_begins_a_story():
+    assert [depth for depth, _ in tree(chain(5)[2:])] == [0, 1, 2]
+
+
+def test_a_story_does_not_grow_without_end():
+    events = chain(MOST + 5)
+    Event.objects.bulk_create(events)
+    assert len(story(correlation=events[0].correlation)) == MOST
+
+
+def test_an_event_late_in_a_long_story_is_told_with_its_own_kin(news):
+    told = [event.pk for _, event in lineage([news["paid"]])]
+    assert told == [news["captured"].pk, news["paid"].pk]
+
+
+def test_nobody_knows_what_never_happened(db):
+    assert story(correlation=UUID(int=1)) == []
+    assert story(aggregate="order:none") == []

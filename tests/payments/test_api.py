@@ -1,0 +1,199 @@
+"""What the API of payments takes, refuses and shows."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from eventbus.testing import hear
+from payments import api, services
+from payments.models import Payment
+from tests.payments.conftest import cancelled, pinned, placed
+
+
+@pytest.fixture
+def sari() -> User:
+    return User.objects.create_user("sari@example.org", "x", name="Sari")
+
+
+@pytest.fixture
+def budi() -> User:
+    return User.objects.create_user("budi@example.org", "x", name="Budi")
+
+
+@pytest.fixture
+def operator() -> User:
+    return User.objects.create_superuser("op@example.org", "x", name="Op")
+
+
+@pytest.fixture
+def client(sari) -> APIClient:
+    return as_(sari)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch) -> None:
+    monkeypatch.setattr(api, "PATIENCE", 0.0)
+    monkeypatch.setattr(api, "GLANCE", 0.0)
+
+
+def as_(user: User) -> APIClient:
+    client = APIClient()
+    client.force_authenticate(user)
+    return client
+
+
+def wanted(sari: User, **changes: Any) -> dict[str, Any]:
+    return {"order_id": str(placed(customer_id=sari.pk)), "card": "tok_ok", **changes}
+
+
+def test_who_asks_to_pay_is_told_where_to_look(client, sari):
+    answer = client.post("/v1/payments", wanted(sari))
+
+    assert answer.status_code == 202
+    payment = Payment.objects.get()
+    assert answer["Location"].endswith(f"/v1/payments/{payment.id}")
+    assert (
+        answer.json().items()
+        >= {
+            "id": str(payment.id),
+            "order_id": str(payment.order_id),
+            "status": "requested",
+            "amount": "20.00",
+            "currency": "EUR",
+            "reason": "",
+            "captured_at": None,
+        }.items()
+    )
+
+
+def test_the_payment_shows_how_it_stands(client, sari, bank):
+    place = client.post("/v1/payments", wanted(sari))["Location"]
+    pinned(Payment.objects.get())
+
+    shown = client.get(place).json()
+    assert shown["status"] == "captured"
+    assert shown["captured_at"].endswith("Z")
+
+
+def test_a_declined_payment_shows_the_reason_but_not_the_fraud_desks_words(client, sari, bank):
+    place = client.post("/v1/payments", wanted(sari, card="tok_fraud"))["Location"]
+    pinned(Payment.objects.get())
+
+    shown = client.get(place).json()
+    assert (shown["status"], shown["reason"]) == ("declined", "The payment was refused.")
+    assert "stolen" not in str(shown)
+
+
+def test_an_order_on_its_way_is_waited_for(client, sari, monkeypatch):
+    order = uuid4()
+    monkeypatch.setattr(api, "PATIENCE", 5.0)
+    monkeypatch.setattr(api.time, "sleep", lambda _: placed(order, customer_id=sari.pk))
+
+    assert client.post("/v1/payments", {"order_id": order, "card": "tok_ok"}).status_code == 202
+
+
+def test_an_order_nobody_heard_of_may_be_asked_for_again(client):
+    answer = client.post("/v1/payments", {"order_id": uuid4(), "card": "tok_ok"})
+    assert (answer.status_code, answer["Retry-After"]) == (404, "1")
+    assert answer["Content-Type"] == "application/problem+json"
+
+
+def test_somebody_elses_order_is_not_there(sari, budi):
+    answer = as_(budi).post("/v1/payments", wanted(sari))
+    unknown = as_(budi).post("/v1/payments", {"order_id": uuid4(), "card": "tok_ok"})
+    assert answer.status_code == unknown.status_code == 404
+    assert answer["Retry-After"] == unknown["Retry-After"]
+    assert not Payment.objects.exists()
+
+
+def test_not_even_an_operator_pays_for_others(sari, operator):
+    assert as_(operator).post("/v1/payments", wanted(sari)).status_code == 404
+
+
+def test_a_second_payment_is_refused(client, sari):
+    body = wanted(sari)
+    first = client.post("/v1/payments", body).json()["id"]
+    again = client.post("/v1/payments", body)
+    assert again.status_code == 409
+    assert first in again.json()["detail"]
+
+
+def test_a_cancelled_order_is_refused(client, sari):
+    body = wanted(sari)
+    cancelled(body["order_id"])
+    assert client.post("/v1/payments", body).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"card": "4111111111111111"}, "card"),
+        ({"card": "tok_"}, "card"),
+        ({"card": "tok_OK"}, "card"),
+        ({"card": "tok_ok\ntok_ok"}, "card"),
+        ({"card": "tok_" + "x" * 100}, "card"),
+        ({"card": ""}, "card"),
+        ({"card": None}, "card"),
+        ({"card": ["tok_ok"]}, "card"),
+        ({"order_id": "42"}, "order_id"),
+        ({"order_id": -1}, "order_id"),
+        ({"order_id": 10**50}, "order_id"),
+        ({"order_id": None}, "order_id"),
+        ({"amount": "0.01"}, "amount"),
+        ({"currency": "IDR"}, "currency"),
+        ({"paid_at": "2010-01-01T00:00:00Z"}, "paid_at"),
+    ],
+)
+def test_a_bad_request_names_the_field(client, sari, changes, field):
+    answer = client.post("/v1/payments", wanted(sari, **changes))
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert not Payment.objects.exists()
+
+
+@pytest.mark.parametrize("body", [[], "x", 7, None])
+def test_what_is_no_object_is_refused(client, body):
+    assert client.post("/v1/payments", body, format="json").status_code == 400
+
+
+def test_a_form_from_the_browsable_page_is_taken(client, sari):
+    body = wanted(sari, csrfmiddlewaretoken="x")
+    assert client.post("/v1/payments", body, format="multipart").status_code == 202
+
+
+def test_one_sees_ones_own_payments_only(client, sari, budi, operator):
+    place = client.post("/v1/payments", wanted(sari))["Location"]
+    services.request_payment(placed(customer_id=budi.pk), budi.pk, "tok_ok")
+
+    assert client.get("/v1/payments").json()["count"] == 1
+    assert as_(budi).get(place).status_code == 404
+    assert as_(operator).get(place).status_code == 200
+    assert client.get(f"/v1/payments/{uuid4()}").status_code == 404
+
+
+def test_without_a_name_nothing_is_shown(sari):
+    nobody = APIClient()
+    assert nobody.get("/v1/payments").status_code == 401
+    assert nobody.post("/v1/payments", wanted(sari)).status_code == 401
+
+
+def test_the_browsable_page_shows_and_offers(client, sari):
+    client.post("/v1/payments", wanted(sari))
+    page = client.get("/v1/payments", HTTP_ACCEPT="text/html")
+    assert page.status_code == 200
+    assert b'name="card"' in page.content
+
+
+def test_a_refund_shows(client, sari, bank):
+    place = client.post("/v1/payments", wanted(sari))["Location"]
+    payment = Payment.objects.get()
+    pinned(payment)
+    cancelled(payment.order_id)
+    hear("payments.RefundDue", payment_id=payment.id, reason="changed my mind")
+
+    shown = client.get(place).json()
+    assert (shown["status"], shown["reason"]) == ("refunded", "changed my mind")
+    assert shown["refunded_at"]
