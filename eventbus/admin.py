@@ -39,12 +39,15 @@ class AggregateFilter(admin.SimpleListFilter):
     title = parameter_name = "aggregate"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(self.value(), self.value())] if self.value() else []
+        asked = self.value()
+        return [(asked, asked)] if asked else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
-        if not self.value():
-            return queryset
-        return queryset.filter(pk__in=[event.pk for _, event in story(aggregate=self.value())])
+        asked = self.value()
+        return self.told(queryset, asked) if asked else queryset
+
+    def told(self, events: QuerySet[Event], aggregate: str) -> QuerySet[Event]:
+        return events.filter(pk__in=[event.pk for _, event in story(aggregate=aggregate)])
 
 
 class CorrelationFilter(AggregateFilter):
@@ -52,25 +55,22 @@ class CorrelationFilter(AggregateFilter):
 
     title = parameter_name = "correlation"
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
-        if not self.value():
-            return queryset
-        asked = _uuid(self.value())
-        return queryset.filter(correlation=asked) if asked else queryset.none()
+    def told(self, events: QuerySet[Event], correlation: str) -> QuerySet[Event]:
+        asked = _uuid(correlation)
+        return events.filter(correlation=asked) if asked else events.none()
 
 
 class Telling(ChangeList):
     """A page of the log; a story is told in the order of its causes."""
+
+    result_list: Any
 
     def get_results(self, request: HttpRequest) -> None:
         if _is_story(request):
             self.list_per_page = MOST
         super().get_results(request)
         if _is_story(request):
-            told = list(tree(self.result_list))
-            for depth, event in told:
-                event.depth = depth
-            self.result_list = [event for _, event in told]
+            self.result_list = [_indented(*told) for told in tree(self.result_list)]
 
 
 @admin.register(Event)
@@ -116,11 +116,13 @@ class EventAdmin(Looked):
         """Show the event with who heard it, and with the story it is part of."""
         event = self.get_object(request, object_id)
         more = _about(event) if event and self.has_view_permission(request, event) else {}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
+        more |= extra_context or {}
+        answer: HttpResponse = super().change_view(request, object_id, form_url, more)
+        return answer
 
     @admin.display(description="event")
     def told(self, event: Event) -> str:
-        depth = getattr(event, "depth", 0)
+        depth = vars(event).get("depth", 0)
         mark = "└ " if depth else ""
         style = f"padding-left: {max(depth - 1, 0) * 1.25}rem; white-space: nowrap"
         return format_html('<span style="{}">{}{}</span>', style, mark, event.name)
@@ -157,7 +159,8 @@ class OfAnEvent(Looked):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         names = Event.objects.filter(pk=OuterRef("event_id")).values("name")
-        return super().get_queryset(request).annotate(event_name=Subquery(names))
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(event_name=Subquery(names))
+        return rows
 
     @admin.display(description="event")
     def event(self, row: Any) -> str:
@@ -230,6 +233,11 @@ def _about(event: Event) -> dict[str, Any]:
     if event.pk not in {other.pk for _, other in told}:  # it comes late in a long story
         told = lineage([event])
     return {"subject": event, "told": told, "heard": hearings(event)}
+
+
+def _indented(depth: int, event: Event) -> Event:
+    vars(event)["depth"] = depth
+    return event
 
 
 def _is_story(request: HttpRequest) -> bool:

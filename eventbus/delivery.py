@@ -82,7 +82,7 @@ def _call_outside(consumer: Consumer, envelope: Envelope) -> None:
             try:
                 record = consumer.handle(**consumer.arguments(envelope))
             except Exception:
-                inbox.forget(consumer.name, envelope.id)
+                inbox.forget(consumer.name, envelope.id, until)
                 raise
             # Cut off here, the event stays started: only a repeatable consumer calls again.
             with transaction.atomic():

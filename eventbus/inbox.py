@@ -61,9 +61,14 @@ def finish(consumer: str, event: UUID) -> bool:
     return bool(unfinished.update(handled_at=clock.now(), lease_until=None))
 
 
-def forget(consumer: str, event: UUID) -> None:
-    """Take back the start of a call that failed: the next attempt is a fresh one."""
-    Inbox.objects.filter(consumer=consumer, event_id=event, handled_at=None).delete()
+def forget(consumer: str, event: UUID, until: dt.datetime) -> None:
+    """Take back the start of a call that failed: the next attempt is a fresh one.
+
+    Only the holder of the lease may: one that comes too late would undo another's start.
+    """
+    Inbox.objects.filter(
+        consumer=consumer, event_id=event, handled_at=None, lease_until=until
+    ).delete()
 
 
 def end_leases() -> None:

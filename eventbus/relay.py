@@ -149,9 +149,7 @@ class Relay:
     def _parcels(self, flights: Sequence[Flight]) -> list[Parcel]:
         ids = {UUID(id) for flight in flights for id in flight.event_ids}
         wire = {e.id: to_cloudevent(e.envelope()) for e in Event.objects.filter(pk__in=ids)}
-        return [
-            Parcel(f.pk, f.consumer, [wire[UUID(id)] for id in f.event_ids]) for f in flights
-        ]
+        return [Parcel(f.pk, f.consumer, [wire[UUID(id)] for id in f.event_ids]) for f in flights]
 
 
 def _waiting(now: dt.datetime, overdue: dt.datetime) -> tuple[bool, bool, bool, bool]:

@@ -26,6 +26,7 @@ class Finding:
     unknown: bool = False
 
 
+AMOUNT = F("quantity") * F("unit_price")
 Check = Callable[[], Finding]
 
 
@@ -84,8 +85,8 @@ def shelves() -> Finding:
 def totals() -> Finding:
     """An order costs what its lines cost."""
     finding = Finding("every order costs what its lines cost")
-    lines = OrderLine.objects.values("order_id").annotate(sum=Sum(F("quantity") * F("unit_price")))
-    sums = {row["order_id"]: row["sum"] for row in lines}
+    lines = OrderLine.objects.values("order_id").annotate(sum=Sum(AMOUNT))
+    sums = {row["order_id"]: _money(row["sum"]) for row in lines}
     for id, total in Order.objects.values_list("id", "total"):
         finding.looked_at += 1
         if total != sums.get(id):
@@ -126,9 +127,9 @@ def figures() -> Finding:
     finding = Finding("analytics counts what orders sold")
     theirs = counted("product")
     sold = OrderLine.objects.filter(order__paid_at__isnull=False).values("sku")
-    for row in sold.annotate(n=Sum("quantity"), sum=Sum(F("quantity") * F("unit_price"))):
+    for row in sold.annotate(n=Sum("quantity"), sum=Sum(AMOUNT)):
         finding.looked_at += 1
-        if theirs.get(row["sku"]) != (row["n"], row["sum"]):
+        if theirs.get(row["sku"]) != (row["n"], _money(row["sum"])):
             finding.against.append(f"{row['sku']}: {theirs.get(row['sku'])}, sold {row}")
     return finding
 
@@ -154,7 +155,12 @@ def complete() -> Finding:
 def counted(group_by: str, currency: str | None = None) -> dict[str, tuple[int, Decimal]]:
     """Return pieces and revenue as analytics counts them, by day, product or country."""
     rows = analytics.sales(group_by)
-    return {r.key: (r.units, r.revenue) for r in rows if currency in (None, r.currency)}
+    return {r.key: (r.units, _money(r.revenue)) for r in rows if currency in (None, r.currency)}
+
+
+def _money(amount: Decimal) -> Decimal:
+    """Round to cents: SQLite adds up in binary."""
+    return round(amount, 2)
 
 
 def _count(rows: Any, by: str) -> Iterator[tuple[str, int]]:

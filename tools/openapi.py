@@ -17,7 +17,7 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 def breakages(old: Document, new: Document) -> list[str]:
     """Say in words what would break; nothing for a document that has only grown."""
-    return list(_paths(old, new))
+    return list(dict.fromkeys(_paths(old, new)))  # several media types, one complaint
 
 
 def _paths(old: Document, new: Document) -> Iterator[str]:

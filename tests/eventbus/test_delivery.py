@@ -1,11 +1,12 @@
 """Delivering: each effect once, each failure stored, nobody else harmed."""
 
+import datetime as dt
 from collections.abc import Callable
 from uuid import UUID
 
 import pytest
 
-from eventbus import Envelope, GiveUp, TryLater, publish, registry
+from eventbus import Envelope, GiveUp, TryLater, clock, publish, registry
 from eventbus.cloudevents import to_cloudevent
 from eventbus.delivery import deliver
 from eventbus.models import DeadLetter, Event, Flight, Inbox, Outbox, Retry, Subscription
@@ -156,6 +157,26 @@ class TestOutside:
             calm.settle(trouble=True)
 
         assert calls == ["teapot"]
+
+    def test_a_call_that_outlived_its_lease_does_not_undo_another(self, calm):
+        recorded: list[str] = []
+        calls: list[str] = []
+
+        def call(sku: str) -> Callable[[], object]:
+            calls.append(sku)
+            if len(calls) == 1:  # the first is so slow that a second begins, and then it fails
+                clock.offset += dt.timedelta(minutes=2)
+                deliver(0, "orders.call", wire)
+                raise ConnectionError("too late")
+            return lambda: recorded.append(sku)
+
+        with listening(hearing(call, outside=True)):
+            id = publish(ProductRetired(sku="teapot"))
+            wire = [to_cloudevent(Event.objects.get(pk=id).envelope())]
+            calm.settle(trouble=True)
+
+        assert (len(calls), recorded) == (2, ["teapot"])
+        assert Inbox.objects.get(consumer="orders.call").handled_at
 
     @pytest.mark.parametrize(("repeatable", "calls_made"), [(True, 1), (False, 0)])
     def test_a_call_cut_off_is_repeated_only_where_that_is_declared(

@@ -1,13 +1,19 @@
 """Many at once, on a database where that is possible."""
 
+import datetime as dt
 import threading
 from collections.abc import Callable
+from functools import partial
+from time import monotonic
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
+from eventbus import clock
+from eventbus.testing import said
 from payments import errors, services
+from payments.events import PaymentCaptured, RefundDue
 from payments.models import Payment
 from tests.payments.conftest import SARI, cancelled, now, pinned, placed, requested
 
@@ -58,6 +64,62 @@ def test_captured_and_cancelled_at_once_ends_without_money(bank, turn):
         ended = now(payment)
     assert ended.status in ("declined", "refunded")
     assert sum(m.amount * (1 if m.kind == "capture" else -1) for m in bank.ledger) == 0
+
+
+def until_somebody_waits() -> None:
+    """Go on once another transaction waits for a lock, or after two seconds if none does."""
+    deadline = monotonic() + 2
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    while monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute(waiting)
+            if cursor.fetchone()[0]:
+                return
+
+
+def held_open(deed: Callable[[], object], under_way: threading.Event) -> threading.Thread:
+    """Do something in a transaction that ends only when somebody waits for it."""
+
+    def do() -> None:
+        with transaction.atomic():
+            deed()
+            under_way.set()
+            until_somebody_waits()
+        connection.close()
+
+    thread = threading.Thread(target=do)
+    thread.start()
+    under_way.wait(10)
+    return thread
+
+
+def test_money_that_comes_during_a_cancellation_goes_back(bank):
+    payment, threads = requested(), []
+
+    def cancel() -> None:
+        bill = partial(services.cancel_bill, payment.order_id, SARI, "changed my mind")
+        threads.append(held_open(bill, threading.Event()))
+
+    bank.meanwhile = cancel
+    pinned(payment)
+    threads[0].join()
+
+    assert now(payment).status == "captured"
+    assert [type(fact) for fact in said("payments")][-2:] == [PaymentCaptured, RefundDue]
+
+
+def test_a_cancellation_during_the_record_of_money_gives_it_back(bank):
+    payment = requested()
+    until = clock.now() + dt.timedelta(minutes=2)
+    record = services.take_money(payment.id, payment.question, until)
+    assert record is not None
+
+    thread = held_open(record, threading.Event())
+    cancelled(payment.order_id)
+    thread.join()
+
+    facts = [type(fact) for fact in said("payments")]
+    assert (facts.count(PaymentCaptured), facts.count(RefundDue)) == (1, 1)
 
 
 def test_two_answers_at_once_capture_once(bank):

@@ -4,6 +4,7 @@ import datetime as dt
 import signal
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +18,11 @@ from tools.servers import Valkey
 
 NOBODY = "accounts.nobody"
 NOWHERE = "/nowhere/valkey.sock"
+DUE_SOON = """
+    INSERT INTO eventbus_scheduled (id, name, aggregate, payload, correlation, traceparent,
+                                    tracestate, actor, due_at)
+    VALUES (?, 'accounts.Nothing', '', '{}', ?, '', '', '', datetime('now', '+1 second'))
+"""
 
 
 def tell_nobody(house: House) -> None:
@@ -151,11 +157,12 @@ def test_a_web_process_whose_relay_is_blocked_is_not_live(small_house: House) ->
     small_house.manage("migrate")
     web = small_house.web()
     web.until("ready", "ok")
-    with sqlite3.connect(Path(small_house.env["VAR_DIR"], "kabar.sqlite3")) as connection:
-        connection.execute("BEGIN EXCLUSIVE")
+    file = sqlite3.connect(Path(small_house.env["VAR_DIR"], "kabar.sqlite3"), isolation_level=None)
+    with closing(file):
+        file.execute(DUE_SOON, (uuid4().hex, uuid4().hex))
+        file.execute("BEGIN EXCLUSIVE")
         web.until("live", "blocked")
-        connection.rollback()
-    connection.close()
+        file.execute("ROLLBACK")
     web.until("live", "ok")
 
 

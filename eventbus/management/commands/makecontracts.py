@@ -12,7 +12,7 @@ class Command(BaseCommand):
     """See `help`."""
 
     help = "Write the JSON Schema of every event beside the context that publishes it."
-    requires_system_checks = []  # noqa: RUF012  (it mends what the checks complain about)
+    requires_system_checks = []  # it mends what the checks complain about
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take --check."""

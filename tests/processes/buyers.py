@@ -1,0 +1,136 @@
+"""People who buy, over HTTP, many at once."""
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from tests.processes.house import PATIENCE, House, Process, wait_until
+
+STOCK_UP = """
+from decimal import Decimal
+from django.db import transaction
+from inventory import services as inventory
+from orders import services as orders
+with transaction.atomic():
+    orders.list_product("{sku}", "{sku}", Decimal("10.00"), "EUR")
+    inventory.open_shelf("{sku}", 0)
+    inventory.replenish("{sku}", {pieces})
+"""
+SIGN_UP = """
+import json
+from accounts.services import sign_up
+from rest_framework_simplejwt.tokens import AccessToken
+import datetime
+def token(n):
+    user = sign_up(email=f"buyer-{{n}}@example.org", password=None, name=f"Buyer {{n}}",
+                   language="en", country="ID")
+    access = AccessToken.for_user(user)
+    access.set_exp(lifetime=datetime.timedelta(hours=1))
+    return str(access)
+print(json.dumps([token(n) for n in range({first}, {first} + {count})]))
+"""
+
+
+@dataclass
+class Buyer:
+    """One customer at the door."""
+
+    web: Process
+    token: str
+
+    def __post_init__(self) -> None:
+        self._http = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.web.port}",
+            headers={"Authorization": f"Bearer {self.token}"},
+            timeout=PATIENCE * 2,
+            trust_env=False,
+        )
+
+    def order(self, sku: str, pieces: int = 1) -> str:
+        """Place an order and return its address."""
+        body = {"lines": [{"sku": sku, "quantity": pieces}], "country": "ID"}
+        answer = self._http.post("/v1/orders", json=body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.headers["Location"])
+
+    def pay(self, order: str, card: str = "tok_ok") -> int:
+        """Pay, as soon as payments knows the order; return the last status."""
+        body = {"order_id": order.rpartition("/")[2], "card": card}
+
+        def asked() -> httpx.Response | None:
+            answer = self._http.post("/v1/payments", json=body)
+            return None if answer.status_code == 404 else answer
+
+        return int(_patiently(asked).status_code)
+
+    def look(self, order: str) -> dict[str, Any]:
+        """Return how an order stands."""
+        shown: dict[str, Any] = self._http.get(order).json()
+        return shown
+
+    def end_of(self, order: str) -> dict[str, Any]:
+        """Wait until an order is paid or cancelled."""
+
+        def ended() -> dict[str, Any] | None:
+            shown = self.look(order)
+            return shown if shown["status"] in ("paid", "cancelled") else None
+
+        return _patiently(ended)
+
+    def buy(self, sku: str, card: str = "tok_ok") -> dict[str, Any]:
+        """Order, pay, and wait for the end."""
+        order = self.order(sku)
+        self.pay(order, card)
+        return self.end_of(order)
+
+
+def _patiently(look: Callable[[], Any], seconds: float = PATIENCE * 4) -> Any:
+    deadline = time.monotonic() + seconds
+    while (found := look()) is None:
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
+        time.sleep(0.1)
+    return found
+
+
+def shelve(house: House, sku: str, pieces: int) -> None:
+    """List a product with so many pieces."""
+    _shell(house, STOCK_UP.format(sku=sku, pieces=pieces))
+
+
+def buyers(house: House, web: Process, count: int = 1, first: int = 0) -> list[Buyer]:
+    """Sign customers up."""
+    tokens = json.loads(_shell(house, SIGN_UP.format(count=count, first=first)).splitlines()[-1])
+    return [Buyer(web, token) for token in tokens]
+
+
+def all_at_once(crowd: list[Buyer], do: Callable[[Buyer], Any]) -> list[Any]:
+    """Let everybody do something at the same time."""
+    with ThreadPoolExecutor(len(crowd)) as pool:
+        return list(pool.map(do, crowd))
+
+
+def _shell(house: House, script: str) -> str:
+    done = house.manage("shell", "-c", script)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def must_agree(house: House) -> None:
+    """Make sure that the books agree, once all news has arrived."""
+    wait_until(lambda: not under_way(house), PATIENCE * 4)
+    done = house.manage("audit")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def under_way(house: House) -> int:
+    """Return how much news has not arrived."""
+    tables = ("outbox", "flight", "retry")
+    (counts,) = house.sql(
+        "SELECT " + ", ".join(f"(SELECT count(*) FROM eventbus_{name})" for name in tables)
+    )
+    return sum(counts)
