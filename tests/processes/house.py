@@ -4,13 +4,14 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,10 @@ class House:
             process.stop()
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Run a statement on the house's PostgreSQL and return its rows."""
+        """Run a statement on the house's database and return its rows."""
+        if "DATABASE_URL" not in self.env:
+            with closing(sqlite3.connect(f"{self.env['VAR_DIR']}/kabar.sqlite3")) as connection:
+                return connection.execute(statement, values).fetchall()
         with psycopg.connect(self.env["DATABASE_URL"], autocommit=True) as connection:
             cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
