@@ -18,17 +18,7 @@ from rest_framework_simplejwt import views as token_views
 
 from accounts import services
 from accounts.models import User, is_country, is_phone
-
-
-class Strict(serializers.Serializer[Any]):
-    """Refuse fields that it does not know: a misspelt one must not pass for an absent one."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        unknown = set(data) - set(self.fields) if isinstance(data, dict) else set()
-        unknown -= {"csrfmiddlewaretoken"}  # sent by the browsable page's form
-        if unknown:
-            raise serializers.ValidationError({name: ["No such field."] for name in unknown})
-        return super().to_internal_value(data)
+from eventbus.strict import Strict
 
 
 class Customer(serializers.ModelSerializer[User]):

@@ -10,9 +10,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from analytics import queries
+from eventbus.strict import Strict
 
 
-class Period(serializers.Serializer[Any]):
+class Period(Strict):
     """Which days: both ends are included, and each may be left open."""
 
     def get_fields(self) -> dict[str, Any]:
@@ -20,14 +21,6 @@ class Period(serializers.Serializer[Any]):
         start = serializers.DateField(required=False, source="start", help_text="first day, UTC")
         end = serializers.DateField(required=False, source="end", help_text="last day, UTC")
         return {**super().get_fields(), "from": start, "to": end}
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Refuse a misspelt parameter: left aside, it would answer another question."""
-        unknown = set(data) - set(self.fields) - {"format"}
-        if unknown:
-            known = f"There is no such parameter; there are {', '.join(self.fields)}."
-            raise serializers.ValidationError(dict.fromkeys(sorted(unknown), known))
-        return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Keep the ends in order."""

@@ -196,6 +196,7 @@ SIMPLE_JWT = {
     "UPDATE_LAST_LOGIN": False,
 }
 LOGIN_URL = "/admin/login/"
+LOGIN_REDIRECT_URL = "/admin/"
 STATIC_URL = "static/"
 STATIC_ROOT = VAR / "static"
 STATIC_ROOT.mkdir(exist_ok=True)

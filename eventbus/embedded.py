@@ -11,53 +11,59 @@ from typing import IO
 
 from eventbus.conf import conf
 from eventbus.relay import Relay
-from eventbus.transports import transport
+from eventbus.transports import Transport, transport
 
-_running: tuple[Relay, threading.Thread, IO[str]] | None = None
+ELSEWHERE = "another process has the relay"
+_resident: "Resident | None" = None
+
+
+class Resident:
+    """The relay's thread. While another process has the relay it waits to take over."""
+
+    def __init__(self, carrier: Transport) -> None:
+        self.relay = Relay(carrier)
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="relay", daemon=True)
+        self._thread.start()
+
+    def _live(self) -> None:
+        while not self._leaving.is_set():
+            lock = _lock()
+            if lock:
+                with lock:
+                    self.relay.run()
+                return
+            self.relay.pulse.rest(ELSEWHERE)
+            self._leaving.wait(0.5)
+
+    def leave(self, seconds: float) -> None:
+        """Finish what is under way, for so long at the most."""
+        self._leaving.set()
+        self.relay.stop()
+        self._thread.join(seconds)
 
 
 def start() -> Relay | None:
-    """Start the relay's thread where the transport wants one and no other process has it."""
-    global _running
-    carrier = transport()
-    if not carrier.in_process or _running:
-        return _running[0] if _running else None
-    lock = _lock()
-    if lock is None:
-        return None
-    relay = Relay(carrier)
-    thread = threading.Thread(target=relay.run, name="relay", daemon=True)
-    _running = (relay, thread, lock)
-    thread.start()
-    return relay
+    """Start the relay's thread, where the transport wants one in this process."""
+    global _resident
+    if _resident is None:
+        carrier = transport()
+        if carrier.in_process:
+            _resident = Resident(carrier)
+    return relay()
 
 
 def stop(seconds: float = 10.0) -> None:
     """Let the relay finish what is under way, for so long at the most."""
-    global _running
-    if _running:
-        relay, thread, lock = _running
-        relay.stop()
-        thread.join(seconds)
-        lock.close()
-        _running = None
+    global _resident
+    if _resident:
+        _resident.leave(seconds)
+        _resident = None
 
 
 def relay() -> Relay | None:
     """Return this process's relay, if it has one."""
-    return _running[0] if _running else None
-
-
-def elsewhere() -> bool:
-    """Whether another process of this machine has the relay: asked without touching its lock."""
-    try:
-        owner = int(Path(conf().LOCKFILE).read_text())
-        os.kill(owner, 0)
-    except PermissionError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return owner != os.getpid()
+    return _resident.relay if _resident else None
 
 
 def _lock() -> IO[str] | None:

@@ -2,8 +2,11 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any, ClassVar, dataclass_transform
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Union, dataclass_transform, get_args, get_origin
 from uuid import UUID
+
+import msgspec
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -21,6 +24,7 @@ class Event:
     def __init_subclass__(cls, about: str | None = None, only_for: str | None = None) -> None:
         from eventbus import registry
 
+        cls.__annotations__ = {name: aware(kind) for name, kind in cls.__annotations__.items()}
         dataclass(frozen=True, kw_only=True)(cls)
         # Not declared above: a fact may have a field `name` of its own.
         cls.name = name_of(cls)  # type: ignore[attr-defined]
@@ -33,6 +37,15 @@ class Event:
         if self.about is None:
             return ""
         return f"{self.about.removesuffix('_id')}:{getattr(self, self.about)}"
+
+
+def aware(kind: Any) -> Any:
+    """Return the type with every time in it promised to have a zone (JSON Schema: date-time)."""
+    if kind is dt.datetime:
+        return Annotated[dt.datetime, msgspec.Meta(tz=True)]
+    if get_origin(kind) in (Union, UnionType):
+        return Union[tuple(aware(part) for part in get_args(kind))]  # noqa: UP007
+    return kind
 
 
 def name_of(kind: type[Event]) -> str:

@@ -11,10 +11,8 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
 
-class Looked(ModelAdmin):
-    """For looking: nobody adds, changes or deletes here, superusers included."""
-
-    show_full_result_count = False
+class NobodyWrites:
+    """Nobody adds, changes or deletes here, superusers included."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse."""
@@ -27,6 +25,12 @@ class Looked(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse."""
         return False
+
+
+class Looked(NobodyWrites, ModelAdmin):
+    """For looking: rows that are written by services and news."""
+
+    show_full_result_count = False
 
 
 def link(page: str, text: str, *args: Any, query: str = "") -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from eventbus.errors import BadConsumer, BadPayload
-from eventbus.events import Envelope, Event
+from eventbus.events import Envelope, Event, aware
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Key = str | Callable[..., Iterable[object]] | None
@@ -116,7 +116,7 @@ def _signature(name: str, handle: Callable[..., Any]) -> tuple[type[msgspec.Stru
     for parameter in inspect.signature(handle).parameters.values():
         if parameter.name not in hints:
             raise BadConsumer(consumer=name, problem=f"parameter '{parameter.name}' has no type")
-        kind = hints[parameter.name]
+        kind = aware(hints[parameter.name])
         if kind is Envelope:
             envelope_as = parameter.name
         elif parameter.default is parameter.empty:

@@ -24,6 +24,8 @@ from eventbus.transports import Parcel, Transport
 
 log = structlog.get_logger(__name__)
 
+_SHORTEST = 0.01  # seconds between two polls of a busy relay
+
 
 class Relay:
     """One relay. `run` it in a thread or a process; `turn` is one round of its work."""
@@ -35,28 +37,34 @@ class Relay:
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Turn until stopped, resting while there is nothing to do."""
-        self.prepare()
-        pause = 0.01
+        """Turn until stopped, resting while there is nothing to do; no trouble ends it."""
+        prepared, pause = False, _SHORTEST
         while not self._stopping.is_set():
             self.pulse.beat()
             try:
+                if not prepared:
+                    self.prepare()
+                    prepared = True
                 busy = self.turn()
-            except BrokerAway as away:
-                log.warning("broker away", reason=str(away))
+            except Exception as trouble:
+                self._report(trouble)
                 self._stopping.wait(conf().BROKER_PAUSE)
                 continue
-            except Error as away:
-                log.warning("database away", reason=str(away))
-                connection.close()
-                self._stopping.wait(conf().BROKER_PAUSE)
-                continue
-            pause = 0.01 if busy else min(pause * 2, conf().IDLE)
+            pause = _SHORTEST if busy else min(pause * 2, conf().IDLE)
             if not busy:
                 close_old_connections()
                 kick.wait(pause)
         self.transport.close()
         self.pulse.stop()
+
+    def _report(self, trouble: Exception) -> None:
+        if isinstance(trouble, BrokerAway):
+            log.warning("broker away", reason=str(trouble))
+        elif isinstance(trouble, Error):
+            log.warning("database away", reason=str(trouble))
+            connection.close()
+        else:
+            log.error("relay stumbled", exc_info=trouble)
 
     def stop(self) -> None:
         """End after the round under way."""

@@ -4,24 +4,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
+from eventbus.looks import Looked
 from inventory.models import Movement, Reservation, StockItem
 
 
-class ReadOnlyAdmin(ModelAdmin):
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(StockItem)
-class StockItemAdmin(ReadOnlyAdmin):
+class StockItemAdmin(Looked):
     list_display = ["sku", "on_hand", "reserved", "available", "low_at"]
     search_fields = ["sku"]
 
@@ -34,14 +23,14 @@ class StockItemAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Movement)
-class MovementAdmin(ReadOnlyAdmin):
+class MovementAdmin(Looked):
     list_display = ["id", "moved_at", "kind", "sku", "on_hand", "reserved", "order_id", "cause"]
     list_filter = ["kind", "moved_at"]
     search_fields = ["sku", "=order_id", "cause"]
 
 
 @admin.register(Reservation)
-class ReservationAdmin(ReadOnlyAdmin):
+class ReservationAdmin(Looked):
     list_display = ["order_id", "state", "expires_at", "pinned_until"]
     list_filter = ["state"]
     search_fields = ["=order_id"]

@@ -1,33 +1,17 @@
 """Messages, as operators see them: to be read, and to be sent again where they failed."""
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
 from eventbus import Refusal
+from eventbus.looks import Looked
 from notifications import services
 from notifications.models import Contact, Message, OrderNote
 
 
-class ReadOnly(ModelAdmin):
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: rows are written by news."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: history is not rewritten."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: history is not shortened."""
-        return False
-
-
 @admin.register(Message)
-class MessageAdmin(ReadOnly):
+class MessageAdmin(Looked):
     list_display = ["kind", "channel", "to", "subject", "state", "written_at", "sent_at"]
     list_filter = ["state", "channel", "kind"]
     search_fields = ["to", "subject", "about", "customer_id"]
@@ -48,14 +32,14 @@ class MessageAdmin(ReadOnly):
 
 
 @admin.register(Contact)
-class ContactAdmin(ReadOnly):
+class ContactAdmin(Looked):
     list_display = ["email", "name", "language", "wants_messages", "mail", "sms", "push"]
     list_filter = ["wants_messages", "language"]
     search_fields = ["email", "name", "phone", "customer_id"]
 
 
 @admin.register(OrderNote)
-class OrderNoteAdmin(ReadOnly):
+class OrderNoteAdmin(Looked):
     list_display = ["order_id", "state", "total", "currency", "expires_at"]
     list_filter = ["state"]
     search_fields = ["order_id", "customer_id"]

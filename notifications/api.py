@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from eventbus.strict import Strict
 from notifications import queries, services
 from notifications.errors import NotKnownYet
 from notifications.models import Contact, Message
@@ -38,17 +39,10 @@ class ShownMessage(serializers.ModelSerializer[Message]):
         read_only_fields = fields
 
 
-class Preferences(serializers.ModelSerializer[Contact]):
+class Preferences(Strict, serializers.ModelSerializer[Contact]):
     class Meta:
         model = Contact
         fields = WISHES
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Refuse fields it does not know: a misspelt one must not pass for an absent one."""
-        unknown = set(data) - {*WISHES, "csrfmiddlewaretoken"} if isinstance(data, dict) else ()
-        if unknown:
-            raise serializers.ValidationError({name: ["No such field."] for name in unknown})
-        return super().to_internal_value(data)
 
 
 class Filter(serializers.Serializer[Any]):

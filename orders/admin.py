@@ -9,32 +9,20 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 
+from eventbus.looks import Looked, NobodyWrites
 from orders import services
 from orders.errors import AlreadyCancelled
 from orders.models import Order, OrderLine, Product, Shelf
 
 
-class ReadOnly:
-    """Looked at here, changed by services only."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class Lines(ReadOnly, TabularInline):
+class Lines(NobodyWrites, TabularInline):
     model = OrderLine
     fields = ["position", "sku", "name", "quantity", "unit_price"]
     extra = 0
 
 
 @admin.register(Order)
-class OrderAdmin(ReadOnly, ModelAdmin):
+class OrderAdmin(Looked):
     list_display = ["id", "status", "code", "total", "currency", "country", "placed_at"]
     list_filter = ["status", "code", "currency", "country"]
     search_fields = ["=id", "=customer_id"]
@@ -91,6 +79,6 @@ class ProductAdmin(ModelAdmin):
 
 
 @admin.register(Shelf)
-class ShelfAdmin(ReadOnly, ModelAdmin):
+class ShelfAdmin(Looked):
     list_display = ["sku", "available"]
     search_fields = ["sku"]

@@ -1,39 +1,27 @@
 """Money for those who run the shop: to look at; held payments wait for their word here."""
 
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
 from eventbus import acting_as, origin
+from eventbus.looks import Looked
 from payments import services
 from payments.errors import NotHeld
 from payments.models import Bill, Payment
 
 
-class ReadOnlyAdmin(ModelAdmin):
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(Bill)
-class BillAdmin(ReadOnlyAdmin):
+class BillAdmin(Looked):
     list_display = ["order_id", "state", "amount", "currency", "country"]
     list_filter = ["state", "currency"]
     search_fields = ["=order_id", "=customer_id"]
 
 
 @admin.register(Payment)
-class PaymentAdmin(ReadOnlyAdmin):
+class PaymentAdmin(Looked):
     list_display = ["id", "status", "amount", "currency", "verdict", "reason", "requested_at"]
     list_filter = ["status", "currency", "verdict"]
     search_fields = ["=id", "=order_id", "=customer_id", "=bank_reference"]

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
+from eventbus.strict import Strict
 from payments import queries, services
 from payments.models import Payment
 
@@ -44,23 +45,13 @@ class PaymentShown(serializers.ModelSerializer[Payment]):
         read_only_fields = fields
 
 
-class PaymentWanted(serializers.Serializer[Any]):
+class PaymentWanted(Strict):
     """Amount and currency are not asked for: payments knows them by the news."""
 
     order_id = serializers.UUIDField()
     card = serializers.RegexField(
         r"^tok_[a-z_]+$", max_length=64, help_text="the bank's token for a card"
     )
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Refuse fields that are not known: a misspelt one would be lost in silence."""
-        if isinstance(data, dict):
-            unknown = set(data) - set(self.fields) - {"csrfmiddlewaretoken"}
-            if unknown:
-                raise serializers.ValidationError(
-                    {str(name): "There is no such field." for name in sorted(unknown, key=str)}
-                )
-        return super().to_internal_value(data)
 
 
 class Payments(generics.ListAPIView[Payment]):

@@ -1,6 +1,5 @@
 """A small shop to look at: a catalogue with stock, an operator."""
 
-import secrets
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
+from accounts.services import make_operator
 from eventbus import acting_as
 from inventory import services as inventory
 from orders import services as orders
@@ -43,12 +43,11 @@ def stock_up() -> int:
 
 def operator() -> tuple[str, str | None]:
     """Make an operator where there is none; return the e-mail, and the password where known."""
-    note = Path(settings.BASE_DIR, "var", "operator_password")
+    note = Path(settings.VAR, "operator_password")
     if not User.objects.filter(is_superuser=True).exists():
-        password = secrets.token_urlsafe(9)
-        User.objects.create_superuser(OPERATOR, password, name="Operator")
+        password = make_operator(OPERATOR)
         note.touch(mode=0o600)
-        note.write_text(password)
+        note.write_text(password or "")
     email = User.objects.filter(is_superuser=True).earliest("date_joined").email
     known = note.exists() and email == OPERATOR
     return email, note.read_text() if known else None

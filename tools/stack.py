@@ -38,7 +38,7 @@ PREPARE: dict[str, Sequence[str]] = {
 CHILDREN: dict[str, Sequence[str]] = {
     "bank": (*MANAGE, "runbank", "--port", "$BANK_PORT"),
     "outside": (*WORKER, "-Q", "payments,notifications", "-n", "outside@%h"),
-    "rooms": (*WORKER, "-Q", "orders,inventory,analytics,accounts", "-n", "rooms@%h"),
+    "rooms": (*WORKER, "-Q", "orders,inventory,analytics,accounts$MORE_QUEUES", "-n", "rooms@%h"),
     "relay": (*MANAGE, "runrelay"),
     "web": (sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.py", "config.wsgi"),
 }
@@ -113,7 +113,9 @@ def _run(ending: Ending, wanted: list[Server], environment: dict[str, str]) -> N
 def _environment() -> dict[str, str]:
     """Return ours with the defaults filled in; a variable set to nothing counts as unset."""
     ours = DEFAULTS | {name: value for name, value in os.environ.items() if value}
-    return {"BANK_URL": f"http://127.0.0.1:{ours['BANK_PORT']}"} | ours
+    more = "".join(f",{room}" for room in ours.get("EXTRA_ROOMS", "").split(",") if room)
+    bank = f"http://127.0.0.1:{ours['BANK_PORT']}"
+    return {"BANK_URL": bank, "MORE_QUEUES": more} | ours
 
 
 def _children(environment: Mapping[str, str]) -> dict[str, Sequence[str]]:

@@ -14,7 +14,7 @@ from orders.events import ProductListed, ProductRetired
 
 
 def test_nothing_is_published_outside_a_transaction(transactional_db):
-    with pytest.raises(NotInTransaction, match="orders.ProductRetired"):
+    with pytest.raises(NotInTransaction, match=r"orders\.ProductRetired"):
         publish(ProductRetired(sku="teapot"))
 
 

@@ -19,8 +19,8 @@ Kabar is open at {url}
   Try       {url}/v1/products   and   {url}/v1/docs
             curl -s {url}/v1/products
             .venv/bin/python manage.py importsales --help
-  Mail      goes to files in var/mail/
-  Data      is in var/; Ctrl-C closes the shop, nothing is lost
+  Mail      {mail}
+  Data      is in {var}; Ctrl-C closes the shop, nothing is lost
 """
 
 
@@ -55,7 +55,14 @@ class Command(BaseCommand):
 
         email, password = demo.operator()
         url = f"http://{host}:{port}"
-        welcome = WELCOME.format(url=url, email=email, password=password or "the password you set")
+        files = getattr(settings, "EMAIL_FILE_PATH", None)
+        welcome = WELCOME.format(
+            url=url,
+            email=email,
+            password=password or "the password you set",
+            mail=f"goes to files in {files}" if files else f"goes to {settings.EMAIL_HOST}",
+            var=settings.VAR,
+        )
         try:
             run(host, port, application, threading=True, on_bind=lambda _: self._say(welcome))
         except OSError as problem:

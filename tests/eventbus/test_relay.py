@@ -1,0 +1,209 @@
+"""The relay: everything committed is sent at least once, whoever dies and whoever is away."""
+
+import datetime as dt
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from eventbus import clock, publish, subscriptions
+from eventbus.cloudevents import to_cloudevent
+from eventbus.delivery import deliver
+from eventbus.errors import BrokerAway
+from eventbus.models import DeadLetter, Event, Flight, Inbox, Outbox, Retry
+from eventbus.relay import Relay
+from eventbus.testing import Basket, alone, listening
+from eventbus.transports import Parcel
+from orders.events import ProductRetired
+from orders.models import Product
+from tests.eventbus.test_delivery import hearing
+
+
+class Road(Basket):
+    """A transport that may be blocked."""
+
+    blocked = False
+
+    def send(self, parcels: Sequence[Parcel]) -> list[int]:
+        if self.blocked:
+            raise BrokerAway(reason="no road")
+        return super().send(parcels)
+
+
+@pytest.fixture
+def road() -> Road:
+    return Road()
+
+
+@pytest.fixture
+def relay(db, road) -> Relay:
+    subscriptions.sync()
+    return Relay(road)
+
+
+def listen(sku: str) -> None:
+    """Leave a row for each time this runs."""
+    Product.objects.filter(pk="count").update(views=Product.objects.get(pk="count").views + 1)
+
+
+@pytest.fixture
+def listener():
+    with alone("nobody"), listening(hearing(listen)):
+        Product.objects.create(pk="count", unit_price=0, views=0)
+        yield
+
+
+def say(*skus: str) -> None:
+    with transaction.atomic():
+        for sku in skus:
+            publish(ProductRetired(sku=sku))
+
+
+def events_in(parcels: Sequence[Parcel]) -> list[str]:
+    return [event["data"]["sku"] for parcel in parcels for event in parcel.events]
+
+
+def test_a_message_carries_up_to_fifty_events_in_order(relay, listener, road):
+    names = [f"{n:03}" for n in range(120)]
+    say(*names)
+    relay.turn()
+
+    assert [len(parcel.events) for parcel in road.parcels] == [50, 50, 20]
+    assert events_in(road.parcels) == names
+    assert {parcel.queue for parcel in road.parcels} == {"orders"}
+
+
+def test_a_broker_that_is_away_costs_no_attempt_and_loses_nothing(relay, listener, road):
+    # given
+    say("a")
+    road.blocked = True
+    with pytest.raises(BrokerAway):
+        relay.turn()
+    say("b")
+    for _ in range(5):
+        with pytest.raises(BrokerAway):
+            relay.turn()
+    assert (Flight.objects.count(), Outbox.objects.count()) == (1, 1)
+
+    # when
+    road.blocked = False
+    while relay.turn():
+        continue
+
+    # then
+    assert events_in(road.parcels) == ["a", "b"]
+    assert not Retry.objects.exists()
+    assert not DeadLetter.objects.exists()
+
+
+def test_what_a_relay_claimed_before_it_died_is_sent_by_another(relay, listener, road):
+    say("a")
+    Relay(Road())._claim(clock.now())  # it dies here
+    assert not Outbox.objects.exists()
+
+    assert relay.turn() == 0, "the other one may still be at it"
+    clock.offset = dt.timedelta(minutes=1)
+    assert relay.turn() == 1
+    assert events_in(road.parcels) == ["a"]
+
+
+def test_what_was_sent_but_not_confirmed_goes_again_and_has_its_effect_once(relay, listener, road):
+    say("a")
+    relay.turn()
+    Flight.objects.update(confirmed_at=None)  # it died between sending and noting it
+    clock.offset = dt.timedelta(minutes=1)
+    relay.turn()
+
+    assert events_in(road.parcels) == ["a", "a"]
+    for parcel in road.parcels:
+        deliver(parcel.flight, parcel.consumer, parcel.events)
+    assert Product.objects.get(pk="count").views == 1
+    assert not Flight.objects.exists()
+
+
+def test_scheduled_news_keeps_its_origin(relay, db):
+    id = publish(ProductRetired(sku="later"), due=dt.timedelta(seconds=1))
+    clock.offset = dt.timedelta(seconds=2)
+    relay.turn()
+    assert Event.objects.get().pk == id
+
+
+def _threads(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Work in threads, each with a connection of its own."""
+
+    def one(number: int) -> Any:
+        try:
+            return work(number)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+class TestSideBySide:
+    def test_many_relays_send_each_event_once(self, listener):
+        say(*(f"{n:03}" for n in range(600)))
+        roads = [Road() for _ in range(4)]
+
+        def work(number: int) -> None:
+            relay = Relay(roads[number])
+            while Outbox.objects.exists():
+                relay.turn()
+
+        _threads(4, work)
+
+        sent = Counter(sku for road in roads for sku in events_in(road.parcels))
+        assert len(sent) == 600
+        assert set(sent.values()) == {1}
+
+    def test_racing_deliveries_have_each_effect_once(self, listener):
+        say(*(f"{n:03}" for n in range(60)))
+        road = Road()
+        Relay(road).turn()
+
+        def work(number: int) -> None:
+            for parcel in road.parcels:
+                deliver(parcel.flight, parcel.consumer, parcel.events)
+
+        _threads(4, work)
+
+        assert Product.objects.get(pk="count").views == 60
+        assert Inbox.objects.filter(consumer="orders.listen").count() == 60
+        assert not Flight.objects.exists()
+
+    def test_what_commits_late_is_not_passed_over(self, listener):
+        road, wrote, may_commit = Road(), threading.Event(), threading.Event()
+
+        def slow() -> None:
+            with transaction.atomic():
+                publish(ProductRetired(sku="first, but late"))
+                wrote.set()
+                assert may_commit.wait(30)
+            connection.close()
+
+        thread = threading.Thread(target=slow)
+        thread.start()
+        assert wrote.wait(30)
+        say("second, but early")
+        relay = Relay(road)
+        relay.turn()
+        assert events_in(road.parcels) == ["second, but early"]
+
+        may_commit.set()
+        thread.join()
+        relay.turn()
+        assert events_in(road.parcels) == ["second, but early", "first, but late"]
+
+    def test_a_batch_waits_for_another_that_touches_the_same(self, listener):
+        """Without turns, `listen` above reads, another writes, and a count is lost."""
+        say("a", "b")
+        wires = [[to_cloudevent(e.envelope())] for e in Event.objects.all()]
+        _threads(2, lambda number: deliver(0, "orders.listen", wires[number]))
+        assert Product.objects.get(pk="count").views == 2
