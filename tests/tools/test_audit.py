@@ -1,0 +1,64 @@
+"""The audit agrees with a shop that is whole, and finds what is not."""
+
+from collections.abc import Callable
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models import F
+
+from eventbus.models import Inbox
+from inventory.models import Movement, Reservation, StockItem
+from orders.models import Order, OrderLine, Shelf
+from payments.models import Payment
+from tests.shop import Shop
+
+
+@pytest.fixture
+def whole(calm, settings, tmp_path) -> Shop:
+    """A shop where things have happened."""
+    shop = Shop(calm, settings, tmp_path)
+    shop.shelve(teapot=5, cup=1)
+    shop.checkout(teapot=2)
+    shop.checkout("Budi", teapot=1, card="tok_insufficient_funds")
+    shop.checkout("Dewi", cup=2)
+    returned = shop.checkout("Agus", teapot=1)
+    shop.cancel(returned)
+    shop.order("Tini", teapot=1)
+    calm.settle()
+    return shop
+
+
+def test_a_whole_shop_agrees(whole, capsys):
+    call_command("audit")
+    printed = capsys.readouterr().out
+    assert "The books agree." in printed
+    assert "wrong" not in printed
+
+
+def test_news_under_way_is_said_and_completeness_unknown(whole, capsys):
+    whole.order("Sari", teapot=1)
+    call_command("audit")
+    printed = capsys.readouterr().out
+    assert "1 messages are under way" in printed
+    assert "unknown" in printed
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda: StockItem.objects.filter(pk="teapot").update(on_hand=9), "the ledger says"),
+        (lambda: Movement.objects.filter(kind="sold").delete(), "the ledger says"),
+        (lambda: Reservation.objects.filter(state="reserved").update(goods={}), "1 reserved"),
+        (lambda: Shelf.objects.filter(pk="teapot").update(available=99), "99 offered"),
+        (lambda: OrderLine.objects.update(quantity=F("quantity") + 1), "its lines"),
+        (lambda: Payment.objects.filter(status="captured").update(amount=1), "its money"),
+        (lambda: Payment.objects.update(status="captured"), "its money"),
+        (lambda: Order.objects.filter(status="paid").update(status="cancelled"), "its goods"),
+        (lambda: Inbox.objects.filter(consumer="orders.pay_order").delete(), "accounted for"),
+    ],
+)
+def test_what_is_wrong_is_found(whole, capsys, spoil: Callable[[], object], words):
+    spoil()
+    with pytest.raises(CommandError, match="contradictions"):
+        call_command("audit")
+    assert words in capsys.readouterr().out
