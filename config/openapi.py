@@ -51,3 +51,20 @@ def describe_problems(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
                 "content": REFUSED,
             }
     return result
+
+
+# What a column holds differs from database to database, and is no promise of the API.
+COLUMN_LIMITS = {2**31 - 1, -(2**31), 2**63 - 1, -(2**63)}
+
+
+def forget_columns(result: Any, **kwargs: Any) -> Any:
+    """Leave out the limits of integer columns, all the way down (a spectacular hook)."""
+    if isinstance(result, list):
+        return [forget_columns(item) for item in result]
+    if not isinstance(result, dict):
+        return result
+    if result.get("type") == "integer":
+        limits = {k for k in ("minimum", "maximum") if result.get(k) in COLUMN_LIMITS}
+        unwanted = limits | ({"format"} if result.get("format") == "int64" else set())
+        result = {key: value for key, value in result.items() if key not in unwanted}
+    return {key: forget_columns(value) for key, value in result.items()}

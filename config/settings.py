@@ -188,6 +188,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.openapi.describe_problems",
+        "config.openapi.forget_columns",
     ],
 }
 SIMPLE_JWT = {
