@@ -4,6 +4,7 @@ A contract only grows: who reads the old one can read the new facts, and who rea
 can read the old facts. So a field added later has a default for ever.
 """
 
+import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,9 @@ def schema_of(kind: type[Event] | type[msgspec.Struct]) -> Schema:
     """Return the JSON Schema of an event, or of what a consumer reads."""
     schema = msgspec.json.schema(kind)
     definitions = schema["$defs"]
+    for part in definitions.values():
+        if "description" in part:  # Python 3.13 takes the indent away, older ones do not
+            part["description"] = inspect.cleandoc(part["description"])
     body = definitions.pop(schema["$ref"].rpartition("/")[2])
     only_for = getattr(kind, "only_for", None)
     return {
