@@ -120,6 +120,12 @@ EVENTBUS: dict[str, Any] = {
     "HEALTH_HOST": env.str("HEALTH_HOST", "127.0.0.1"),
     "HEALTH_PORT": env.int("HEALTH_PORT", 0),  # of a relay or a worker; the web has its own
 }
+for _name, _seconds in {
+    "SEND_DEADLINE": env.float("SEND_DEADLINE", 30),
+    "TICK_EVERY": env.float("TICK_EVERY", 10),
+    "LOST_AFTER": env.float("LOST_AFTER", 310),
+}.items():
+    EVENTBUS[_name] = _seconds
 if BROKER_URL:
     EVENTBUS["TRANSPORT"] = "eventbus.transports.celery.Celery"
 
@@ -130,8 +136,8 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_ACKS_ON_FAILURE_OR_TIMEOUT = False
-CELERY_TASK_SOFT_TIME_LIMIT = 120
-CELERY_TASK_TIME_LIMIT = 150
+CELERY_TASK_TIME_LIMIT = env.int("TASK_TIME_LIMIT", 150)
+CELERY_TASK_SOFT_TIME_LIMIT = max(1, CELERY_TASK_TIME_LIMIT * 4 // 5)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
@@ -151,7 +157,9 @@ if BROKER_URL.startswith("amqp"):
     }
 else:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "visibility_timeout": 300,  # above the hard time limit: below it a task ran four times
+        "visibility_timeout": env.int(
+            "VISIBILITY_TIMEOUT", 300
+        ),  # above the hard time limit: below it a task ran four times
         "socket_timeout": 30,
         "socket_connect_timeout": 3,
     }

@@ -29,6 +29,13 @@ class Conf:
     BLOCKED: float = 60.0  # without a beat for so long a loop counts as blocked
     HEALTH_HOST: str = "127.0.0.1"
     HEALTH_PORT: int = 0  # where a relay or a worker answers probes; 0: nowhere
+    DELIVERIES: int = 5  # of an event whose worker dies, then the dead letters
+    PROBE_AFTER: int = 10  # failures in a row, then one delivery at a time
+    PROBE_EVERY: float = 5.0
+    TICK_EVERY: float = 10.0  # a tick through each queue, and a look for what was lost
+    # What is in flight longer, and was sent before a tick that arrived, is lost: longer than a
+    # worker may keep a message (twice the hard limit, as it takes one in advance).
+    LOST_AFTER: float = 310.0
     MAX_BYTES: int = 1_000_000  # of one event's payload
 
 

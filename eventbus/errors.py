@@ -13,7 +13,8 @@ Exception
     ├── TryLater              a consumer's word: the other side is away, no attempt is counted
     │   └── Away              said by the circuit breaker
     ├── GiveUp                a consumer's word: this cannot get better
-    └── OutcomeUnknown        a call may have happened and cannot safely be repeated
+    ├── OutcomeUnknown        a call may have happened and cannot safely be repeated
+    └── WorkerKilled          whoever handles it dies
 
 The docstring of an error is its message; the words in braces are its fields.
 """
@@ -103,3 +104,7 @@ class GiveUp(EventBusError):
 
 class OutcomeUnknown(GiveUp):
     """{consumer} was cut off while calling outside, and may not simply be repeated ({reason})."""
+
+
+class WorkerKilled(GiveUp):
+    """{consumer} was begun {deliveries} times and never ended: it seems to kill its worker."""

@@ -6,13 +6,15 @@ import re
 import traceback
 
 from django.db import transaction
+from django.db.models import F
 
 from eventbus import clock
 from eventbus.cloudevents import to_cloudevent
 from eventbus.conf import conf
-from eventbus.errors import BadConsumer, BadPayload, GiveUp, TryLater
+from eventbus.errors import BadConsumer, BadPayload, GiveUp, TryLater, WorkerKilled
 from eventbus.events import Envelope
-from eventbus.models import DeadLetter, Retry
+from eventbus.failpoints import reach
+from eventbus.models import DeadLetter, Retry, Trouble
 
 FINAL = (GiveUp, BadPayload, BadConsumer)
 
@@ -32,7 +34,31 @@ def note(consumer: str, envelope: Envelope, error: Exception) -> None:
         return
     retry.next_at = now + _pause(retry.attempts, error)
     retry.error, retry.failed_at = told(error), now
+    retry.deliveries = 0  # it ended, so it killed nobody
     retry.save()
+    _count_in_a_row(consumer, retry.next_at)
+    reach("retry-moved")
+
+
+def count_delivery(consumer: str, envelope: Envelope) -> None:
+    """Count that a suspect event is begun, in a transaction of its own. Raises WorkerKilled."""
+    with transaction.atomic():
+        retry, _ = Retry.objects.select_for_update().get_or_create(
+            consumer=consumer,
+            event_id=envelope.id,
+            defaults={"failed_at": clock.now(), "error": "suspect: its worker may have died of it"},
+        )
+        retry.deliveries, retry.next_at = retry.deliveries + 1, None
+        retry.save()
+    if retry.deliveries > conf().DELIVERIES:
+        raise WorkerKilled(consumer=consumer, deliveries=retry.deliveries - 1, reason="killed")
+
+
+def _count_in_a_row(consumer: str, probe_at: dt.datetime) -> None:
+    new = {"failures": 1, "probe_at": probe_at}
+    if not Trouble.objects.get_or_create(consumer=consumer, defaults=new)[1]:
+        more = F("failures") + 1
+        Trouble.objects.filter(pk=consumer).update(failures=more, probe_at=probe_at)
 
 
 def bury(consumer: str, envelope: Envelope, error: Exception, attempts: int) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Max
 
 from eventbus import clock
 from eventbus.conf import conf
-from eventbus.models import Inbox
+from eventbus.models import Inbox, Subscription
 
+_GENERATION = "SELECT coalesce(max(generation), 0) FROM eventbus_subscription WHERE consumer = %s"
 _TABLE = Inbox._meta.db_table
 _UUID = Inbox._meta.get_field("event_id")
 
@@ -23,13 +25,13 @@ def take(consumer: str, events: Sequence[UUID]) -> set[UUID]:
 
     The mark lives and dies with the caller's transaction.
     """
-    rows = ", ".join(["(%s, 0, %s, CURRENT_TIMESTAMP)"] * len(events))
-    values: list[Any] = [v for id in sorted(events) for v in (consumer, _stored(id))]
+    rows = ", ".join(["(%s)"] * len(events))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {_TABLE} (consumer, generation, event_id, handled_at) VALUES {rows}"
-            " ON CONFLICT DO NOTHING RETURNING event_id",
-            values,
+            f"INSERT INTO {_TABLE} (consumer, generation, event_id, handled_at)"
+            f" SELECT %s, ({_GENERATION}), e.column1, CURRENT_TIMESTAMP FROM (VALUES {rows}) e"
+            " WHERE true ON CONFLICT DO NOTHING RETURNING event_id",
+            [consumer, consumer, *(_stored(id) for id in sorted(events))],
         )
         return {UUID(str(row[0])) for row in cursor.fetchall()}
 
@@ -43,7 +45,10 @@ def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:
     now = clock.now()
     until = now + dt.timedelta(seconds=conf().LEASE)
     row, created = Inbox.objects.select_for_update().get_or_create(
-        consumer=consumer, generation=0, event_id=event, defaults={"lease_until": until}
+        consumer=consumer,
+        generation=generation(consumer),
+        event_id=event,
+        defaults={"lease_until": until},
     )
     if created:
         return "fresh", until
@@ -71,12 +76,18 @@ def forget(consumer: str, event: UUID, until: dt.datetime) -> None:
     ).delete()
 
 
+def generation(consumer: str) -> int:
+    """Return under which generation a consumer handles now."""
+    known = Subscription.objects.filter(consumer=consumer).aggregate(n=Max("generation"))
+    return known["n"] or 0
+
+
 def end_leases() -> None:
     """Free what a killed process had started: only for the one process there is."""
     Inbox.objects.filter(handled_at=None).update(lease_until=clock.now())
 
 
-def _stored(id: UUID) -> object:
+def _stored(id: UUID) -> Any:
     return _UUID.get_db_prep_value(id, connection)
 
 

@@ -6,17 +6,39 @@ one lock make 15,000. SQLite has one writer, so everybody takes turns already.
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 from django.db import connection
 
 
 def hold(names: Iterable[str]) -> None:
     """Take the locks of these names in one order, until the transaction ends."""
-    if connection.vendor != "postgresql":
-        return
-    numbers = sorted({_number(name) for name in names})
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(n) FROM unnest(%s::bigint[]) n", [numbers])
+    _run("SELECT count(pg_advisory_xact_lock(n)) FROM unnest(%s::bigint[]) n", _numbers(names))
+
+
+def hold_as(consumer: str, names: Iterable[str]) -> None:
+    """Take locks as a consumer at work, which `hold_alone` waits for and keeps out."""
+    _run(
+        "SELECT pg_advisory_xact_lock_shared(%s),"
+        " (SELECT count(pg_advisory_xact_lock(n)) FROM unnest(%s::bigint[]) n)",
+        _number(f"at work/{consumer}"),
+        _numbers(names),
+    )
+
+
+def hold_alone(consumer: str) -> None:
+    """Wait until no delivery to the consumer runs, and let none begin until the commit."""
+    _run("SELECT pg_advisory_xact_lock(%s)", _number(f"at work/{consumer}"))
+
+
+def _run(statement: str, *values: Any) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+
+
+def _numbers(names: Iterable[str]) -> list[int]:
+    return sorted({_number(name) for name in names})
 
 
 def _number(name: str) -> int:

@@ -108,7 +108,8 @@ class Flight(models.Model):
     event_ids = models.JSONField()
     claimed_at = models.DateTimeField(null=True)
     confirmed_at = models.DateTimeField(null=True)
-    deliveries = models.PositiveIntegerField(default=0)
+    deliveries = models.PositiveIntegerField(default=0, help_text="times it was found lost")
+    retry = models.BooleanField(default=False)
 
     class Meta:
         indexes = [
@@ -149,6 +150,7 @@ class Retry(models.Model):
     consumer = models.CharField(max_length=120)
     event_id = models.UUIDField()
     attempts = models.PositiveIntegerField(default=0)
+    deliveries = models.PositiveIntegerField(default=0, help_text="begun since it was suspect")
     next_at = models.DateTimeField(null=True, db_index=True)
     error = models.TextField()
     failed_at = models.DateTimeField()
@@ -194,6 +196,7 @@ class Subscription(models.Model):
     event = models.CharField(max_length=120)
     since = models.DateTimeField()
     until = models.DateTimeField(null=True)
+    generation = models.PositiveIntegerField(default=0, help_text="raised by each rebuild")
 
     class Meta:
         constraints = [
@@ -202,3 +205,28 @@ class Subscription(models.Model):
 
     def __str__(self) -> str:
         return f"{self.consumer} hears {self.event}"
+
+
+class Trouble(models.Model):
+    """A consumer that fails and fails: it is probed with one delivery at a time."""
+
+    consumer = models.CharField(max_length=120, primary_key=True)
+    failures = models.PositiveIntegerField(default=0, help_text="in a row")
+    probe_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "troubles"
+
+    def __str__(self) -> str:
+        return f"{self.consumer}: {self.failures} failures in a row"
+
+
+class Tick(models.Model):
+    """A message without content through each queue: what came before it was received, or lost."""
+
+    queue = models.CharField(max_length=60, primary_key=True)
+    sent_at = models.DateTimeField(null=True)
+    heard_at = models.DateTimeField(null=True, help_text="when the last one heard was sent")
+
+    def __str__(self) -> str:
+        return f"{self.queue} heard the tick of {self.heard_at}"

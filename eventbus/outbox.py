@@ -10,6 +10,7 @@ from django.db.models import JSONField
 from eventbus import clock, kick
 from eventbus.errors import NotInTransaction
 from eventbus.events import Event, name_of
+from eventbus.failpoints import reach
 from eventbus.ids import new_id
 from eventbus.models import Event as Log
 from eventbus.models import Outbox, Scheduled
@@ -52,11 +53,17 @@ def publish(
     }
     if due is None:
         record([fact])
-        transaction.on_commit(kick.relay)
+        reach("outbox-written")
+        transaction.on_commit(_kick)
     else:
         when = due if isinstance(due, dt.datetime) else clock.now() + due
         Scheduled.objects.create(**fact, due_at=when)
     return id
+
+
+def _kick() -> None:
+    reach("committed-not-kicked")
+    kick.relay()
 
 
 _COLUMNS = [f.attname for f in Scheduled._meta.concrete_fields if f.column != "due_at"]

@@ -6,25 +6,29 @@ into flights and commits before anything is sent, so a relay may die anywhere.
 
 import datetime as dt
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
 import structlog
 from django.db import Error, close_old_connections, connection, transaction
 from django.db.models import Q
 
-from eventbus import clock, inbox, kick, outbox, subscriptions
+from eventbus import clock, inbox, kick, outbox, subscriptions, sweeper
 from eventbus.cloudevents import to_cloudevent
 from eventbus.conf import conf
 from eventbus.errors import BrokerAway
-from eventbus.models import Event, Flight, Outbox, Retry, Scheduled
+from eventbus.failpoints import reach
+from eventbus.floor import Floor
+from eventbus.models import Event, Flight, Outbox, Retry, Scheduled, Trouble
 from eventbus.pulse import Pulse
 from eventbus.transports import Parcel, Transport
 
 log = structlog.get_logger(__name__)
 
 _SHORTEST = 0.01  # seconds between two polls of a busy relay
+_THOROUGH = 0.1  # seconds between two looks at all that may be due, besides the outbox
 
 
 class Relay:
@@ -34,28 +38,44 @@ class Relay:
         self.transport = transport
         self.pulse = Pulse()
         self._directory = subscriptions.Directory()
+        self._floor = Floor()
         self._stopping = threading.Event()
+        self._looked = 0.0
+        self._swept = 0.0
 
     def run(self) -> None:
         """Turn until stopped, resting while there is nothing to do; no trouble ends it."""
         prepared, pause = False, _SHORTEST
-        while not self._stopping.is_set():
-            self.pulse.beat()
-            try:
-                if not prepared:
-                    self.prepare()
-                    prepared = True
-                busy = self.turn()
-            except Exception as trouble:
-                self._report(trouble)
-                self._stopping.wait(conf().BROKER_PAUSE)
-                continue
-            pause = _SHORTEST if busy else min(pause * 2, conf().IDLE)
-            if not busy:
-                close_old_connections()
-                kick.wait(pause)
+        with kick.listening(by_thread=self.transport.in_process) as wait:
+            while not self._stopping.is_set():
+                self.pulse.beat()
+                try:
+                    if not prepared:
+                        self.prepare()
+                        prepared = True
+                    busy = self._round()
+                except Exception as trouble:
+                    self._report(trouble)
+                    self._stopping.wait(conf().BROKER_PAUSE)
+                    continue
+                pause = _SHORTEST if busy else min(pause * 2, conf().IDLE)
+                if not busy and not self._stopping.is_set():
+                    wait(pause)
         self.transport.close()
         self.pulse.stop()
+
+    def _round(self) -> int:
+        """Poll the outbox; now and then look at everything else, too."""
+        now = time.monotonic()
+        if now - self._looked < _THOROUGH:
+            return self._send(self._claim())
+        self._looked = now
+        sent = self.turn()
+        if now - self._swept >= conf().TICK_EVERY:
+            self._swept = now
+            close_old_connections()
+            sweeper.sweep(self.transport, self._directory.queues())
+        return sent
 
     def _report(self, trouble: Exception) -> None:
         if isinstance(trouble, BrokerAway):
@@ -69,7 +89,7 @@ class Relay:
     def stop(self) -> None:
         """End after the round under way."""
         self._stopping.set()
-        kick.relay()
+        kick.woken.set()
 
     def prepare(self) -> None:
         """Write the subscriptions down; in one process, take up what the last one left."""
@@ -79,17 +99,19 @@ class Relay:
             Flight.objects.update(claimed_at=None, confirmed_at=None)
 
     def turn(self) -> int:
-        """Do one round and return how many messages went. Raises BrokerAway."""
+        """Do one whole round and return how many messages went. Raises BrokerAway."""
         now = clock.now()
         overdue = now - dt.timedelta(seconds=conf().SEND_DEADLINE)
-        outbox, scheduled, retries, unsent = _waiting(now, overdue)
+        scheduled, retries, unsent, probes = _waiting(now, overdue)
         if scheduled:
             self._wake_scheduled(now)
         if retries:
             self._wake_retries(now)
         # Messages already claimed go first, so that a broker that is away is probed with them.
         sent = self._send(self._unsent(now, overdue)) if unsent or retries else 0
-        return sent or (self._send(self._claim(now)) if outbox or scheduled else 0)
+        if probes:
+            sent += self._send(self._probes(now))
+        return sent or self._send(self._claim())
 
     @transaction.atomic
     def _wake_scheduled(self, now: dt.datetime) -> None:
@@ -104,30 +126,43 @@ class Relay:
     def _wake_retries(self, now: dt.datetime) -> None:
         due = Retry.objects.filter(next_at__lte=now).order_by("next_at")
         rows = list(due.select_for_update(skip_locked=True)[: conf().CLAIM])
-        if rows:
-            Flight.objects.bulk_create(
-                Flight(consumer=row.consumer, event_ids=[str(row.event_id)]) for row in rows
-            )
-            Retry.objects.filter(pk__in=[row.pk for row in rows]).update(next_at=None)
+        Flight.objects.bulk_create(
+            Flight(consumer=row.consumer, event_ids=[str(row.event_id)], retry=True) for row in rows
+        )
+        Retry.objects.filter(pk__in=[row.pk for row in rows]).update(next_at=None)
 
     @transaction.atomic
     def _unsent(self, now: dt.datetime, overdue: dt.datetime) -> list[Flight]:
         unsent = Flight.objects.filter(
             Q(claimed_at=None) | Q(claimed_at__lt=overdue), confirmed_at=None
-        )
-        rows = unsent.order_by("pk").select_for_update(skip_locked=True)[: conf().CLAIM]
-        flights = list(rows)
-        Flight.objects.filter(pk__in=[f.pk for f in flights]).update(claimed_at=now)
-        return flights
+        ).exclude(consumer__in=_troubled())
+        rows = list(unsent.order_by("pk").select_for_update(skip_locked=True)[: conf().CLAIM])
+        Flight.objects.filter(pk__in=[flight.pk for flight in rows]).update(claimed_at=now)
+        return rows
 
     @transaction.atomic
-    def _claim(self, now: dt.datetime) -> list[Flight]:
-        rows = list(
-            Outbox.objects.order_by("pk").select_for_update(skip_locked=True)[: conf().CLAIM]
-        )
+    def _probes(self, now: dt.datetime) -> list[Flight]:
+        """Let one event through to each consumer in trouble whose time for a probe has come."""
+        due = Trouble.objects.filter(failures__gte=conf().PROBE_AFTER, probe_at__lte=now)
+        probes = []
+        for trouble in due.select_for_update(skip_locked=True):
+            trouble.probe_at = now + dt.timedelta(seconds=conf().PROBE_EVERY)
+            trouble.save()
+            held = Flight.objects.filter(consumer=trouble.consumer, confirmed_at=None)
+            first = held.order_by("pk").select_for_update(skip_locked=True).first()
+            if first:
+                probes.append(_first_event_of(first, now))
+        return probes
+
+    @transaction.atomic
+    def _claim(self) -> list[Flight]:
+        waiting = Outbox.objects.filter(pk__gte=self._floor.lowest()).order_by("pk")
+        rows = list(waiting.select_for_update(skip_locked=True)[: conf().CLAIM])
+        self._floor.note(ran_dry=len(rows) < conf().CLAIM)
         if not rows:
             return []
         self._directory.refresh()
+        now, troubled = clock.now(), set(_troubled())
         for_whom: dict[str, list[UUID]] = defaultdict(list)
         found = Event.objects.in_bulk([row.event_id for row in rows])
         for row in rows:
@@ -135,46 +170,80 @@ class Relay:
             for consumer in self._directory.owed(event.name, event.recorded_at):
                 for_whom[consumer].append(event.id)
         flights = Flight.objects.bulk_create(
-            Flight(consumer=consumer, event_ids=[str(id) for id in ids], claimed_at=now)
+            Flight(
+                consumer=consumer,
+                event_ids=[str(id) for id in ids],
+                claimed_at=None if consumer in troubled else now,
+            )
             for consumer, all_ids in for_whom.items()
             for ids in _batches(all_ids, conf().BATCH)
         )
         Outbox.objects.filter(pk__in=[row.pk for row in rows]).delete()
-        return flights
+        return [flight for flight in flights if flight.claimed_at]
 
     def _send(self, flights: Sequence[Flight]) -> int:
         if not flights:
             return 0
+        reach("claimed-not-sent")
         confirmed: list[int] = []
         try:
-            confirmed = self.transport.send(self._parcels(flights))
+            confirmed = self.transport.send(_parcels(flights))
+            reach("sent-not-confirmed")
         finally:
             Flight.objects.filter(pk__in=confirmed).update(confirmed_at=clock.now())
             unsent = {f.pk for f in flights} - set(confirmed)
-            Flight.objects.filter(pk__in=unsent).update(claimed_at=None)
+            if unsent:
+                Flight.objects.filter(pk__in=unsent).update(claimed_at=None)
         return len(confirmed)
 
-    def _parcels(self, flights: Sequence[Flight]) -> list[Parcel]:
-        ids = {UUID(id) for flight in flights for id in flight.event_ids}
-        wire = {e.id: to_cloudevent(e.envelope()) for e in Event.objects.filter(pk__in=ids)}
-        return [Parcel(f.pk, f.consumer, [wire[UUID(id)] for id in f.event_ids]) for f in flights]
+
+def _parcels(flights: Iterable[Flight]) -> list[Parcel]:
+    ids = {UUID(id) for flight in flights for id in flight.event_ids}
+    wire = {e.id: to_cloudevent(e.envelope()) for e in Event.objects.filter(pk__in=ids)}
+    return [
+        Parcel(
+            f.pk,
+            f.consumer,
+            [wire[UUID(id)] for id in f.event_ids],
+            suspect=f.retry or f.deliveries > 0,
+        )
+        for f in flights
+    ]
 
 
-def _waiting(now: dt.datetime, overdue: dt.datetime) -> tuple[bool, bool, bool, bool]:
-    """Look at all tables in one round trip: most polls find nothing."""
-    moments = [connection.ops.adapt_datetimefield_value(at) for at in (now, now, overdue)]
+def _first_event_of(flight: Flight, now: dt.datetime) -> Flight:
+    """Take the first event out of a flight: a probe risks one."""
+    if len(flight.event_ids) > 1:
+        rest = flight.event_ids[1:]
+        Flight.objects.create(consumer=flight.consumer, event_ids=rest, retry=flight.retry)
+        flight.event_ids = flight.event_ids[:1]
+    flight.claimed_at, flight.retry = now, True
+    flight.save()
+    return flight
+
+
+def _troubled() -> list[str]:
+    in_trouble = Trouble.objects.filter(failures__gte=conf().PROBE_AFTER)
+    return list(in_trouble.values_list("consumer", flat=True))
+
+
+def _waiting(now: dt.datetime, overdue: dt.datetime) -> tuple[bool, ...]:
+    """Look at what may be due in one round trip: most looks find nothing."""
+    at, late = (connection.ops.adapt_datetimefield_value(time) for time in (now, overdue))
+    many = conf().PROBE_AFTER
     with connection.cursor() as cursor:
-        cursor.execute(_WAITING, moments)
-        outbox, scheduled, retries, unsent = cursor.fetchone()
-    return bool(outbox), bool(scheduled), bool(retries), bool(unsent)
+        cursor.execute(_WAITING, [at, at, late, many, many, at])
+        return tuple(bool(found) for found in cursor.fetchone())
 
 
 _WAITING = """
-SELECT EXISTS (SELECT 1 FROM eventbus_outbox),
-       EXISTS (SELECT 1 FROM eventbus_scheduled WHERE due_at <= %s),
+SELECT EXISTS (SELECT 1 FROM eventbus_scheduled WHERE due_at <= %s),
        EXISTS (SELECT 1 FROM eventbus_retry WHERE next_at <= %s),
        EXISTS (SELECT 1 FROM eventbus_flight
-               WHERE confirmed_at IS NULL AND (claimed_at IS NULL OR claimed_at < %s))
+               WHERE confirmed_at IS NULL AND (claimed_at IS NULL OR claimed_at < %s)
+                 AND consumer NOT IN
+                     (SELECT consumer FROM eventbus_trouble WHERE failures >= %s)),
+       EXISTS (SELECT 1 FROM eventbus_trouble WHERE failures >= %s AND probe_at <= %s)
 """
 
 

@@ -52,6 +52,11 @@ class Directory:
             found[row.event].append((row.consumer, row.since))
         self._listeners = dict(found)
 
+    def queues(self) -> list[str]:
+        """Return the queues of all who hear anything."""
+        names = {name for listeners in self._listeners.values() for name, _ in listeners}
+        return sorted({name.partition(".")[0] for name in names})
+
     def owed(self, event: str, recorded_at: dt.datetime) -> list[str]:
         """Return the consumers that are owed this event."""
         listeners = self._listeners.get(event, ())

@@ -1,5 +1,6 @@
 """The one Celery task. Celery is the legs; the database is the memory."""
 
+import datetime as dt
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +9,11 @@ import structlog
 from celery import Task, shared_task
 from celery.exceptions import Reject
 from django.db import Error, connection
+from django.db.models import Q
 
 from eventbus import delivery
+from eventbus.failpoints import reach
+from eventbus.models import Tick
 
 log = structlog.get_logger(__name__)
 
@@ -25,11 +29,17 @@ DATABASE_PAUSE = 1.0  # seconds before a message is given back while the databas
     acks_on_failure_or_timeout=False,
 )
 def deliver(
-    self: "Task[Any, Any]", flight: int, consumer: str, events: Sequence[dict[str, Any]]
+    self: "Task[Any, Any]",
+    flight: int,
+    consumer: str,
+    events: Sequence[dict[str, Any]],
+    suspect: bool = False,
 ) -> None:
     """Deliver a message. It is acknowledged only once every outcome is stored."""
     try:
-        delivery.deliver(flight, consumer, events)
+        again = (self.request.delivery_info or {}).get("redelivered", False)
+        delivery.deliver(flight, consumer, events, suspect or bool(again))
+        reach("committed-not-acked")
     except Error as away:
         connection.close()
         if not self.request.called_directly:
@@ -37,3 +47,11 @@ def deliver(
             time.sleep(DATABASE_PAUSE)
             raise Reject(str(away), requeue=True) from away
         raise
+
+
+@shared_task(name="eventbus.tick", ignore_result=True)
+def hear_tick(queue: str, sent_at: str) -> None:
+    """Note that the tick sent then has come through the queue; ticks may overtake each other."""
+    sent = dt.datetime.fromisoformat(sent_at)
+    unheard = Q(heard_at=None) | Q(heard_at__lt=sent)
+    Tick.objects.filter(unheard, queue=queue).update(heard_at=sent)

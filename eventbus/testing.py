@@ -42,6 +42,9 @@ class Basket:
         self.parcels += parcels
         return [parcel.flight for parcel in parcels]
 
+    def tick(self, queue: str, sent_at: str) -> None:
+        """Take no ticks: nothing is lost in a basket."""
+
     def close(self) -> None:
         """Hold nothing back."""
 
@@ -65,7 +68,7 @@ class Bus:
             while not until() and self._collect():
                 parcel = self._pick()
                 for _ in range(2 if self.weather == "echo" else 1):
-                    deliver(parcel.flight, parcel.consumer, parcel.events)
+                    deliver(parcel.flight, parcel.consumer, parcel.events, parcel.suspect)
         if not trouble:
             self.must_be_well()
 

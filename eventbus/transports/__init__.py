@@ -16,6 +16,7 @@ class Parcel:
     flight: int
     consumer: str
     events: Sequence[dict[str, Any]]
+    suspect: bool = False  # delivered before, as a retry or because it was lost
 
     @property
     def queue(self) -> str:
@@ -33,6 +34,9 @@ class Transport(Protocol):
 
     def send(self, parcels: Sequence[Parcel]) -> list[int]:
         """Send, and return the flights the broker has confirmed. Raises BrokerAway."""
+
+    def tick(self, queue: str, sent_at: str) -> None:
+        """Send a tick (RFC 3339) through a queue. Raises BrokerAway."""
 
     def close(self) -> None:
         """Finish what is under way."""

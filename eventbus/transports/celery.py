@@ -6,7 +6,7 @@ from celery import current_app
 from kombu.exceptions import OperationalError
 
 from eventbus.errors import BrokerAway
-from eventbus.tasks import deliver
+from eventbus.tasks import deliver, hear_tick
 from eventbus.transports import Parcel
 
 
@@ -22,7 +22,7 @@ class Celery:
             with current_app.producer_or_acquire() as producer:
                 for parcel in parcels:
                     deliver.apply_async(
-                        (parcel.flight, parcel.consumer, list(parcel.events)),
+                        (parcel.flight, parcel.consumer, list(parcel.events), parcel.suspect),
                         queue=parcel.queue,
                         shadow=parcel.consumer,
                         producer=producer,
@@ -34,6 +34,13 @@ class Celery:
             if not sent:
                 raise BrokerAway(reason=reason) from reason
         return sent
+
+    def tick(self, queue: str, sent_at: str) -> None:
+        """Send a tick the way the messages go."""
+        try:
+            hear_tick.apply_async((queue, sent_at), queue=queue, retry=False)
+        except (OperationalError, OSError) as reason:
+            raise BrokerAway(reason=reason) from reason
 
     def close(self) -> None:
         """Give the connections back."""

@@ -32,6 +32,9 @@ class Embedded:
         """Run each message's consumer; what could not be recorded stays unconfirmed."""
         return [parcel.flight for parcel in parcels if self._take(parcel)]
 
+    def tick(self, queue: str, sent_at: str) -> None:
+        """Do nothing: what is in this process is not lost without it."""
+
     def close(self) -> None:
         """Wait for the calls under way; drop those that have not begun, their flights remain."""
         self._closing.set()
@@ -61,7 +64,7 @@ class Embedded:
 
 def _run(parcel: Parcel) -> bool:
     try:
-        tasks.deliver(parcel.flight, parcel.consumer, parcel.events)
+        tasks.deliver(parcel.flight, parcel.consumer, parcel.events, parcel.suspect)
     except Exception:
         log.exception("delivery not recorded", consumer=parcel.consumer, flight=parcel.flight)
         return False

@@ -102,7 +102,7 @@ def test_a_broker_that_is_away_costs_no_attempt_and_loses_nothing(relay, listene
 
 def test_what_a_relay_claimed_before_it_died_is_sent_by_another(relay, listener, road):
     say("a")
-    Relay(Road())._claim(clock.now())  # it dies here
+    Relay(Road())._claim()  # it dies here
     assert not Outbox.objects.exists()
 
     assert relay.turn() == 0, "the other one may still be at it"

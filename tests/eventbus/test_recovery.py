@@ -1,0 +1,222 @@
+"""What was lost is found, what kills workers is put aside, what fails and fails is probed."""
+
+import datetime as dt
+import threading
+
+import pytest
+from django.db import connection, transaction
+
+from eventbus import clock, publish, sweeper
+from eventbus.delivery import deliver
+from eventbus.floor import Floor
+from eventbus.models import DeadLetter, Flight, Inbox, Outbox, Retry, Tick, Trouble
+from eventbus.relay import Relay
+from eventbus.testing import Basket, alone, listening
+from orders.events import ProductRetired
+from tests.eventbus.test_delivery import hearing
+
+
+class Line(Basket):
+    """A transport to elsewhere: it may lose messages, and carries ticks."""
+
+    in_process = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ticks: list[tuple[str, str]] = []
+
+    def tick(self, queue: str, sent_at: str) -> None:
+        self.ticks.append((queue, sent_at))
+
+
+def listen(sku: str) -> None:
+    """Hear."""
+
+
+@pytest.fixture
+def line() -> Line:
+    return Line()
+
+
+@pytest.fixture
+def relay(db, line):
+    with alone("nobody"), listening(hearing(listen)):
+        yield Relay(line)
+
+
+def say(*skus: str) -> None:
+    with transaction.atomic():
+        for sku in skus:
+            publish(ProductRetired(sku=sku))
+
+
+def heard(at: dt.datetime) -> None:
+    Tick.objects.update_or_create(queue="orders", defaults={"heard_at": at})
+
+
+class TestTheSweeper:
+    def test_what_the_broker_lost_goes_again(self, relay, line):
+        say("a")
+        relay.turn()
+        line.parcels.clear()  # the broker has lost everything
+        clock.offset = dt.timedelta(minutes=10)
+        heard(clock.now() - dt.timedelta(minutes=1))
+
+        assert sweeper.sweep(line, ["orders"]) == 1
+        relay.turn()
+        (parcel,) = line.parcels
+        assert parcel.suspect
+        deliver(parcel.flight, parcel.consumer, parcel.events, parcel.suspect)
+        assert Inbox.objects.filter(consumer="orders.listen").count() == 1
+        assert not Flight.objects.exists()
+        assert not Retry.objects.exists()
+
+    def test_a_long_queue_is_not_lost(self, relay, line):
+        say("a")
+        relay.turn()
+        sent = clock.now()
+        clock.offset = dt.timedelta(hours=3)
+        heard(sent - dt.timedelta(seconds=5))
+        assert sweeper.sweep(line, ["orders"]) == 0
+
+    def test_a_slow_handler_is_not_lost(self, relay, line):
+        say("a")
+        relay.turn()
+        clock.offset = dt.timedelta(minutes=4)
+        heard(clock.now())
+        assert sweeper.sweep(line, ["orders"]) == 0
+
+    def test_without_a_tick_nothing_is_known_to_be_lost(self, relay, line):
+        say("a")
+        relay.turn()
+        clock.offset = dt.timedelta(hours=3)
+        assert sweeper.sweep(line, ["orders"]) == 0
+
+    def test_one_of_many_relays_sends_the_tick(self, db, line):
+        sweeper.sweep(line, ["orders", "inventory"])
+        sweeper.sweep(line, ["orders", "inventory"])
+        assert [queue for queue, _ in line.ticks] == ["orders", "inventory"]
+
+
+def test_what_kills_its_worker_becomes_a_dead_letter_and_its_neighbours_do_not(relay, line):
+    def listen(sku: str) -> None:
+        if sku == "poison":
+            raise SystemExit  # no handler's error: it ends the process
+
+    with listening(hearing(listen)):
+        say("a", "poison", "b")
+        relay.turn()
+        (parcel,) = line.parcels
+        for _ in range(5):
+            with pytest.raises(SystemExit):
+                deliver(parcel.flight, parcel.consumer, parcel.events, suspect=True)
+        deliver(parcel.flight, parcel.consumer, parcel.events, suspect=True)
+
+    letter = DeadLetter.objects.get()
+    assert letter.envelope["data"] == {"sku": "poison"}
+    assert "begun 5 times and never ended" in letter.error
+    assert Inbox.objects.filter(consumer="orders.listen").count() == 2
+    assert not Flight.objects.exists()
+    assert not Retry.objects.exists()
+
+
+class TestProbing:
+    @pytest.fixture(autouse=True)
+    def few(self, settings):
+        settings.EVENTBUS = {**settings.EVENTBUS, "PROBE_AFTER": 3, "BATCH": 1}
+
+    def test_a_consumer_in_trouble_gets_one_event_at_a_time_until_one_succeeds(self, relay, line):
+        down = True
+
+        def listen(sku: str) -> None:
+            if down:
+                raise ConnectionError("down")
+
+        def deliver_all() -> int:
+            parcels = list(line.parcels)
+            line.parcels.clear()
+            for parcel in parcels:
+                deliver(parcel.flight, parcel.consumer, parcel.events, parcel.suspect)
+            return len(parcels)
+
+        with listening(hearing(listen)):
+            # given: three failures in a row
+            say("a", "b", "c")
+            relay.turn()
+            assert deliver_all() == 3
+            assert Trouble.objects.get().failures == 3
+
+            # when: more comes, and time passes
+            say(*"defghij")
+            relay.turn()
+            assert deliver_all() == 0, "they are held back"
+            clock.offset += dt.timedelta(minutes=10)
+            relay.turn()
+            assert deliver_all() == 1, "one is a probe"
+            assert max(Retry.objects.values_list("attempts", flat=True)) <= 2
+
+            # then: a probe succeeds, and the others follow
+            down = False
+            clock.offset += dt.timedelta(minutes=10)
+            relay.turn()
+            assert deliver_all() == 1
+            assert not Trouble.objects.exists()
+            clock.offset += dt.timedelta(minutes=10)
+            while relay.turn() or deliver_all():
+                continue
+
+        assert Inbox.objects.filter(consumer="orders.listen").count() == 10
+        assert not DeadLetter.objects.exists()
+
+    def test_one_bad_event_among_good_ones_is_no_trouble(self, relay, line):
+        def listen(sku: str) -> None:
+            if sku == "bad":
+                raise ValueError("bad")
+
+        with listening(hearing(listen)):
+            for n in range(5):
+                say("bad", f"good-{n}")
+                while relay.turn():
+                    continue
+                while line.parcels:
+                    parcel = line.parcels.pop(0)
+                    deliver(parcel.flight, parcel.consumer, parcel.events, parcel.suspect)
+
+        assert not Trouble.objects.exists()
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_the_floor_rises_only_past_what_cannot_come_any_more(monkeypatch):
+    monkeypatch.setattr("eventbus.floor._LOOK_EVERY", 0.0)
+    floor, wrote, may_commit = Floor(), threading.Event(), threading.Event()
+
+    def slow() -> None:
+        with transaction.atomic():
+            publish(ProductRetired(sku="late"))
+            wrote.set()
+            assert may_commit.wait(30)
+        connection.close()
+
+    def claim() -> list[int]:
+        rows = list(Outbox.objects.filter(pk__gte=floor.lowest()).values_list("pk", flat=True))
+        Outbox.objects.filter(pk__in=rows).delete()
+        floor.note(ran_dry=True)
+        return rows
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    assert wrote.wait(30)
+    say("early")
+    (early,) = claim()
+    for _ in range(5):
+        claim()
+    assert floor.lowest() < early, "somebody may still write below"
+
+    may_commit.set()
+    thread.join()
+    (late,) = claim()
+    assert late < early
+    for _ in range(5):
+        claim()
+    assert floor.lowest() > early
