@@ -9,7 +9,7 @@ from analytics.services import Sold
 from eventbus import Envelope, consumer
 
 
-@consumer("orders.OrderPlaced", key="order_id")
+@consumer("orders.OrderPlaced", key="order_id", replayable=True)
 def count_order(
     order_id: UUID, country: str, total: Decimal, currency: str, placed_at: dt.datetime
 ) -> None:
@@ -17,13 +17,13 @@ def count_order(
     services.note_order(order_id, country, total, currency, placed_at)
 
 
-@consumer("inventory.StockReserved", key="order_id")
+@consumer("inventory.StockReserved", key="order_id", replayable=True)
 def count_reservation(order_id: UUID, envelope: Envelope) -> None:
     """Its goods are there; the news does not say when, so its own time has to do."""
     services.note_reservation(order_id, envelope.recorded_at)
 
 
-@consumer("orders.OrderPaid", key="order_id")
+@consumer("orders.OrderPaid", key="order_id", replayable=True)
 def count_sale(
     order_id: UUID,
     lines: list[Sold],
@@ -36,13 +36,13 @@ def count_sale(
     services.note_sale(order_id, lines, currency, country, placed_at, paid_at)
 
 
-@consumer("orders.OrderCancelled", key="order_id")
+@consumer("orders.OrderCancelled", key="order_id", replayable=True)
 def count_cancellation(order_id: UUID, code: str, cancelled_at: dt.datetime) -> None:
     """An order leaves the funnel, and we know why."""
     services.note_cancellation(order_id, code, cancelled_at)
 
 
-@consumer("payments.PaymentRefunded", key="payment_id")
+@consumer("payments.PaymentRefunded", key="payment_id", replayable=True)
 def count_refund(
     payment_id: UUID, order_id: UUID, amount: Decimal, currency: str, refunded_at: dt.datetime
 ) -> None:
@@ -50,7 +50,7 @@ def count_refund(
     services.note_refund(payment_id, order_id, amount, currency, refunded_at)
 
 
-@consumer("accounts.CustomerSignedUp", key="customer_id")
+@consumer("accounts.CustomerSignedUp", key="customer_id", replayable=True)
 def count_sign_up(customer_id: UUID, country: str, signed_up_at: dt.datetime) -> None:
     """Somebody joined."""
     services.note_sign_up(customer_id, country, signed_up_at)

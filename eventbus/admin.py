@@ -15,8 +15,22 @@ from django.utils.html import format_html
 from unfold.views import ChangeList
 
 from eventbus import registry
+from eventbus.desk import HANDLE, SEE, Desk, Sealed
 from eventbus.looks import Looked, event_link, link, pretty, short
-from eventbus.models import DeadLetter, Event, Flight, Outbox, Retry, Scheduled, Subscription
+from eventbus.models import (
+    Action,
+    Correction,
+    DeadLetter,
+    Discarded,
+    Event,
+    Flight,
+    Outbox,
+    Retry,
+    Scheduled,
+    Subscription,
+    Tick,
+    Trouble,
+)
 from eventbus.story import MOST, hearings, last_line, lineage, story, tree
 
 
@@ -74,7 +88,8 @@ class Telling(ChangeList):
 
 
 @admin.register(Event)
-class EventAdmin(Looked):
+class EventAdmin(Sealed):
+    sealed = ("payload_told",)
     list_display = ["told", "about", "recorded", "who", "because"]
     list_filter = [NameFilter, "recorded_at", AggregateFilter, CorrelationFilter]
     search_fields = ["id", "name", "aggregate", "correlation"]
@@ -199,11 +214,16 @@ class RetryAdmin(OfAnEvent):
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(RetryAdmin):
+class DeadLetterAdmin(RetryAdmin, Desk):
+    sealed = ("wire",)
     list_display = ["consumer", "event", "attempts", "died_at", "signature", "last"]
     list_filter = ["consumer", "name", "died_at"]
     search_fields = ["signature", "error"]
     fields = ["consumer", "event", "attempts", "died_at", "signature", "trouble", "wire", "notes"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        shown = super().get_fields(request, obj)
+        return [*shown, "mending"] if request.user.has_perms([HANDLE, SEE]) else shown
 
     @admin.display(description="envelope")
     def wire(self, row: DeadLetter) -> str:
@@ -211,7 +231,8 @@ class DeadLetterAdmin(RetryAdmin):
 
 
 @admin.register(Scheduled)
-class ScheduledAdmin(Looked):
+class ScheduledAdmin(Sealed):
+    sealed = ("payload_told",)
     list_display = ["name", "about", "due_at", "because", "cause"]
     list_filter = ["name", "due_at"]
     search_fields = ["aggregate"]
@@ -223,9 +244,70 @@ class ScheduledAdmin(Looked):
 
 @admin.register(Subscription)
 class SubscriptionAdmin(Looked):
-    list_display = ["consumer", "event", "since", "until"]
+    list_display = ["consumer", "event", "since", "until", "generation"]
     search_fields = ["consumer", "event"]
     ordering = ["consumer", "event"]
+
+
+@admin.register(Trouble)
+class TroubleAdmin(Looked):
+    list_display = ["consumer", "failures", "probe_at"]
+
+
+@admin.register(Tick)
+class TickAdmin(Looked):
+    list_display = ["queue", "sent_at", "heard_at"]
+
+
+@admin.register(Action)
+class ActionAdmin(Looked):
+    list_display = ["verb", "actor", "started_at", "ended_at", "why"]
+    list_filter = ["verb", "started_at"]
+    search_fields = ["actor", "why"]
+    ordering = ["-pk"]
+    fields = ["verb", "actor", "why", "filter", "found", "came_of_it", "started_at", "ended_at"]
+
+    @admin.display(description="filter")
+    def filter(self, action: Action) -> str:
+        return pretty(action.chosen)
+
+    @admin.display(description="preview")
+    def found(self, action: Action) -> str:
+        return pretty(action.preview)
+
+    @admin.display(description="result")
+    def came_of_it(self, action: Action) -> str:
+        return pretty(action.result)
+
+
+@admin.register(Discarded)
+class DiscardedAdmin(OfAnEvent, Sealed):
+    list_display = ["consumer", "event", "action"]
+    list_filter = ["consumer"]
+    ordering = ["-pk"]
+    fields = ["consumer", "event", "action", "kept"]
+    sealed = ("kept",)
+
+    @admin.display(description="letter")
+    def kept(self, row: Discarded) -> str:
+        return pretty(row.letter)
+
+
+@admin.register(Correction)
+class CorrectionAdmin(OfAnEvent, Sealed):
+    list_display = ["consumer", "event", "actor", "at"]
+    list_filter = ["consumer"]
+    ordering = ["-pk"]
+    fields = ["consumer", "event", "actor", "at", "told_instead", "logged"]
+    sealed = ("told_instead", "logged")
+
+    @admin.display(description="told instead")
+    def told_instead(self, row: Correction) -> str:
+        return pretty(row.payload)
+
+    @admin.display(description="in the log")
+    def logged(self, row: Correction) -> str:
+        return pretty(row.original)
 
 
 def _about(event: Event) -> dict[str, Any]:

@@ -9,6 +9,11 @@ Exception
     ├── BadConsumer
     ├── ContractsBroken
     ├── ContractShrank
+    ├── NotInstalled
+    ├── NotInLog
+    ├── NeedsReason
+    ├── CannotReplay
+    ├── CannotRebuild
     ├── BrokerAway
     ├── TryLater              a consumer's word: the other side is away, no attempt is counted
     │   └── Away              said by the circuit breaker
@@ -84,6 +89,26 @@ class ContractsBroken(EventBusError):
 class ContractShrank(EventBusError):
     """The contract of {name} may only grow: {problem}.
     A change that breaks readers is a new fact with a new name; publish both for a while."""
+
+
+class NotInstalled(EventBusError):
+    """{name} cannot be checked, as the room that says it is not installed here: edit it there."""
+
+
+class NotInLog(EventBusError):
+    """Event {event} is not in the log any more, so it cannot be delivered."""
+
+
+class NeedsReason(EventBusError):
+    """Say why: those who come after will want to know."""
+
+
+class CannotReplay(EventBusError):
+    """{consumer} cannot be told again: {reason}."""
+
+
+class CannotRebuild(EventBusError):
+    """{room} cannot be rebuilt: {reason}."""
 
 
 class BrokerAway(EventBusError):

@@ -30,6 +30,7 @@ class Consumer:
     repeatable: bool = True
     key: Key = None
     was: str | None = None
+    replayable: bool = False
 
     @property
     def context(self) -> str:
@@ -63,6 +64,7 @@ def consumer(
     repeatable: bool = True,
     key: Key = None,
     was: str | None = None,
+    replayable: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Subscribe a function to one or more events by their wire names.
 
@@ -75,6 +77,7 @@ def consumer(
     key: what it touches, a parameter's name or a function of the parameters it names: events with
         the same key take turns, others go side by side. Without one all its events take turns.
     was: its former name, after a rename.
+    replayable: an operator may have it handle again what it has handled: it ends the same.
 
     Raises BadConsumer.
     """
@@ -92,7 +95,7 @@ def consumer(
                 consumer=name, problem=f"its key names {', '.join(strange)}, which it does not read"
             )
         consumers[name] = Consumer(
-            name, hears, handle, reads, envelope_as, outside, repeatable, key, was
+            name, hears, handle, reads, envelope_as, outside, repeatable, key, was, replayable
         )
         return handle
 

@@ -8,20 +8,23 @@ import datetime as dt
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import Error, close_old_connections, connection, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 
-from eventbus import clock, inbox, kick, outbox, subscriptions, sweeper
-from eventbus.cloudevents import to_cloudevent
+from eventbus import claims, clock, inbox, kick, outbox, subscriptions, sweeper
+from eventbus.claims import Claimed
 from eventbus.conf import conf
+from eventbus.corrections import corrected
 from eventbus.errors import BrokerAway
 from eventbus.failpoints import reach
 from eventbus.floor import Floor
-from eventbus.models import Event, Flight, Outbox, Retry, Scheduled, Trouble
+from eventbus.models import Flight, Retry, Scheduled, Trouble
 from eventbus.pulse import Pulse
 from eventbus.transports import Parcel, Transport
 
@@ -40,6 +43,7 @@ class Relay:
         self._directory = subscriptions.Directory()
         self._floor = Floor()
         self._stopping = threading.Event()
+        self._away = False
         self._looked = 0.0
         self._swept = 0.0
 
@@ -66,19 +70,24 @@ class Relay:
 
     def _round(self) -> int:
         """Poll the outbox; now and then look at everything else, too."""
+        _commit_without_flushing()
+        sent = 0 if self._away else self._send(self._claim())
         now = time.monotonic()
         if now - self._looked < _THOROUGH:
-            return self._send(self._claim())
+            return sent
         self._looked = now
-        sent = self.turn()
+        sent += self.turn()
+        self._away = False
         if now - self._swept >= conf().TICK_EVERY:
             self._swept = now
             close_old_connections()
+            self._directory.refresh()
             sweeper.sweep(self.transport, self._directory.queues())
         return sent
 
     def _report(self, trouble: Exception) -> None:
         if isinstance(trouble, BrokerAway):
+            self._away = True
             log.warning("broker away", reason=str(trouble))
         elif isinstance(trouble, Error):
             log.warning("database away", reason=str(trouble))
@@ -132,16 +141,16 @@ class Relay:
         Retry.objects.filter(pk__in=[row.pk for row in rows]).update(next_at=None)
 
     @transaction.atomic
-    def _unsent(self, now: dt.datetime, overdue: dt.datetime) -> list[Flight]:
+    def _unsent(self, now: dt.datetime, overdue: dt.datetime) -> list[Parcel]:
         unsent = Flight.objects.filter(
             Q(claimed_at=None) | Q(claimed_at__lt=overdue), confirmed_at=None
         ).exclude(consumer__in=_troubled())
         rows = list(unsent.order_by("pk").select_for_update(skip_locked=True)[: conf().CLAIM])
         Flight.objects.filter(pk__in=[flight.pk for flight in rows]).update(claimed_at=now)
-        return rows
+        return _parcels(rows)
 
     @transaction.atomic
-    def _probes(self, now: dt.datetime) -> list[Flight]:
+    def _probes(self, now: dt.datetime) -> list[Parcel]:
         """Let one event through to each consumer in trouble whose time for a probe has come."""
         due = Trouble.objects.filter(failures__gte=conf().PROBE_AFTER, probe_at__lte=now)
         probes = []
@@ -152,63 +161,80 @@ class Relay:
             first = held.order_by("pk").select_for_update(skip_locked=True).first()
             if first:
                 probes.append(_first_event_of(first, now))
-        return probes
+        return _parcels(probes)
 
     @transaction.atomic
-    def _claim(self) -> list[Flight]:
-        waiting = Outbox.objects.filter(pk__gte=self._floor.lowest()).order_by("pk")
-        rows = list(waiting.select_for_update(skip_locked=True)[: conf().CLAIM])
-        self._floor.note(ran_dry=len(rows) < conf().CLAIM)
-        if not rows:
+    def _claim(self) -> list[Parcel]:
+        claimed = claims.take(self._floor.lowest(), conf().CLAIM)
+        self._floor.note(ran_dry=len(claimed) < conf().CLAIM)
+        if not claimed:
             return []
         self._directory.refresh()
-        now, troubled = clock.now(), set(_troubled())
-        for_whom: dict[str, list[UUID]] = defaultdict(list)
-        found = Event.objects.in_bulk([row.event_id for row in rows])
-        for row in rows:
-            event = found[row.event_id]
+        troubled = set(_troubled())
+        for_whom: dict[str, list[Claimed]] = defaultdict(list)
+        for event in claimed:
             for consumer in self._directory.owed(event.name, event.recorded_at):
-                for_whom[consumer].append(event.id)
+                for_whom[consumer].append(event)
+        batches = [
+            (consumer, batch)
+            for consumer, events in for_whom.items()
+            for batch in _batches(events, conf().BATCH)
+        ]
         flights = Flight.objects.bulk_create(
             Flight(
                 consumer=consumer,
-                event_ids=[str(id) for id in ids],
-                claimed_at=None if consumer in troubled else now,
+                event_ids=[event.wire["id"] for event in batch],
+                claimed_at=None if consumer in troubled else Now(),
             )
-            for consumer, all_ids in for_whom.items()
-            for ids in _batches(all_ids, conf().BATCH)
+            for consumer, batch in batches
         )
-        Outbox.objects.filter(pk__in=[row.pk for row in rows]).delete()
-        return [flight for flight in flights if flight.claimed_at]
+        return [
+            Parcel(flight.pk, consumer, [event.wire for event in batch])
+            for flight, (consumer, batch) in zip(flights, batches, strict=True)
+            if flight.claimed_at
+        ]
 
-    def _send(self, flights: Sequence[Flight]) -> int:
-        if not flights:
+    def _send(self, parcels: Sequence[Parcel]) -> int:
+        if not parcels:
             return 0
         reach("claimed-not-sent")
         confirmed: list[int] = []
         try:
-            confirmed = self.transport.send(_parcels(flights))
+            confirmed = self.transport.send(parcels)
             reach("sent-not-confirmed")
         finally:
-            Flight.objects.filter(pk__in=confirmed).update(confirmed_at=clock.now())
-            unsent = {f.pk for f in flights} - set(confirmed)
+            Flight.objects.filter(pk__in=confirmed).update(confirmed_at=Now())
+            unsent = {parcel.flight for parcel in parcels} - set(confirmed)
             if unsent:
                 Flight.objects.filter(pk__in=unsent).update(claimed_at=None)
         return len(confirmed)
 
 
-def _parcels(flights: Iterable[Flight]) -> list[Parcel]:
-    ids = {UUID(id) for flight in flights for id in flight.event_ids}
-    wire = {e.id: to_cloudevent(e.envelope()) for e in Event.objects.filter(pk__in=ids)}
+def _parcels(flights: Sequence[Flight]) -> list[Parcel]:
+    edited = corrected(flights)
+    wire = claims.find([UUID(id) for flight in flights for id in flight.event_ids])
     return [
         Parcel(
             f.pk,
             f.consumer,
-            [wire[UUID(id)] for id in f.event_ids],
+            [wire[UUID(id)] | edited.get((f.consumer, id), {}) for id in f.event_ids],
             suspect=f.retry or f.deliveries > 0,
         )
         for f in flights
     ]
+
+
+def _commit_without_flushing() -> None:
+    """Save the relay two flushes between commit and effect.
+
+    A claim lost in a crash of the server is claimed again, and the inbox absorbs what was sent. An
+    effect cannot outlive the claim it came from: its own commit flushes all that was before it.
+    """
+    session: Any = connection.connection
+    if connection.vendor == "postgresql" and not getattr(session, "_unhurried", False):
+        with connection.cursor() as cursor:
+            cursor.execute("SET synchronous_commit TO off")
+        connection.connection._unhurried = True
 
 
 def _first_event_of(flight: Flight, now: dt.datetime) -> Flight:
@@ -247,5 +273,5 @@ SELECT EXISTS (SELECT 1 FROM eventbus_scheduled WHERE due_at <= %s),
 """
 
 
-def _batches(ids: list[UUID], size: int) -> Iterator[list[UUID]]:
-    return (ids[at : at + size] for at in range(0, len(ids), size))
+def _batches(events: list[Claimed], size: int) -> Iterator[list[Claimed]]:
+    return (events[at : at + size] for at in range(0, len(events), size))

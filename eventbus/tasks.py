@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import structlog
 from celery import Task, shared_task
 from celery.exceptions import Reject
@@ -32,13 +33,17 @@ def deliver(
     self: "Task[Any, Any]",
     flight: int,
     consumer: str,
-    events: Sequence[dict[str, Any]],
+    events: Sequence[dict[str, Any]] | str,
     suspect: bool = False,
 ) -> None:
-    """Deliver a message. It is acknowledged only once every outcome is stored."""
+    """Deliver a message. It is acknowledged only once every outcome is stored.
+
+    Over a broker `events` is JSON in one string: fifty are read in a fraction of the time.
+    """
     try:
         again = (self.request.delivery_info or {}).get("redelivered", False)
-        delivery.deliver(flight, consumer, events, suspect or bool(again))
+        told = msgspec.json.decode(events) if isinstance(events, str) else events
+        delivery.deliver(flight, consumer, told, suspect or bool(again))
         reach("committed-not-acked")
     except Error as away:
         connection.close()

@@ -1,47 +1,92 @@
 """Celery carries the messages: over RabbitMQ with confirms, or over Redis."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import msgspec
+from amqp.exceptions import AMQPError
 from celery import current_app
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from eventbus.errors import BrokerAway
 from eventbus.tasks import deliver, hear_tick
 from eventbus.transports import Parcel
+from eventbus.transports.confirms import Confirms
+
+_TROUBLE = (OperationalError, AMQPError, RedisError, OSError)
 
 
 class Celery:
-    """One task, one queue per context. A message is confirmed once the broker has it."""
+    """One task, one queue per context, one connection. Sent is what the broker has confirmed."""
 
     in_process = False
 
+    def __init__(self) -> None:
+        self._producer: Any = None
+        self._confirms: Confirms | None = None
+
     def send(self, parcels: Sequence[Parcel]) -> list[int]:
-        """Send over one connection, in order, until one is refused."""
-        sent: list[int] = []
+        """Send all, then wait until the broker has them. Raises BrokerAway where it has none."""
         try:
-            with current_app.producer_or_acquire() as producer:
-                for parcel in parcels:
-                    deliver.apply_async(
-                        (parcel.flight, parcel.consumer, list(parcel.events), parcel.suspect),
-                        queue=parcel.queue,
-                        shadow=parcel.consumer,
-                        producer=producer,
-                        retry=False,
-                        mandatory=True,  # type: ignore[call-arg]  # goes on to the producer
-                    )
-                    sent.append(parcel.flight)
-        except (OperationalError, OSError) as reason:
-            if not sent:
-                raise BrokerAway(reason=reason) from reason
-        return sent
+            producer = self._connected()
+            for parcel in parcels:
+                self._publish(parcel, producer)
+            if self._confirms:
+                self._confirms.wait()
+        except _TROUBLE as reason:
+            self._hang_up()
+            raise BrokerAway(reason=reason) from reason
+        return [parcel.flight for parcel in parcels]
 
     def tick(self, queue: str, sent_at: str) -> None:
         """Send a tick the way the messages go."""
         try:
-            hear_tick.apply_async((queue, sent_at), queue=queue, retry=False)
-        except (OperationalError, OSError) as reason:
+            hear_tick.apply_async(
+                (queue, sent_at), queue=queue, retry=False, producer=self._connected()
+            )
+            if self._confirms:
+                self._confirms.wait()
+        except _TROUBLE as reason:
+            self._hang_up()
             raise BrokerAway(reason=reason) from reason
 
     def close(self) -> None:
-        """Give the connections back."""
-        current_app.pool.force_close_all()  # type: ignore[attr-defined]
+        """Give the connection back."""
+        self._hang_up()
+
+    def _publish(self, parcel: Parcel, producer: Any) -> None:
+        deliver.apply_async(
+            (
+                parcel.flight,
+                parcel.consumer,
+                msgspec.json.encode(parcel.events).decode(),
+                parcel.suspect,
+            ),
+            queue=parcel.queue,
+            shadow=parcel.consumer,
+            producer=producer,
+            retry=False,
+            **_options(parcel),
+        )
+
+    def _connected(self) -> Any:
+        if self._producer is None:
+            options = current_app.conf.broker_transport_options | {"confirm_publish": False}
+            connection = current_app.connection_for_write(transport_options=options)
+            channel = connection.default_channel
+            over_rabbitmq = connection.transport.driver_type == "amqp"
+            self._confirms = Confirms(channel) if over_rabbitmq else None
+            self._producer = current_app.amqp.Producer(channel)
+        return self._producer
+
+    def _hang_up(self) -> None:
+        producer, self._producer, self._confirms = self._producer, None, None
+        if producer is not None:
+            producer.connection.collapse()
+
+
+def _options(parcel: Parcel) -> dict[str, Any]:
+    """Make an unroutable message an error, and keep Celery from printing 50 events for its log."""
+    told = f"({len(parcel.events)} events in flight {parcel.flight})"
+    return {"mandatory": True, "argsrepr": told}

@@ -54,7 +54,7 @@ def test_news_under_way_is_said_and_completeness_unknown(whole, capsys):
         (lambda: Payment.objects.filter(status="captured").update(amount=1), "its money"),
         (lambda: Payment.objects.update(status="captured"), "its money"),
         (lambda: Order.objects.filter(status="paid").update(status="cancelled"), "its goods"),
-        (lambda: Inbox.objects.filter(consumer="orders.pay_order").delete(), "accounted for"),
+        (lambda: Inbox.objects.filter(consumer="orders.pay_order").delete(), "was never told"),
     ],
 )
 def test_what_is_wrong_is_found(whole, capsys, spoil: Callable[[], object], words):

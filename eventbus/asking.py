@@ -1,0 +1,56 @@
+"""How an operator's command reads its options, asks before it acts, and says who asked."""
+
+import argparse
+import datetime as dt
+import getpass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils.dateparse import parse_datetime
+
+
+def take_times(parser: CommandParser, of_what: str) -> None:
+    """Take --since and --until."""
+    parser.add_argument("--since", type=time, metavar="TIME", help=f"{of_what} at or after (UTC)")
+    parser.add_argument("--until", type=time, metavar="TIME", help=f"{of_what} before (UTC)")
+
+
+def take_consent(parser: CommandParser) -> None:
+    """Take --dry-run and --yes."""
+    parser.add_argument("--dry-run", action="store_true", help="count only; change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def time(text: str) -> dt.datetime:
+    """Read a day or an RFC 3339 time; one without a zone is UTC."""
+    try:
+        found = parse_datetime(text) or dt.datetime.fromisoformat(text)
+    except ValueError as problem:
+        message = f"{text} is no day like 2026-03-31, nor a time"
+        raise argparse.ArgumentTypeError(message) from problem
+    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
+
+
+def may(command: BaseCommand, question: str, options: dict[str, Any]) -> bool:
+    """Ask, unless that is answered already; no answer is a no."""
+    if options["dry_run"]:
+        return False
+    if options["yes"]:
+        return True
+    command.stdout.write(f"{question} [y/N] ", ending="")
+    command.stdout.flush()
+    try:
+        agreed = input().strip().lower() in ("y", "yes")
+    except EOFError:
+        agreed = False
+    if not agreed:
+        command.stdout.write("Nothing was changed.")
+    return agreed
+
+
+def actor(command: str) -> str:
+    """Name who acts, for the record: the command, and the system's user."""
+    try:
+        return f"command:{command} {getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"command:{command}"

@@ -1,0 +1,228 @@
+"""What operators may do with dead letters: try again, discard, mend, note. Each is written down.
+
+A selection is evaluated in the database, when the verb begins: what dies meanwhile stays.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+from django.db import transaction
+from django.db.models import Count, Max, Min, QuerySet
+from django.forms.models import model_to_dict
+
+from eventbus import clock, corrections
+from eventbus.actions import doing
+from eventbus.errors import NeedsReason, NotInLog
+from eventbus.failpoints import reach
+from eventbus.models import Action, Correction, DeadLetter, Discarded, Event, Inbox, Retry
+from eventbus.wire import moment
+
+BATCH = 500  # letters in one transaction
+
+Progress = Callable[[int], object]
+Result = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which letters: what is left open does not matter. Times are those of death."""
+
+    consumer: str = ""
+    name: str = ""
+    signature: str = ""  # or a part of it
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    ids: tuple[int, ...] = ()
+
+    def rows(self) -> QuerySet[DeadLetter]:
+        """Return the letters, oldest first."""
+        wanted = {
+            "consumer": self.consumer,
+            "name": self.name,
+            "signature__contains": self.signature,
+            "died_at__gte": self.since,
+            "died_at__lt": self.until,
+            "pk__in": self.ids,
+        }
+        given = {key: value for key, value in wanted.items() if value}
+        return DeadLetter.objects.filter(**given).order_by("pk")
+
+    def told(self) -> dict[str, Any]:
+        """Return the filter as JSON, for the record."""
+        given = {key: value for key, value in asdict(self).items() if value}
+        return {k: moment(v) if isinstance(v, dt.datetime) else v for k, v in given.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Letters of one signature: consumer, exception, place."""
+
+    signature: str
+    letters: int
+    oldest: dt.datetime
+    newest: dt.datetime
+
+
+def groups(selection: Selection) -> list[Group]:
+    """Return what a selection holds, by signature, the most frequent first."""
+    found = selection.rows().order_by().values("signature")
+    counted = found.annotate(
+        letters=Count("pk"), oldest=Min("died_at"), newest=Max("died_at")
+    ).order_by("-letters", "signature")
+    return [Group(**row) for row in counted]
+
+
+def retry(selection: Selection, actor: str, progress: Progress = lambda n: None) -> Result:
+    """Have each letter delivered again, as if for the first time; return what came of them.
+
+    What is no longer in the log cannot be delivered: such a letter stays.
+    """
+    return _each_batch("retried", selection, actor, _retry, progress)
+
+
+def discard(
+    selection: Selection, why: str, actor: str, progress: Progress = lambda n: None
+) -> Result:
+    """Give letters up for good, and keep them whole for the record. Raises NeedsReason."""
+    if not why.strip():
+        raise NeedsReason
+    return _each_batch("discarded", selection, actor, _discard, progress, why.strip())
+
+
+@transaction.atomic
+def edit_and_retry(letter: int, payload: dict[str, Any], actor: str) -> None:
+    """Tell the letter's consumer this instead, and deliver it again; the log keeps its words.
+
+    Raises DeadLetter.DoesNotExist, NotInLog, BadPayload, and NotInstalled where the event's class
+    is not here to check it against.
+    """
+    row = DeadLetter.objects.select_for_update().get(pk=letter)
+    event = Event.objects.filter(pk=row.event_id).first()
+    if event is None:
+        raise NotInLog(event=row.event_id)
+    edited, before = corrections.checked(row.name, payload), row.envelope["data"]
+    # Which fields, not what is in them: payloads are not for everybody.
+    changed = sorted(k for k in {*edited, *before} if edited.get(k) != before.get(k))
+    with doing("edited", actor, chosen={"ids": [letter]}, preview=_counted([row])) as action:
+        Correction.objects.create(
+            consumer=row.consumer,
+            event_id=row.event_id,
+            payload=edited,
+            original=event.payload,
+            actor=actor,
+        )
+        _retry([row], action)
+        action.result |= {"fields": changed}
+
+
+@transaction.atomic
+def note(letter: int, text: str, actor: str) -> None:
+    """Add a line to a letter's notes. Raises DeadLetter.DoesNotExist."""
+    row = DeadLetter.objects.select_for_update().get(pk=letter)
+    line = f"{clock.now():%F %R} {actor}: {text.strip()}"
+    row.notes = f"{row.notes}\n{line}".strip()
+    row.save(update_fields=["notes"])
+    with doing("noted", actor, chosen={"ids": [letter]}):
+        pass
+
+
+def _each_batch(
+    verb: str,
+    selection: Selection,
+    actor: str,
+    change: Callable[[Sequence[DeadLetter], Action], object],
+    progress: Progress,
+    why: str = "",
+) -> Result:
+    rows, seen = selection.rows(), 0
+    last = rows.aggregate(last=Max("pk"))["last"] or 0
+    preview = {group.signature: group.letters for group in groups(selection)}
+    with doing(verb, actor, chosen=selection.told(), preview=preview, why=why) as action:
+        while batch := _batch(rows.filter(pk__gt=seen, pk__lte=last), action, change):
+            seen = batch[-1].pk
+            progress(len(batch))
+    return cast(Result, action.result)
+
+
+@transaction.atomic
+def _batch(
+    rows: QuerySet[DeadLetter],
+    action: Action,
+    change: Callable[[Sequence[DeadLetter], Action], object],
+) -> list[DeadLetter]:
+    batch = list(rows.select_for_update(skip_locked=True)[:BATCH])
+    if batch:
+        change(batch, action)
+        action.save(update_fields=["result"])
+    return batch
+
+
+def _retry(letters: Sequence[DeadLetter], action: Action) -> None:
+    logged = Event.objects.filter(pk__in=[letter.event_id for letter in letters])
+    known = set(logged.values_list("pk", flat=True))
+    going = [letter for letter in letters if letter.event_id in known]
+    now = clock.now()
+    Retry.objects.bulk_create(
+        [
+            Retry(
+                consumer=letter.consumer,
+                event_id=letter.event_id,
+                next_at=now,
+                error=letter.error,
+                failed_at=letter.died_at,
+            )
+            for letter in going
+        ],
+        update_conflicts=True,
+        unique_fields=["consumer", "event_id"],
+        update_fields=["attempts", "deliveries", "next_at"],
+    )
+    _forget_starts(going)
+    DeadLetter.objects.filter(pk__in=[letter.pk for letter in going]).delete()
+    _count(action, "retried", going)
+    _count(action, "not in the log", [x for x in letters if x.event_id not in known])
+    reach("dead-letters-retried")
+
+
+def _forget_starts(letters: Sequence[DeadLetter]) -> None:
+    """Take back calls that were cut off: the operator's word makes the next one a fresh one."""
+    of: dict[str, list[Any]] = defaultdict(list)
+    for letter in letters:
+        of[letter.consumer].append(letter.event_id)
+    for consumer, ids in of.items():
+        Inbox.objects.filter(consumer=consumer, event_id__in=ids, handled_at=None).delete()
+
+
+def _discard(letters: Sequence[DeadLetter], action: Action) -> None:
+    Discarded.objects.bulk_create(
+        Discarded(
+            action=action,
+            consumer=letter.consumer,
+            event_id=letter.event_id,
+            letter=_plain(letter),
+        )
+        for letter in letters
+    )
+    DeadLetter.objects.filter(pk__in=[letter.pk for letter in letters]).delete()
+    _count(action, "discarded", letters)
+
+
+def _plain(letter: DeadLetter) -> dict[str, Any]:
+    kept: dict[str, Any] = model_to_dict(letter)
+    return kept | {"event_id": str(letter.event_id), "died_at": moment(letter.died_at)}
+
+
+def _count(action: Action, what: str, letters: Sequence[DeadLetter]) -> None:
+    for signature, n in _counted(letters).items():
+        group = action.result.setdefault(signature, {})
+        group[what] = group.get(what, 0) + n
+
+
+def _counted(letters: Sequence[DeadLetter]) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for letter in letters:
+        counts[letter.signature] += 1
+    return dict(counts)

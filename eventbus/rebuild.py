@@ -1,0 +1,125 @@
+"""Emptying a read model and filling it again from the log, while news keeps arriving.
+
+In one transaction, with every delivery to the room's consumers kept out: the inbox begins a new
+generation, and the room forgets everything. From the commit on two write into that one inbox:
+the refill, which reads the log up to where it ends now, and live deliveries. Whoever comes second
+with an event is turned away by its inbox row, so nothing is counted twice. Nothing is missed:
+
+- What was committed before the refill began to read is in the log it reads.
+- What is committed later has an outbox row of its own, also where its position is lower than
+  that of events the refill has already passed: it is delivered live, under the new generation.
+- A delivery that was running ended before the room was emptied, so its event is in the log; one
+  that waited for the lock runs after, and finds the new generation.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, Max, OuterRef, QuerySet
+
+from eventbus import corrections, inbox, locks, registry
+from eventbus.actions import doing
+from eventbus.delivery import deliver
+from eventbus.errors import CannotRebuild
+from eventbus.models import DeadLetter, Event, Inbox, Retry, Subscription
+from eventbus.registry import Consumer
+from eventbus.replay import unheard
+
+BATCH = 200  # events in one transaction
+
+Progress = Callable[[int], object]
+BEGINNING = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rebuilt:
+    """What came of a rebuild; `failed` are among the retries or the dead letters."""
+
+    events: int
+    seconds: float
+    failed: int
+
+    @property
+    def rate(self) -> float:
+        """Return events per second."""
+        return self.events / self.seconds if self.seconds else 0.0
+
+
+def consumers_of(room: str) -> list[Consumer]:
+    """Return the consumers that fill a room. Raises CannotRebuild."""
+    found = sorted((c for c in registry.consumers.values() if c.context == room), key=_name)
+    stubborn = [c.name for c in found if c.outside or not c.replayable]
+    if not found:
+        raise CannotRebuild(room=room, reason="nobody in it hears anything")
+    if stubborn:
+        raise CannotRebuild(room=room, reason=f"not replayable: {', '.join(stubborn)}")
+    if not hasattr(import_module(f"{room}.services"), "empty"):
+        raise CannotRebuild(room=room, reason=f"{room}/services.py offers no empty()")
+    return found
+
+
+def preview(room: str) -> dict[str, int]:
+    """Count what each consumer would be told. Raises CannotRebuild."""
+    return {c.name: Event.objects.filter(name__in=c.hears).count() for c in consumers_of(room)}
+
+
+def rebuild(room: str, actor: str, progress: Progress = lambda n: None) -> Rebuilt:
+    """Empty a room and fill it from the whole log; cut off, begin again. Raises CannotRebuild.
+
+    Also news from before its consumers listened: from now on they are owed all of the log.
+    """
+    consumers, began = consumers_of(room), time.monotonic()
+    with doing("rebuilt", actor, chosen={"room": room}, preview=preview(room)) as action:
+        _empty(room, consumers)
+        last = Event.objects.aggregate(last=Max("position"))["last"] or 0
+        events = sum(_refill(consumer, last, progress) for consumer in consumers)
+        failed = sum(_close(consumer.name) for consumer in consumers)
+        done = Rebuilt(events=events, seconds=time.monotonic() - began, failed=failed)
+        action.result = {"events": events, "seconds": round(done.seconds, 3), "failed": failed}
+    return done
+
+
+@transaction.atomic
+def _empty(room: str, consumers: Sequence[Consumer]) -> None:
+    services: Any = import_module(f"{room}.services")
+    for consumer in consumers:
+        locks.hold_alone(consumer.name)
+    for consumer in consumers:
+        rows = Subscription.objects.filter(consumer=consumer.name)
+        rows.update(generation=inbox.generation(consumer.name) + 1)
+        rows.filter(until=None).update(since=BEGINNING)
+    services.empty()
+
+
+def _refill(consumer: Consumer, last: int, progress: Progress) -> int:
+    events, seen, told = _owed(consumer, last), 0, 0
+    while batch := list(events.filter(position__gt=seen)[:BATCH]):
+        deliver(0, consumer.name, corrections.wire(consumer.name, batch))
+        seen, told = batch[-1].position, told + len(batch)
+        progress(len(batch))
+    return told
+
+
+def _owed(consumer: Consumer, last: int) -> QuerySet[Event]:
+    events = Event.objects.filter(name__in=consumer.hears, position__lte=last)
+    return unheard(consumer.name, events).order_by("position")
+
+
+def _close(consumer: str) -> int:
+    """Drop the former inbox, and letters that are answered now; return how many are not."""
+    now = inbox.generation(consumer)
+    Inbox.objects.filter(consumer=consumer, generation__lt=now).delete()
+    handled = Inbox.objects.filter(consumer=consumer, generation=now, event_id=OuterRef("event_id"))
+    letters = DeadLetter.objects.filter(consumer=consumer)
+    answered = letters.filter(Exists(handled.exclude(handled_at=None))).values_list("pk", flat=True)
+    letters.filter(pk__in=list(answered)).delete()
+    return letters.count() + Retry.objects.filter(consumer=consumer).count()
+
+
+def _name(consumer: Consumer) -> str:
+    return consumer.name

@@ -1,0 +1,298 @@
+"""What operators may do with dead letters, and that each of it is written down."""
+
+import datetime as dt
+from collections.abc import Iterator
+from io import StringIO
+from uuid import UUID
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import transaction
+
+from eventbus import GiveUp, clock, letters, publish
+from eventbus.errors import BadPayload, NeedsReason, NotInLog, NotInstalled, OutcomeUnknown
+from eventbus.events import Envelope
+from eventbus.failures import bury
+from eventbus.letters import Selection
+from eventbus.models import Action, Correction, DeadLetter, Discarded, Event, Flight, Inbox, Retry
+from eventbus.testing import Bus, listening
+from orders.events import ProductRetired
+from tests.eventbus.test_delivery import hearing
+
+
+class Ears:
+    """Two consumers of one event; what one of them cannot stand can be mended."""
+
+    def __init__(self) -> None:
+        self.bad: set[str] = {"b", "c"}
+        self.heard: list[str] = []
+        self.neighbour: list[str] = []
+
+    def mend(self) -> None:
+        self.bad.clear()
+
+
+@pytest.fixture
+def ears(calm) -> Iterator[Ears]:
+    ears = Ears()
+
+    def listen(sku: str) -> None:
+        if sku in ears.bad:
+            raise GiveUp(reason=f"{sku} is bad")
+        ears.heard.append(sku)
+
+    def watch(sku: str) -> None:
+        ears.neighbour.append(sku)
+
+    with listening(hearing(listen), hearing(watch)):
+        yield ears
+
+
+@pytest.fixture
+def dead(ears, calm) -> list[DeadLetter]:
+    """Three events, of which two died."""
+    for sku in ("a", "b", "c"):
+        publish(ProductRetired(sku=sku))
+    calm.settle(trouble=True)
+    ears.heard.clear()
+    found = list(DeadLetter.objects.order_by("pk"))
+    assert len(found) == 2
+    return found
+
+
+def run(command: str, *options: object, **more: object) -> str:
+    out = StringIO()
+    call_command(command, *options, stdout=out, **more)
+    return out.getvalue()
+
+
+def test_letters_are_grouped_by_signature(dead):
+    (group,) = letters.groups(Selection())
+    assert (group.signature, group.letters) == ("orders.listen GiveUp in listen", 2)
+    assert (group.oldest, group.newest) == (dead[0].died_at, dead[1].died_at)
+
+
+@pytest.mark.parametrize(
+    ("selection", "found"),
+    [
+        (Selection(), 2),
+        (Selection(consumer="orders.listen"), 2),
+        (Selection(consumer="orders.watch"), 0),
+        (Selection(name="orders.ProductRetired"), 2),
+        (Selection(name="orders.OrderPlaced"), 0),
+        (Selection(signature="GiveUp"), 2),
+        (Selection(signature="ValueError"), 0),
+        (Selection(since=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)), 2),
+        (Selection(until=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)), 0),
+    ],
+)
+def test_letters_are_selected_by_a_filter(dead, selection, found):
+    assert selection.rows().count() == found
+
+
+def test_letters_retried_are_delivered_as_if_for_the_first_time(dead, ears, calm):
+    ears.mend()
+    result = letters.retry(Selection(), "operator:1")
+    assert not DeadLetter.objects.exists()
+    assert set(Retry.objects.values_list("attempts", flat=True)) == {0}
+
+    calm.settle()
+    assert ears.heard == ["b", "c"]
+    assert ears.neighbour == ["a", "b", "c"]
+    assert not Retry.objects.exists()
+    assert result == {"orders.listen GiveUp in listen": {"retried": 2}}
+
+
+def test_only_what_was_selected_is_retried(dead, ears, calm):
+    ears.mend()
+    letters.retry(Selection(ids=(dead[1].pk,)), "operator:1")
+    calm.settle(until=lambda: bool(ears.heard), trouble=True)
+    assert ears.heard == ["c"]
+    assert DeadLetter.objects.get() == dead[0]
+
+
+def test_what_dies_again_is_a_letter_again(dead, ears, calm):
+    letters.retry(Selection(), "operator:1")
+    calm.settle(trouble=True)
+    assert DeadLetter.objects.count() == 2
+
+
+def test_retrying_is_done_in_batches_and_each_of_them_whole(dead, ears, monkeypatch):
+    """A process killed between two batches has done one, and says so."""
+    monkeypatch.setattr(letters, "BATCH", 1)
+
+    def killed(n: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        letters.retry(Selection(), "operator:1", progress=killed)
+    assert DeadLetter.objects.count() == Retry.objects.count() == 1
+    action = Action.objects.get()
+    assert action.ended_at is None
+    assert action.result == {"orders.listen GiveUp in listen": {"retried": 1}}
+
+
+def test_killed_while_letters_are_retried_neither_is_lost_nor_there_twice(dead, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(name: str) -> None:
+        assert name == "dead-letters-retried"
+        raise Killed
+
+    monkeypatch.setattr(letters, "reach", kill)
+    with pytest.raises(Killed):
+        letters.retry(Selection(), "operator:1")
+    assert DeadLetter.objects.count() == 2
+    assert not Retry.objects.exists()
+
+
+def test_what_is_no_longer_in_the_log_stays_a_letter(dead, calm):
+    lost = dead[0].event_id
+    Event.objects.filter(pk=lost).delete()
+    result = letters.retry(Selection(), "operator:1")
+    assert DeadLetter.objects.get().event_id == lost
+    assert result["orders.listen GiveUp in listen"] == {"retried": 1, "not in the log": 1}
+
+
+def test_a_call_cut_off_is_made_again_on_an_operators_word(calm):
+    calls: list[str] = []
+
+    def call(sku: str) -> None:
+        calls.append(sku)
+
+    with listening(hearing(call, outside=True, repeatable=False)):
+        id = publish(ProductRetired(sku="teapot"))
+        # given: a worker began to call and was never heard of again
+        Inbox.objects.create(consumer="orders.call", event_id=id, lease_until=clock.now())
+        calm.settle(trouble=True)
+        assert OutcomeUnknown.__name__ in DeadLetter.objects.get().signature
+        assert calls == []
+
+        letters.retry(Selection(), "operator:1")
+        calm.settle()
+    assert calls == ["teapot"]
+
+
+def test_a_letter_discarded_is_kept_whole_and_never_delivered(dead, ears, calm):
+    ears.mend()
+    letters.discard(Selection(ids=(dead[0].pk,)), "the product never was", "operator:1")
+    calm.settle(trouble=True)
+    assert ears.heard == []
+    kept = Discarded.objects.get()
+    assert kept.letter["envelope"] == dead[0].envelope
+    assert kept.letter["error"] == dead[0].error
+    assert kept.action.why == "the product never was"
+
+
+def test_nothing_is_discarded_without_a_reason(dead):
+    with pytest.raises(NeedsReason):
+        letters.discard(Selection(), " ", "operator:1")
+    assert DeadLetter.objects.count() == 2
+
+
+def test_a_letter_edited_reaches_its_consumer_alone_and_the_log_keeps_its_words(dead, ears, calm):
+    letter = dead[0]
+    letters.edit_and_retry(letter.pk, {"sku": "better"}, "operator:1")
+    calm.settle(trouble=True)
+    assert ears.heard == ["better"]
+    assert ears.neighbour == ["a", "b", "c"]
+    assert Event.objects.get(pk=letter.event_id).payload == {"sku": "b"}
+    correction = Correction.objects.get()
+    assert (correction.original, correction.payload) == ({"sku": "b"}, {"sku": "better"})
+    assert Action.objects.get().result["fields"] == ["sku"]
+
+
+@pytest.mark.parametrize("payload", [{}, {"sku": 7}, {"sku": "b", "colour": "red"}])
+def test_an_edited_payload_is_held_against_the_contract(dead, payload):
+    with pytest.raises(BadPayload):
+        letters.edit_and_retry(dead[0].pk, payload, "operator:1")
+    assert DeadLetter.objects.count() == 2
+    assert not Correction.objects.exists()
+    assert not Action.objects.exists()
+
+
+def test_what_cannot_be_checked_here_is_not_edited(dead):
+    DeadLetter.objects.filter(pk=dead[0].pk).update(name="elsewhere.Happened")
+    with pytest.raises(NotInstalled, match=r"elsewhere\.Happened"):
+        letters.edit_and_retry(dead[0].pk, {"sku": "b"}, "operator:1")
+
+
+def test_what_is_no_longer_in_the_log_is_not_edited(dead):
+    Event.objects.filter(pk=dead[0].event_id).delete()
+    with pytest.raises(NotInLog):
+        letters.edit_and_retry(dead[0].pk, {"sku": "b"}, "operator:1")
+
+
+def test_notes_add_up_and_say_whose_they_are(dead):
+    letters.note(dead[0].pk, "asked the bank", "operator:1")
+    letters.note(dead[0].pk, "the bank says no", "operator:2")
+    first, second = DeadLetter.objects.get(pk=dead[0].pk).notes.splitlines()
+    assert first.endswith("operator:1: asked the bank")
+    assert second.endswith("operator:2: the bank says no")
+
+
+def test_every_verb_is_written_down(dead):
+    letters.retry(Selection(ids=(dead[0].pk,)), "operator:1")
+    letters.discard(Selection(signature="GiveUp"), "tired", "operator:2")
+    retried, discarded = Action.objects.order_by("pk")
+    assert (retried.verb, retried.actor) == ("retried", "operator:1")
+    assert retried.chosen == {"ids": [dead[0].pk]}
+    assert retried.preview == {"orders.listen GiveUp in listen": 1}
+    assert (discarded.verb, discarded.why) == ("discarded", "tired")
+    assert discarded.result == {"orders.listen GiveUp in listen": {"discarded": 1}}
+    assert retried.ended_at
+    assert discarded.ended_at
+
+
+class TestTheCommands:
+    def test_the_list_shows_groups_with_their_counts(self, dead):
+        assert "2  dead letters" in run("deadletters")
+        assert "orders.listen GiveUp in listen" in run("deadletters", consumer="orders.listen")
+        assert "0  dead letters" in run("deadletters", "--until", "2020-01-01")
+
+    def test_a_dry_run_changes_nothing(self, dead):
+        run("retrydeadletters", "--dry-run")
+        run("discarddeadletters", "--dry-run", "--why", "tired")
+        assert DeadLetter.objects.count() == 2
+        assert not Action.objects.exists()
+
+    def test_without_a_yes_nothing_happens(self, dead, monkeypatch):
+        monkeypatch.setattr("builtins.input", lambda: "")
+        assert "Nothing was changed." in run("retrydeadletters")
+        assert DeadLetter.objects.count() == 2
+
+    def test_a_yes_is_enough(self, dead, monkeypatch):
+        monkeypatch.setattr("builtins.input", lambda: "y")
+        assert "2 retried" in run("retrydeadletters")
+        assert not DeadLetter.objects.exists()
+
+    def test_they_act_on_what_was_selected_and_report_by_group(self, dead):
+        assert "1 retried" in run("retrydeadletters", "--id", str(dead[0].pk), "--yes")
+        assert "1 discarded" in run("discarddeadletters", "--why", "tired", "--yes")
+        assert Action.objects.first().actor.startswith("command:retrydeadletters")
+
+    def test_discarding_asks_why(self, dead):
+        with pytest.raises(CommandError, match="why"):
+            run("discarddeadletters", "--yes")
+        with pytest.raises(CommandError, match="Say why"):
+            run("discarddeadletters", "--yes", "--why", "")
+
+
+@pytest.mark.django_db
+def test_a_letter_that_died_of_an_unknown_consumer_can_wait_for_it(calm: Bus):
+    with transaction.atomic():
+        id: UUID = publish(ProductRetired(sku="teapot"))
+    event = Event.objects.get(pk=id)
+    envelope: Envelope = event.envelope()
+    bury("orders.later_on", envelope, GiveUp(reason="nobody here"), 1)
+    letters.retry(Selection(consumer="orders.later_on"), "operator:1")
+    heard: list[str] = []
+
+    def later_on(sku: str) -> None:
+        heard.append(sku)
+
+    with listening(hearing(later_on)):
+        calm.settle()
+    assert "teapot" in heard
+    assert not Flight.objects.exists()

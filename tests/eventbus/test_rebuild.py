@@ -1,0 +1,219 @@
+"""A read model emptied and filled again equals what was there, whatever goes on meanwhile."""
+
+import threading
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+
+from analytics import queries, services
+from eventbus import GiveUp, publish, rebuild, registry
+from eventbus.cloudevents import to_cloudevent
+from eventbus.delivery import deliver
+from eventbus.errors import CannotRebuild
+from eventbus.letters import Selection, discard
+from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription
+from eventbus.testing import Bus, alone
+from tests.analytics.news import CUP, MONDAY, fortnight, paid, placed
+from tests.analytics.test_figures import figures
+
+ROOM = "analytics"
+
+
+@pytest.fixture
+def told(calm) -> Iterator[Bus]:
+    """A bus on which analytics has heard a fortnight's news."""
+    with alone(ROOM):
+        Subscription.objects.exclude(consumer__startswith="analytics.").delete()
+        say(*fortnight())
+        calm.settle()
+        yield calm
+
+
+def say(*news: Any) -> None:
+    with transaction.atomic():
+        for fact in news:
+            publish(fact)
+
+
+def sale(order: int) -> list[Any]:
+    order_placed = placed(order, CUP)
+    return [order_placed, paid(order_placed, 60)]
+
+
+def test_the_result_equals_what_was_there(told):
+    before = figures()
+    done = rebuild.rebuild(ROOM, "operator:1")
+    assert figures() == before
+    assert done.events == Event.objects.count()
+    assert done.failed == 0
+
+
+def test_what_was_wrong_is_right_afterwards(told):
+    before = figures()
+    services.note_sign_up(UUID(int=77), "ID", MONDAY)
+    assert figures() != before
+    rebuild.rebuild(ROOM, "operator:1")
+    assert figures() == before
+
+
+def test_news_that_arrives_meanwhile_is_counted_once(told):
+    """Live deliveries between any two batches of the refill, of old events and of new ones."""
+    numbers = iter(range(100, 200))
+
+    def meanwhile(n: int) -> None:
+        say(*sale(next(numbers)))
+        told.settle()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rebuild, "BATCH", 1)
+        rebuild.rebuild(ROOM, "operator:1", progress=meanwhile)
+    after = figures()
+    arrived = next(numbers) - 100
+    assert arrived > 10
+    assert queries.funnel().paid == 2 + arrived
+
+    rebuild.rebuild(ROOM, "operator:1")
+    assert figures() == after
+
+
+def test_what_waited_in_the_outbox_is_counted_once(told):
+    say(*sale(100))
+    rebuild.rebuild(ROOM, "operator:1")
+    paid_by_then = queries.funnel().paid
+    after = figures()
+    told.settle()
+    assert figures() == after
+    assert paid_by_then == 3
+
+
+def test_messages_from_before_the_rebuild_change_nothing(told):
+    old = [to_cloudevent(event.envelope()) for event in Event.objects.all()]
+    rebuild.rebuild(ROOM, "operator:1")
+    before = figures()
+    for event in old:
+        for consumer in registry.listeners(event["type"]):
+            deliver(0, consumer.name, [event])
+    assert figures() == before
+
+
+def test_it_counts_also_what_came_before_it_listened(told):
+    before = figures()
+    # given: a room that was put in when all had happened
+    services.empty()
+    Inbox.objects.all().delete()
+    Subscription.objects.update(since=Event.objects.latest("position").recorded_at)
+    rebuild.rebuild(ROOM, "operator:1")
+    assert figures() == before
+
+
+def test_the_former_inbox_goes(told):
+    handled = Inbox.objects.count()
+    rebuild.rebuild(ROOM, "operator:1")
+    assert Inbox.objects.count() == Inbox.objects.filter(generation=1).count() == handled
+
+
+def test_letters_answered_go_and_what_was_discarded_is_not_told(told, monkeypatch):
+    def fail(*args: Any, **more: Any) -> None:
+        raise GiveUp(reason="a mistake")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(services, "_note", fail)
+        say(placed(300, CUP), placed(301, CUP))
+        told.settle(trouble=True)
+    one, _ = DeadLetter.objects.order_by("pk")
+    discard(Selection(ids=(one.pk,)), "a test order", "operator:1")
+    before = queries.funnel().placed
+
+    rebuild.rebuild(ROOM, "operator:1")
+    assert not DeadLetter.objects.exists()
+    assert queries.funnel().placed == before + 1
+
+
+def test_what_fails_in_a_rebuild_is_retried_as_ever(told, monkeypatch):
+    before = figures()
+
+    def fail(*args: Any, **more: Any) -> None:
+        raise ValueError("mistake")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(services, "note_sign_up", fail)
+        done = rebuild.rebuild(ROOM, "operator:1")
+    assert done.failed == Retry.objects.count() == 2
+    told.later(minutes=1)
+    assert figures() == before
+
+
+@pytest.mark.parametrize(
+    ("room", "reason"),
+    [("payments", "not replayable"), ("nowhere", "nobody in it hears")],
+)
+def test_other_rooms_refuse(db, room, reason):
+    with pytest.raises(CannotRebuild, match=reason):
+        rebuild.rebuild(room, "operator:1")
+    assert not Action.objects.exists()
+
+
+def test_a_rebuild_is_written_down(told):
+    rebuild.rebuild(ROOM, "operator:1")
+    action = Action.objects.get()
+    assert (action.verb, action.chosen) == ("rebuilt", {"room": ROOM})
+    assert action.result["events"] == sum(action.preview.values()) == Event.objects.count()
+
+
+class TestTheCommand:
+    def test_it_rebuilds_and_says_how_fast(self, told):
+        before, out = figures(), StringIO()
+        call_command("rebuild", ROOM, "--yes", stdout=out)
+        assert "events/s" in out.getvalue()
+        assert figures() == before
+
+    def test_a_dry_run_counts_and_changes_nothing(self, told):
+        out = StringIO()
+        call_command("rebuild", ROOM, "--dry-run", stdout=out)
+        assert "for analytics.count_sale" in out.getvalue()
+        assert not Subscription.objects.exclude(generation=0).exists()
+
+    def test_a_refusal_is_a_sentence(self, db):
+        with pytest.raises(CommandError, match="cannot be rebuilt"):
+            call_command("rebuild", "orders")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_deliveries_that_race_with_a_rebuild_are_counted_once():
+    """Threads deliver all along, each event twice, while the room is emptied and filled."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer")
+    with alone(ROOM):
+        bus = Bus()
+        say(*fortnight(), *(fact for order in range(100, 160) for fact in sale(order)))
+        wires = [to_cloudevent(event.envelope()) for event in Event.objects.all()]
+        going = threading.Event()
+
+        def live() -> None:
+            try:
+                for wire in [*wires, *wires]:
+                    for consumer in registry.listeners(wire["type"]):
+                        deliver(0, consumer.name, [wire])
+                    going.set()
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=live) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        going.wait(10)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rebuild, "BATCH", 7)
+            rebuild.rebuild(ROOM, "operator:1")
+        for thread in threads:
+            thread.join()
+        bus.settle()
+        raced = figures()
+        assert queries.funnel().paid == 2 + 60
+        rebuild.rebuild(ROOM, "operator:1")
+        assert figures() == raced

@@ -1,0 +1,9 @@
+"""Names the room."""
+
+from django.apps import AppConfig
+
+
+class BenchroomConfig(AppConfig):
+    """See the package's docstring."""
+
+    name = "benchroom"

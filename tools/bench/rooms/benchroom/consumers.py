@@ -1,0 +1,18 @@
+"""What the room hears."""
+
+from uuid import UUID
+
+from benchroom import services
+from eventbus import consumer
+
+
+@consumer("benchroom.GoodsSold", key="stock_id")
+def sell(checkout_id: UUID, stock_id: int, quantity: int) -> None:
+    """Events of different shelves may go side by side."""
+    services.sell(checkout_id, stock_id, quantity)
+
+
+@consumer("benchroom.GoodsGiven")
+def give(checkout_id: UUID, stock_id: int, quantity: int) -> None:
+    """All events take turns."""
+    services.sell(checkout_id, stock_id, quantity)

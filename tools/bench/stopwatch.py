@@ -1,0 +1,28 @@
+"""Numbers of a measurement, and their words."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+
+def timed(do: Callable[[], object]) -> float:
+    """Return the seconds it takes."""
+    began = time.perf_counter()
+    do()
+    return time.perf_counter() - began
+
+
+def pace(rate: float) -> str:
+    """Say how many events a second."""
+    return f"{rate:,.0f} events/s"
+
+
+def ratio(ours: Sequence[float], beside: Sequence[float]) -> float:
+    """Return the median of the rounds' ratios: both sides of a round had the same neighbours."""
+    return statistics.median(a / b for a, b in zip(ours, beside, strict=True))
+
+
+def quantile(sample: Sequence[float], percent: int) -> float:
+    """Return the value that so many percent stay below."""
+    ordered = sorted(sample)
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]

@@ -1,0 +1,68 @@
+"""What a storm sees of the database from outside, while it rages."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+WAITING = {
+    "outbox": "SELECT count(*) FROM eventbus_outbox",
+    "flights": "SELECT count(*) FROM eventbus_flight",
+    "retries": "SELECT count(*) FROM eventbus_retry",
+    "scheduled": "SELECT count(*) FROM eventbus_scheduled",
+}
+STAYED = """
+SELECT 'flight', consumer, count(*), min(claimed_at), min(confirmed_at)
+FROM eventbus_flight GROUP BY consumer
+UNION ALL SELECT 'retry', consumer, count(*), min(failed_at), min(next_at)
+FROM eventbus_retry GROUP BY consumer
+UNION ALL SELECT 'scheduled', name, count(*), min(due_at), NULL
+FROM eventbus_scheduled GROUP BY name
+"""
+
+
+@dataclass
+class Gauges:
+    """Reads on one connection, and makes another where that has died."""
+
+    url: str
+    _connection: "psycopg.Connection[Any] | None" = None
+
+    def ask(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return rows; none where the database is away."""
+        try:
+            if self._connection is None:
+                self._connection = psycopg.connect(self.url, autocommit=True)
+            return self._connection.execute(statement.encode(), values or None).fetchall()
+        except psycopg.Error:
+            self._connection = None
+            return []
+
+    def now(self) -> Any:
+        """What time the database says it is."""
+        (found,) = self.ask("SELECT clock_timestamp()") or [(None,)]
+        return found[0]
+
+    def sells_since(self, moment: Any) -> bool:
+        """Whether an order placed since then has got an answer about its goods."""
+        sold = "SELECT 1 FROM orders_order WHERE placed_at > %s AND status <> 'placed' LIMIT 1"
+        return bool(self.ask(sold, moment))
+
+    def newest_flight(self) -> int:
+        """The number of the latest message."""
+        rows = self.ask("SELECT coalesce(max(id), 0) FROM eventbus_flight")
+        return int(rows[0][0]) if rows else 0
+
+    def landed(self, flight: int) -> bool:
+        """Whether all messages up to this one have arrived."""
+        rows = self.ask("SELECT count(*) FROM eventbus_flight WHERE id <= %s", flight)
+        return rows == [(0,)]
+
+    def waiting(self) -> dict[str, int]:
+        """How much there is still to do."""
+        answers = {name: self.ask(statement) for name, statement in WAITING.items()}
+        return {name: int(rows[0][0]) if rows else -1 for name, rows in answers.items()}
+
+    def stayed(self) -> list[str]:
+        """Say what has not arrived."""
+        return [" ".join(map(str, row)) for row in self.ask(STAYED)]

@@ -1,0 +1,138 @@
+"""A storm from its first calm to its verdict."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import get_commands
+
+from tools.servers import Postgres, Valkey
+from tools.storm import verdict
+from tools.storm.brokers import Broker, ValkeyBroker, rabbitmq
+from tools.storm.gauges import Gauges
+from tools.storm.house import House, Stuck
+from tools.storm.plan import Strike, plan
+from tools.storm.report import Cycle, Report
+from tools.storm.strikes import LONGEST_SNAPSHOT, Hand
+from tools.supervisor import Ending
+
+DRAIN = 240.0  # seconds
+Say = Callable[[str], None]
+
+
+@dataclass
+class Storm:
+    """One storm, of a seed."""
+
+    seed: int
+    cycles: int
+    broker: str
+    folder: Path
+    say: Say
+
+    def rage(self) -> Report:
+        """Do all of it; the report says whether the house stood."""
+        with ExitStack() as stack:
+            hand, gauges = stack.enter_context(self._house())
+            report = Report(self.seed, self.broker, hand.broker.told)
+            begun = time.monotonic()
+            hand.house.open()
+            for stage in (self._strike_all, self._drain):
+                try:
+                    stage(hand, gauges, report)
+                except Stuck as stuck:
+                    report.violations[str(stuck)] = gauges.stayed()
+            report.seconds = time.monotonic() - begun
+            self._judge(hand.house, report)
+        return report
+
+    def _strike_all(self, hand: Hand, gauges: Gauges, report: Report) -> None:
+        strikes = plan(self.seed, self.cycles, _possible)
+        ending = Ending()
+        for number, strike in enumerate(strikes, 1):
+            if ending.asked:
+                self.say("asked to end: counting what there is")
+                return
+            time.sleep(strike.calm)
+            cycle = self._cycle(hand, gauges, strike)
+            report.cycles.append(cycle)
+            report.look_at_lost(gauges)
+            self.say(f"{number:>4}/{len(strikes)}  {cycle}")
+
+    def _cycle(self, hand: Hand, gauges: Gauges, strike: Strike) -> Cycle:
+        """Strike, start again who died, and wait until the shop sells again."""
+        hand.let_go(after=LONGEST_SNAPSHOT)
+        flight, begun = gauges.newest_flight(), time.monotonic()
+        happened = hand.strike(strike)
+        struck, moment, sold = time.monotonic(), None, 0.0
+
+        def recovered() -> bool:
+            nonlocal moment, sold
+            everybody, moment = hand.house.all_ready(), moment or gauges.now()
+            sold = sold or (time.monotonic() if gauges.sells_since(moment) else 0.0)
+            return everybody and bool(sold)
+
+        whole = hand.house.until(recovered, f"all is well after: {strike.what}")
+        lost = flight if strike.what == "empty broker" else 0
+        return Cycle(strike.what, happened, sold - struck, whole, begun, lost)
+
+    def _drain(self, hand: Hand, gauges: Gauges, report: Report) -> None:
+        """Let everything arrive, what was scheduled too."""
+        self.say("draining")
+        hand.let_go()
+        hand.house.dismiss("traffic")
+
+        def empty() -> bool:
+            hand.house.tend()
+            report.look_at_lost(gauges)
+            return set(gauges.waiting().values()) == {0}
+
+        report.drain = hand.house.until(empty, "everything has arrived", DRAIN)
+
+    def _judge(self, house: House, report: Report) -> None:
+        report.ended = house.ended
+        said = house.run("-m", verdict.__name__, str(house.folder))
+        report.take(json.loads(said.splitlines()[-1]))
+
+    @contextmanager
+    def _house(self) -> Iterator[tuple[Hand, Gauges]]:
+        with ExitStack() as stack:
+            database = stack.enter_context(Postgres(self.folder, durable=True))
+            valkey = stack.enter_context(Valkey(self.folder))
+            broker: Broker = ValkeyBroker(valkey)
+            if self.broker == "rabbitmq":
+                broker = stack.enter_context(rabbitmq())
+            failpoints = self.folder / "failpoints"
+            failpoints.mkdir(exist_ok=True)
+            env = self._environment(database, valkey, broker, failpoints)
+            house = House(env, self.folder, Path(settings.BASE_DIR))
+            stack.callback(house.close)
+            house.hire_bank()
+            yield Hand(house, database, broker, failpoints), Gauges(env["DATABASE_URL"])
+
+    def _environment(
+        self, database: Postgres, valkey: Valkey, broker: Broker, failpoints: Path
+    ) -> dict[str, str]:
+        kept = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR")
+        return {
+            **{name: os.environ[name] for name in kept if name in os.environ},
+            **database.environment(),
+            "BROKER_URL": broker.url,
+            "CACHE_URL": valkey.cache_url,
+            "DJANGO_SETTINGS_MODULE": "tools.storm.settings",
+            "KABAR_FAILPOINTS": str(failpoints),
+            "VAR_DIR": str(self.folder / "var"),
+            "SECRET_KEY": f"of a storm of seed {self.seed}, longer than thirty-two bytes",
+            "LOG_LEVEL": "WARNING",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+
+def _possible(what: str) -> bool:
+    """Whether there is a way to it: dead letters are retried by a command."""
+    return what != "failpoint dead-letters-retried" or "retrydeadletters" in get_commands()
