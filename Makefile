@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stack test check bench lock fmt
+.PHONY: help install run stack test check bench lock fmt storm
 
 help:  ## Print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ check: install  ## Everything a pull request must pass
 
 bench: install  ## Measure the bus beside bare Celery and a raw loop (OPTIONS=--quick: a minute or two)
 	@exec $(BIN)/python -m tools.bench $(OPTIONS)
+
+storm: install  ## Kill, freeze, empty and restart things for some minutes, and count what was lost
+	$(BIN)/python manage.py storm --cycles 20
 
 fmt: install  ## Put the code in order, as far as ruff can
 	$(BIN)/ruff check --fix

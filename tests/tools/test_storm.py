@@ -26,6 +26,9 @@ SECONDS = 600
 
 
 @pytest.mark.postgres
+@pytest.mark.skipif(
+    not os.environ.get("KABAR_STORM"), reason="a storm takes minutes: make storm, or KABAR_STORM=1"
+)
 def test_the_house_stands_a_short_storm(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     command = [sys.executable, "manage.py", "storm", "--cycles", "6", "--seed", "2"]
