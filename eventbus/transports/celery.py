@@ -1,6 +1,7 @@
 """Celery carries the messages: over RabbitMQ with confirms, or over Redis."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ class Celery:
     in_process = False
 
     def __init__(self) -> None:
+        self._connection: Any = None
         self._producer: Any = None
         self._confirms: Confirms | None = None
 
@@ -74,16 +76,18 @@ class Celery:
         if self._producer is None:
             options = current_app.conf.broker_transport_options | {"confirm_publish": False}
             connection = current_app.connection_for_write(transport_options=options)
-            channel = connection.default_channel
+            connection.connect()  # once; `default_channel` would try for ever
+            channel = connection.channel()
             over_rabbitmq = connection.transport.driver_type == "amqp"
             self._confirms = Confirms(channel) if over_rabbitmq else None
-            self._producer = current_app.amqp.Producer(channel)
+            self._connection, self._producer = connection, current_app.amqp.Producer(channel)
         return self._producer
 
     def _hang_up(self) -> None:
-        producer, self._producer, self._confirms = self._producer, None, None
-        if producer is not None:
-            producer.connection.collapse()
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            with suppress(Exception):  # it may be broken: that is why we hang up
+                connection.release()
 
 
 def _options(parcel: Parcel) -> dict[str, Any]:

@@ -1,0 +1,29 @@
+"""The transport over Celery says soon that a broker is away."""
+
+import time
+
+import pytest
+from celery import current_app
+
+from eventbus.errors import BrokerAway
+from eventbus.transports import Parcel
+from eventbus.transports.celery import Celery
+
+NOBODY = ["redis://127.0.0.1:9/0", "amqp://guest:guest@127.0.0.1:9//"]
+
+
+@pytest.mark.parametrize("url", NOBODY)
+def test_a_broker_that_is_away_is_said_to_be_so_within_its_time(monkeypatch, url):
+    monkeypatch.setattr(current_app.conf, "broker_url", url)
+    monkeypatch.setattr(current_app.conf, "broker_write_url", url)
+    transport, began = Celery(), time.monotonic()
+
+    for send in (
+        lambda: transport.send([Parcel(1, "orders.listen", [])]),
+        lambda: transport.tick("orders", "2026-01-01T00:00:00Z"),
+    ):
+        with pytest.raises(BrokerAway, match="Nothing is lost"):
+            send()
+
+    assert time.monotonic() - began < 30
+    transport.close()
