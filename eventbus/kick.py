@@ -47,7 +47,6 @@ class Bell:
     def _live(self) -> None:
         while True:
             self._asked.wait()
-            time.sleep(_COALESCE)
             self._asked.clear()
             try:
                 with connection.cursor() as cursor:
@@ -55,6 +54,7 @@ class Bell:
             except Exception as away:
                 log.debug("kick lost", reason=str(away))
                 connection.close()
+            time.sleep(_COALESCE)  # whoever asks meanwhile is answered together
 
 
 @contextmanager

@@ -7,8 +7,7 @@ into flights and commits before anything is sent, so a relay may die anywhere.
 import datetime as dt
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,13 +17,13 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from eventbus import claims, clock, inbox, kick, outbox, subscriptions, sweeper
-from eventbus.claims import Claimed
+from eventbus.cloudevents import to_cloudevent
 from eventbus.conf import conf
 from eventbus.corrections import corrected
 from eventbus.errors import BrokerAway
 from eventbus.failpoints import reach
 from eventbus.floor import Floor
-from eventbus.models import Flight, Retry, Scheduled, Trouble
+from eventbus.models import Event, Flight, Retry, Scheduled, Trouble
 from eventbus.pulse import Pulse
 from eventbus.transports import Parcel, Transport
 
@@ -40,7 +39,6 @@ class Relay:
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.pulse = Pulse()
-        self._directory = subscriptions.Directory()
         self._floor = Floor()
         self._stopping = threading.Event()
         self._away = False
@@ -70,7 +68,7 @@ class Relay:
 
     def _round(self) -> int:
         """Poll the outbox; now and then look at everything else, too."""
-        _commit_without_flushing()
+        _tune_session()
         sent = 0 if self._away else self._send(self._claim())
         now = time.monotonic()
         if now - self._looked < _THOROUGH:
@@ -81,8 +79,7 @@ class Relay:
         if now - self._swept >= conf().TICK_EVERY:
             self._swept = now
             close_old_connections()
-            self._directory.refresh()
-            sweeper.sweep(self.transport, self._directory.queues())
+            sweeper.sweep(self.transport, subscriptions.queues())
         return sent
 
     def _report(self, trouble: Exception) -> None:
@@ -144,7 +141,7 @@ class Relay:
     def _unsent(self, now: dt.datetime, overdue: dt.datetime) -> list[Parcel]:
         unsent = Flight.objects.filter(
             Q(claimed_at=None) | Q(claimed_at__lt=overdue), confirmed_at=None
-        ).exclude(consumer__in=_troubled())
+        ).exclude(consumer__in=claims.troubled())
         rows = list(unsent.order_by("pk").select_for_update(skip_locked=True)[: conf().CLAIM])
         Flight.objects.filter(pk__in=[flight.pk for flight in rows]).update(claimed_at=now)
         return _parcels(rows)
@@ -163,36 +160,10 @@ class Relay:
                 probes.append(_first_event_of(first, now))
         return _parcels(probes)
 
-    @transaction.atomic
     def _claim(self) -> list[Parcel]:
-        claimed = claims.take(self._floor.lowest(), conf().CLAIM)
-        self._floor.note(ran_dry=len(claimed) < conf().CLAIM)
-        if not claimed:
-            return []
-        self._directory.refresh()
-        troubled = set(_troubled())
-        for_whom: dict[str, list[Claimed]] = defaultdict(list)
-        for event in claimed:
-            for consumer in self._directory.owed(event.name, event.recorded_at):
-                for_whom[consumer].append(event)
-        batches = [
-            (consumer, batch)
-            for consumer, events in for_whom.items()
-            for batch in _batches(events, conf().BATCH)
-        ]
-        flights = Flight.objects.bulk_create(
-            Flight(
-                consumer=consumer,
-                event_ids=[event.wire["id"] for event in batch],
-                claimed_at=None if consumer in troubled else Now(),
-            )
-            for consumer, batch in batches
-        )
-        return [
-            Parcel(flight.pk, consumer, [event.wire for event in batch])
-            for flight, (consumer, batch) in zip(flights, batches, strict=True)
-            if flight.claimed_at
-        ]
+        claim = claims.take(self._floor.lowest())
+        self._floor.note(ran_dry=claim.rows < conf().CLAIM)
+        return claim.parcels
 
     def _send(self, parcels: Sequence[Parcel]) -> int:
         if not parcels:
@@ -212,29 +183,26 @@ class Relay:
 
 def _parcels(flights: Sequence[Flight]) -> list[Parcel]:
     edited = corrected(flights)
-    wire = claims.find([UUID(id) for flight in flights for id in flight.event_ids])
+    logged = Event.objects.in_bulk([UUID(id) for flight in flights for id in flight.event_ids])
+    wire = {str(id): to_cloudevent(event.envelope()) for id, event in logged.items()}
     return [
-        Parcel(
-            f.pk,
-            f.consumer,
-            [wire[UUID(id)] | edited.get((f.consumer, id), {}) for id in f.event_ids],
-            suspect=f.retry or f.deliveries > 0,
-        )
+        claims.parcel(f, [wire[id] | edited.get((f.consumer, id), {}) for id in f.event_ids])
         for f in flights
     ]
 
 
-def _commit_without_flushing() -> None:
-    """Save the relay two flushes between commit and effect.
+def _tune_session() -> None:
+    """Save the relay two flushes between commit and effect, and a plan for each claim.
 
     A claim lost in a crash of the server is claimed again, and the inbox absorbs what was sent. An
     effect cannot outlive the claim it came from: its own commit flushes all that was before it.
+    A plan made while the outbox was empty would read all of a long one, if it might.
     """
     session: Any = connection.connection
-    if connection.vendor == "postgresql" and not getattr(session, "_unhurried", False):
+    if connection.vendor == "postgresql" and not getattr(session, "_tuned", False):
         with connection.cursor() as cursor:
-            cursor.execute("SET synchronous_commit TO off")
-        connection.connection._unhurried = True
+            cursor.execute("SET synchronous_commit TO off; SET enable_seqscan TO off")
+        connection.connection._tuned = True
 
 
 def _first_event_of(flight: Flight, now: dt.datetime) -> Flight:
@@ -246,11 +214,6 @@ def _first_event_of(flight: Flight, now: dt.datetime) -> Flight:
     flight.claimed_at, flight.retry = now, True
     flight.save()
     return flight
-
-
-def _troubled() -> list[str]:
-    in_trouble = Trouble.objects.filter(failures__gte=conf().PROBE_AFTER)
-    return list(in_trouble.values_list("consumer", flat=True))
 
 
 def _waiting(now: dt.datetime, overdue: dt.datetime) -> tuple[bool, ...]:
@@ -271,7 +234,3 @@ SELECT EXISTS (SELECT 1 FROM eventbus_scheduled WHERE due_at <= %s),
                      (SELECT consumer FROM eventbus_trouble WHERE failures >= %s)),
        EXISTS (SELECT 1 FROM eventbus_trouble WHERE failures >= %s AND probe_at <= %s)
 """
-
-
-def _batches(events: list[Claimed], size: int) -> Iterator[list[Claimed]]:
-    return (events[at : at + size] for at in range(0, len(events), size))

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections import defaultdict
-from dataclasses import dataclass, field
 
 from django.db import transaction
 
@@ -39,25 +38,15 @@ def _rename() -> None:
                 table._default_manager.filter(consumer=consumer.was).update(consumer=consumer.name)
 
 
-@dataclass
-class Directory:
-    """Who is owed an event, as read from the table: also what other processes' code hears."""
+def directory() -> dict[str, list[tuple[str, dt.datetime]]]:
+    """Return who is owed which event, and since when: also what other processes' code hears."""
+    found = defaultdict(list)
+    for row in Subscription.objects.filter(until=None).order_by("consumer"):
+        found[row.event].append((row.consumer, row.since))
+    return found
 
-    _listeners: dict[str, list[tuple[str, dt.datetime]]] = field(default_factory=dict)
 
-    def refresh(self) -> None:
-        """Read the table again."""
-        found = defaultdict(list)
-        for row in Subscription.objects.filter(until=None).order_by("consumer"):
-            found[row.event].append((row.consumer, row.since))
-        self._listeners = dict(found)
-
-    def queues(self) -> list[str]:
-        """Return the queues of all who hear anything."""
-        names = {name for listeners in self._listeners.values() for name, _ in listeners}
-        return sorted({name.partition(".")[0] for name in names})
-
-    def owed(self, event: str, recorded_at: dt.datetime) -> list[str]:
-        """Return the consumers that are owed this event."""
-        listeners = self._listeners.get(event, ())
-        return [consumer for consumer, since in listeners if recorded_at >= since]
+def queues() -> list[str]:
+    """Return the queues of all who hear anything."""
+    names = Subscription.objects.filter(until=None).values_list("consumer", flat=True)
+    return sorted({name.partition(".")[0] for name in names})

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 from django.utils.module_loading import import_string
 
 from eventbus.conf import conf
@@ -11,12 +12,19 @@ from eventbus.conf import conf
 
 @dataclass(frozen=True)
 class Parcel:
-    """One message: a flight's number, the consumer, and its events as CloudEvents JSON."""
+    """One message: a flight's number, the consumer, and its events as a CloudEvents JSON batch."""
 
     flight: int
     consumer: str
-    events: Sequence[dict[str, Any]]
+    wire: str
+    count: int
     suspect: bool = False  # delivered before, as a retry or because it was lost
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events, read."""
+        read: list[dict[str, Any]] = msgspec.json.decode(self.wire)
+        return read
 
     @property
     def queue(self) -> str:

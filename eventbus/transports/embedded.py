@@ -64,7 +64,7 @@ class Embedded:
 
 def _run(parcel: Parcel) -> bool:
     try:
-        tasks.deliver(parcel.flight, parcel.consumer, parcel.events, parcel.suspect)
+        tasks.deliver(parcel.flight, parcel.consumer, parcel.wire, parcel.suspect)
     except Exception:
         log.exception("delivery not recorded", consumer=parcel.consumer, flight=parcel.flight)
         return False

@@ -19,7 +19,7 @@ def test_a_broker_that_is_away_is_said_to_be_so_within_its_time(monkeypatch, url
     transport, began = Celery(), time.monotonic()
 
     for send in (
-        lambda: transport.send([Parcel(1, "orders.listen", [])]),
+        lambda: transport.send([Parcel(1, "orders.listen", "[]", 0)]),
         lambda: transport.tick("orders", "2026-01-01T00:00:00Z"),
     ):
         with pytest.raises(BrokerAway, match="Nothing is lost"):

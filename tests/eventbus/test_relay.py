@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection, connections, transaction
@@ -15,6 +16,7 @@ from eventbus.cloudevents import to_cloudevent
 from eventbus.delivery import deliver
 from eventbus.errors import BrokerAway
 from eventbus.models import DeadLetter, Event, Flight, Inbox, Outbox, Retry
+from eventbus.origin import acting_as
 from eventbus.relay import Relay
 from eventbus.testing import Basket, alone, listening
 from eventbus.transports import Parcel
@@ -72,9 +74,23 @@ def test_a_message_carries_up_to_fifty_events_in_order(relay, listener, road):
     say(*names)
     relay.turn()
 
-    assert [len(parcel.events) for parcel in road.parcels] == [50, 50, 20]
+    assert [parcel.count for parcel in road.parcels] == [50, 50, 20]
     assert events_in(road.parcels) == names
     assert {parcel.queue for parcel in road.parcels} == {"orders"}
+
+
+@pytest.mark.parametrize("odd", ["plain", 'a "quoted" \\ name', "línea\n\t\x01", "水 🫖", "null"])
+def test_what_leaves_the_outbox_is_the_event_of_the_log(relay, listener, road, odd):
+    with acting_as(f"customer:{odd}"), transaction.atomic():
+        publish(ProductRetired(sku=odd))
+        publish(ProductRetired(sku=odd), version=3, answering=uuid4())
+    Event.objects.update(traceparent=odd, tracestate="vendor=1")
+    with transaction.atomic():
+        publish(ProductRetired(sku=odd))  # by nobody, because of nothing
+    relay.turn()
+
+    logged = [to_cloudevent(event.envelope()) for event in Event.objects.all()]
+    assert [event for parcel in road.parcels for event in parcel.events] == logged
 
 
 def test_a_broker_that_is_away_costs_no_attempt_and_loses_nothing(relay, listener, road):
