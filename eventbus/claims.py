@@ -121,10 +121,12 @@ WITH due AS (SELECT id, ctid AS place FROM eventbus_outbox WHERE id >= %s
          SELECT gone.id AS place, e.* FROM gone, LATERAL (
              SELECT e.id, e.name, e.recorded_at, {_WIRE} AS wire
              FROM eventbus_event e WHERE e.id = gone.event_id OFFSET 0) e),
-     owed AS (SELECT s.consumer, t.place, t.id, t.wire,
-                     (row_number() OVER (PARTITION BY s.consumer ORDER BY t.place) - 1) / %s AS part
-              FROM told t JOIN eventbus_subscription s
-                ON s.event = t.name AND s.until IS NULL AND s.since <= t.recorded_at),
+     heard AS MATERIALIZED (
+         SELECT consumer, event, since FROM eventbus_subscription
+         WHERE until IS NULL AND event IN (SELECT name FROM told)),
+     owed AS (SELECT h.consumer, t.place, t.id, t.wire,
+                     (row_number() OVER (PARTITION BY h.consumer ORDER BY t.place) - 1) / %s AS part
+              FROM heard h JOIN told t ON h.event = t.name AND h.since <= t.recorded_at),
      message AS MATERIALIZED (
          SELECT nextval(pg_get_serial_sequence('eventbus_flight', 'id')) AS flight, consumer,
                 jsonb_agg(id ORDER BY place) AS ids, count(*) AS events,

@@ -15,7 +15,7 @@ class Conf:
 
     TRANSPORT: str = "eventbus.transports.embedded.Embedded"
     BATCH: int = 50  # events in one message: 50 carry 49-80 thousand events/s, single ones 1.5-5
-    CLAIM: int = 500  # outbox rows in one claim
+    CLAIM: int = 1000  # outbox rows in one claim
     SEND_DEADLINE: float = 30.0  # a message not confirmed by then is sent again
     IDLE: float = 0.2  # longest pause of a relay with nothing to do
     BROKER_PAUSE: float = 1.0  # between two probes of a broker that is away

@@ -4,18 +4,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import msgspec
 from amqp.exceptions import AMQPError
 from celery import current_app
-from kombu.exceptions import OperationalError
+from celery.utils import uuid
+from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from eventbus.errors import BrokerAway
 from eventbus.tasks import deliver, hear_tick
 from eventbus.transports import Parcel
 from eventbus.transports.confirms import Confirms
-from eventbus.transports.pipeline import Pipeline
 
-_TROUBLE = (OperationalError, AMQPError, RedisError, OSError)
+_TROUBLE = (KombuError, AMQPError, RedisError, OSError)
 
 
 class Celery:
@@ -26,7 +27,7 @@ class Celery:
     def __init__(self) -> None:
         self._connection: Any = None
         self._producer: Any = None
-        self._batch: Any = None  # what of the connection's has been sent and not confirmed
+        self._confirms: Confirms | None = None
 
     def send(self, parcels: Sequence[Parcel]) -> list[int]:
         """Send all, then wait until the broker has them. Raises BrokerAway where it has none."""
@@ -47,20 +48,34 @@ class Celery:
     @contextmanager
     def _sending(self) -> Iterator[Any]:
         try:
-            yield self._connected()
-            self._batch.wait()
+            producer = self._connected()
+            with producer.batch():  # over Redis all goes in one round trip
+                yield producer
+            if self._confirms:
+                self._confirms.wait()
         except _TROUBLE as reason:
             self._hang_up()
             raise BrokerAway(reason=reason) from reason
 
     def _publish(self, parcel: Parcel, producer: Any) -> None:
-        deliver.apply_async(
-            (parcel.flight, parcel.consumer, parcel.wire, parcel.suspect),
-            queue=parcel.queue,
-            shadow=parcel.consumer,
-            producer=producer,
-            retry=False,
-            **_options(parcel),
+        """Publish what `apply_async` would (Celery's message protocol 2), in half the time."""
+        queue = current_app.amqp.queues[parcel.queue]
+        told = f"({parcel.count} events in flight {parcel.flight})"  # for Celery's log
+        task = current_app.amqp.as_task_v2(
+            uuid(), deliver.name, shadow=parcel.consumer, argsrepr=told, ignore_result=True
+        )
+        arguments = (parcel.flight, parcel.consumer, parcel.wire, parcel.suspect)
+        producer.publish(
+            msgspec.json.encode((arguments, {}, task.body[2])),
+            content_type="application/json",
+            content_encoding="utf-8",
+            exchange="",
+            routing_key=queue.name,
+            declare=[queue],
+            headers=task.headers,
+            delivery_mode=2,
+            mandatory=True,  # what no queue takes is an error
+            **task.properties,
         )
 
     def _connected(self) -> Any:
@@ -68,9 +83,11 @@ class Celery:
             options = current_app.conf.broker_transport_options | {"confirm_publish": False}
             connection = current_app.connection_for_write(transport_options=options)
             connection.connect()  # once; `default_channel` would try for ever
-            channel = connection.channel()
+            channel: Any = connection.channel()
             over_rabbitmq = connection.transport.driver_type == "amqp"
-            self._batch = Confirms(channel) if over_rabbitmq else Pipeline(channel)
+            self._confirms = Confirms(channel) if over_rabbitmq else None
+            if not over_rabbitmq:
+                channel.body_encoding = None  # base64 would make it a third longer
             self._connection, self._producer = connection, current_app.amqp.Producer(channel)
         return self._producer
 
@@ -79,9 +96,3 @@ class Celery:
         if connection is not None:
             with suppress(Exception):  # it may be broken: that is why we hang up
                 connection.release()
-
-
-def _options(parcel: Parcel) -> dict[str, Any]:
-    """Make an unroutable message an error, and keep Celery from printing 50 events for its log."""
-    told = f"({parcel.count} events in flight {parcel.flight})"
-    return {"mandatory": True, "argsrepr": told}
