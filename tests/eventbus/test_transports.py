@@ -1,0 +1,139 @@
+"""What every transport has to do, tried on each: in one process, over Valkey, over RabbitMQ."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from celery import current_app
+from celery.contrib.testing.worker import start_worker
+from celery.signals import task_postrun
+from django.db import connection, transaction
+
+from eventbus import Envelope, clock, publish, registry
+from eventbus.models import DeadLetter, Flight, Inbox, Retry, Tick
+from eventbus.registry import Consumer
+from eventbus.relay import Relay
+from eventbus.testing import alone, listening
+from eventbus.transports import Transport
+from eventbus.transports.celery import Celery
+from eventbus.transports.embedded import Embedded
+from eventbus.wire import moment
+from orders.events import ProductRetired
+
+QUEUE = "conformance"
+PATIENCE = 30.0  # seconds
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(params=["embedded", "valkey", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+def transport(request, monkeypatch) -> Iterator[Transport]:
+    """A transport, and where it needs one, a worker that takes from its queue."""
+    if request.param == "embedded":
+        embedded = Embedded()
+        yield embedded
+        embedded.close()
+        return
+    if connection.vendor != "postgresql":
+        pytest.skip("a worker beside this process needs PostgreSQL")
+    name = "TEST_BROKER_URL" if request.param == "valkey" else "RABBITMQ_URL"
+    with _worker(monkeypatch, os.environ[name]):
+        celery = Celery()
+        yield celery
+        celery.close()
+
+
+@contextmanager
+def _worker(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[None]:
+    for setting in ("broker_url", "broker_read_url", "broker_write_url"):
+        monkeypatch.setattr(current_app.conf, setting, url)
+    task_postrun.connect(_hang_up)
+    try:
+        with start_worker(current_app, pool="solo", perform_ping_check=False, queues=[QUEUE]):
+            yield
+    finally:
+        task_postrun.disconnect(_hang_up)
+    with current_app.connection_for_write() as link:
+        link.default_channel.queue_delete(QUEUE)
+
+
+def _hang_up(**kwargs: Any) -> None:
+    """Leave no session behind: the worker's thread ends with the test."""
+    connection.close()
+
+
+def hearing(handle: Callable[..., Any], **options: Any) -> Consumer:
+    """Make a consumer whose queue is the test's own."""
+    reads, envelope_as = registry._signature(handle.__name__, handle)
+    name = f"{QUEUE}.{handle.__name__}"
+    return Consumer(name, ("orders.ProductRetired",), handle, reads, envelope_as, **options)
+
+
+def tell(transport: Transport, *skus: str) -> None:
+    """Publish, and carry until nothing is on its way."""
+    with transaction.atomic():
+        for sku in skus:
+            publish(ProductRetired(sku=sku))
+    relay = Relay(transport)
+    deadline = time.monotonic() + PATIENCE
+    while relay.turn() or Flight.objects.exists():
+        assert time.monotonic() < deadline, "not delivered"
+
+
+def test_all_that_is_sent_is_handled_once(transport):
+    heard: list[str] = []
+
+    def listen(sku: str, envelope: Envelope) -> None:
+        assert envelope.name == "orders.ProductRetired"
+        heard.append(sku)
+
+    names = [f"{n:03}" for n in range(120)]
+    with alone("nobody"), listening(hearing(listen)):
+        tell(transport, *names)
+
+    assert sorted(heard) == names
+    assert Inbox.objects.filter(consumer=f"{QUEUE}.listen").count() == 120
+
+
+def test_a_failure_is_stored_and_harms_nobody(transport, settings):
+    settings.EVENTBUS = {**settings.EVENTBUS, "QUICK_PAUSE": 3600}
+
+    def listen(sku: str) -> None:
+        if sku == "bad":
+            raise ValueError("spoiled")
+
+    with alone("nobody"), listening(hearing(listen)):
+        tell(transport, "a", "bad", "b")
+
+    assert Inbox.objects.count() == 2
+    assert "spoiled" in Retry.objects.get().error
+    assert not DeadLetter.objects.exists()
+
+
+def test_a_call_outside_is_made_in_no_transaction(transport):
+    inside: list[bool] = []
+
+    def call(sku: str) -> None:
+        inside.append(connection.in_atomic_block)
+
+    with alone("nobody"), listening(hearing(call, outside=True)):
+        tell(transport, "a", "b")
+
+    assert inside == [False, False]
+    assert Inbox.objects.exclude(handled_at=None).count() == 2
+
+
+def test_a_tick_comes_through_where_messages_may_be_lost(transport):
+    if transport.in_process:
+        return transport.tick(QUEUE, moment(clock.now()))  # nothing is lost: nothing to do
+    Tick.objects.create(queue=QUEUE)
+    sent = clock.now()
+    transport.tick(QUEUE, moment(sent))
+
+    deadline = time.monotonic() + PATIENCE
+    while Tick.objects.get().heard_at != sent:
+        assert time.monotonic() < deadline, "not heard"
+    return None
