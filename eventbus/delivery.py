@@ -42,10 +42,10 @@ def deliver(
     elif consumer.outside:
         _each(flight, consumer, envelopes, handle)
     else:
-        _together(flight, consumer, envelopes)
+        together(flight, consumer, envelopes)
 
 
-def _together(flight: int, consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
+def together(flight: int, consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
     """Handle all in one transaction; where that fails, each in one of its own."""
     try:
         with transaction.atomic():
