@@ -1,56 +1,41 @@
-"""What analytics listens to. It counts, and says nothing."""
-
-import datetime as dt
-from decimal import Decimal
-from uuid import UUID
+"""What analytics listens to, a message at a time. It counts, and says nothing."""
 
 from analytics import services
-from analytics.services import Sold
-from eventbus import Envelope, consumer
+from analytics.services import Cancelled, Joined, Paid, Placed, Refunded, Reserved
+from eventbus import consumer
 
 
-@consumer("orders.OrderPlaced", key="order_id", replayable=True)
-def count_order(
-    order_id: UUID, country: str, total: Decimal, currency: str, placed_at: dt.datetime
-) -> None:
+@consumer("orders.OrderPlaced", key="order_id", replayable=True, batch=True)
+def count_order(news: list[Placed]) -> None:
     """An order enters the funnel."""
-    services.note_order(order_id, country, total, currency, placed_at)
+    services.note_orders(news)
 
 
-@consumer("inventory.StockReserved", key="order_id", replayable=True)
-def count_reservation(order_id: UUID, envelope: Envelope) -> None:
+@consumer("inventory.StockReserved", key="order_id", replayable=True, batch=True)
+def count_reservation(news: list[Reserved]) -> None:
     """Its goods are there; the news does not say when, so its own time has to do."""
-    services.note_reservation(order_id, envelope.recorded_at)
+    services.note_reservations(news)
 
 
-@consumer("orders.OrderPaid", key="order_id", replayable=True)
-def count_sale(
-    order_id: UUID,
-    lines: list[Sold],
-    currency: str,
-    country: str,
-    placed_at: dt.datetime,
-    paid_at: dt.datetime,
-) -> None:
+@consumer("orders.OrderPaid", key="order_id", replayable=True, batch=True)
+def count_sale(news: list[Paid]) -> None:
     """A sale is an order that was paid."""
-    services.note_sale(order_id, lines, currency, country, placed_at, paid_at)
+    services.note_sales(news)
 
 
-@consumer("orders.OrderCancelled", key="order_id", replayable=True)
-def count_cancellation(order_id: UUID, code: str, cancelled_at: dt.datetime) -> None:
+@consumer("orders.OrderCancelled", key="order_id", replayable=True, batch=True)
+def count_cancellation(news: list[Cancelled]) -> None:
     """An order leaves the funnel, and we know why."""
-    services.note_cancellation(order_id, code, cancelled_at)
+    services.note_cancellations(news)
 
 
-@consumer("payments.PaymentRefunded", key="payment_id", replayable=True)
-def count_refund(
-    payment_id: UUID, order_id: UUID, amount: Decimal, currency: str, refunded_at: dt.datetime
-) -> None:
+@consumer("payments.PaymentRefunded", key="payment_id", replayable=True, batch=True)
+def count_refund(news: list[Refunded]) -> None:
     """Money went back; the sale it belongs to stays a sale."""
-    services.note_refund(payment_id, order_id, amount, currency, refunded_at)
+    services.note_refunds(news)
 
 
-@consumer("accounts.CustomerSignedUp", key="customer_id", replayable=True)
-def count_sign_up(customer_id: UUID, country: str, signed_up_at: dt.datetime) -> None:
+@consumer("accounts.CustomerSignedUp", key="customer_id", replayable=True, batch=True)
+def count_sign_up(news: list[Joined]) -> None:
     """Somebody joined."""
-    services.note_sign_up(customer_id, country, signed_up_at)
+    services.note_sign_ups(news)

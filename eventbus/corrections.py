@@ -10,11 +10,12 @@ from dataclasses import fields
 from typing import Any, cast
 
 import msgspec
+from django.db.models import F, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
 from eventbus import registry
-from eventbus.cloudevents import to_cloudevent
 from eventbus.errors import BadPayload, NotInstalled
-from eventbus.models import Correction, Event, Flight
+from eventbus.models import Correction, Flight
 from eventbus.wire import payload_of
 
 
@@ -24,15 +25,10 @@ def corrected(flights: Iterable[Flight]) -> dict[tuple[str, str], dict[str, Any]
     return _told(Correction.objects.filter(event_id__in=ids)) if ids else {}
 
 
-def wire(consumer: str, events: Iterable[Event]) -> list[dict[str, Any]]:
-    """Return events as CloudEvents, as this consumer is to be told them."""
-    found = list(events)
-    ids = [event.pk for event in found]
-    instead = _told(Correction.objects.filter(consumer=consumer, event_id__in=ids))
-    return [
-        to_cloudevent(event.envelope()) | instead.get((consumer, str(event.pk)), {})
-        for event in found
-    ]
+def told(consumer: str) -> Coalesce:
+    """Return a payload of the log as this consumer is to be told it, for a query of events."""
+    instead = Correction.objects.filter(consumer=consumer, event_id=OuterRef("pk"))
+    return Coalesce(Subquery(instead.order_by("-pk").values("payload")[:1]), F("payload"))
 
 
 def checked(name: str, payload: dict[str, Any]) -> dict[str, Any]:

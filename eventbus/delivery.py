@@ -13,7 +13,7 @@ from eventbus.errors import OutcomeUnknown, TryLater, UnknownConsumer
 from eventbus.events import Envelope
 from eventbus.failpoints import reach
 from eventbus.models import DeadLetter, Flight, Retry, Trouble
-from eventbus.origin import because_of
+from eventbus.origin import because_of, because_of_many
 from eventbus.registry import Consumer
 
 Handle = Callable[[Consumer, Envelope], None]
@@ -42,10 +42,10 @@ def deliver(
     elif consumer.outside:
         _each(flight, consumer, envelopes, handle)
     else:
-        _together(flight, consumer, envelopes)
+        together(flight, consumer, envelopes)
 
 
-def _together(flight: int, consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
+def together(flight: int, consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
     """Handle all in one transaction; where that fails, each in one of its own."""
     try:
         with transaction.atomic():
@@ -84,13 +84,26 @@ def _in_transaction(consumer: Consumer, envelope: Envelope) -> None:
 
 
 def _handle(consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
-    locks.hold_as(consumer.name, (key for e in envelopes for key in consumer.keys(e)))
-    fresh = inbox.take(consumer.name, [envelope.id for envelope in envelopes])
-    for envelope in envelopes:
-        if envelope.id in fresh:
-            with because_of(envelope, consumer.name):
-                consumer.handle(**consumer.arguments(envelope))
+    locks.hold_as(consumer.name, {key for e in envelopes for key in consumer.keys(e)})
+    taken = inbox.take(consumer.name, [envelope.id for envelope in envelopes])
+    fresh = [envelope for envelope in envelopes if envelope.id in taken]
+    if consumer.item:
+        _all_at_once(consumer, fresh)
+    else:
+        _one_by_one(consumer, fresh)
     reach("handled-not-committed")
+
+
+def _one_by_one(consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
+    for envelope in envelopes:
+        with because_of(envelope, consumer.name):
+            consumer.handle(**consumer.arguments(envelope))
+
+
+def _all_at_once(consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
+    if envelopes:
+        with because_of_many(consumer.name):
+            consumer.handle(consumer.batch(envelopes))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ Exception
     │   └── Away              said by the circuit breaker
     ├── GiveUp                a consumer's word: this cannot get better
     ├── OutcomeUnknown        a call may have happened and cannot safely be repeated
+    ├── ManyCauses            what handles many events at once has nothing to say
     └── WorkerKilled          whoever handles it dies
 
 The docstring of an error is its message; the words in braces are its fields.
@@ -129,6 +130,11 @@ class GiveUp(EventBusError):
 
 class OutcomeUnknown(GiveUp):
     """{consumer} was cut off while calling outside, and may not simply be repeated ({reason})."""
+
+
+class ManyCauses(GiveUp):
+    """{consumer} handles many events at once, so what it does has no one origin and it cannot
+    publish. Without batch=True it is told one at a time."""
 
 
 class WorkerKilled(GiveUp):

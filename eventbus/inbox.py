@@ -4,8 +4,8 @@
 """
 
 import datetime as dt
+import json
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -17,7 +17,10 @@ from eventbus.models import Inbox, Subscription
 
 _GENERATION = "SELECT coalesce(max(generation), 0) FROM eventbus_subscription WHERE consumer = %s"
 _TABLE = Inbox._meta.db_table
-_UUID = Inbox._meta.get_field("event_id")
+_GIVEN = {
+    "postgresql": "SELECT unnest(%s::uuid[]) AS id",
+    "sqlite": "SELECT value AS id FROM json_each(%s)",
+}
 
 
 def take(consumer: str, events: Sequence[UUID]) -> set[UUID]:
@@ -25,15 +28,15 @@ def take(consumer: str, events: Sequence[UUID]) -> set[UUID]:
 
     The mark lives and dies with the caller's transaction.
     """
-    rows = ", ".join(["(%s)"] * len(events))
+    given = _GIVEN[connection.vendor]
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {_TABLE} (consumer, generation, event_id, handled_at)"
-            f" SELECT %s, ({_GENERATION}), e.column1, CURRENT_TIMESTAMP FROM (VALUES {rows}) e"
+            f" SELECT %s, ({_GENERATION}), e.id, CURRENT_TIMESTAMP FROM ({given}) e"
             " WHERE true ON CONFLICT DO NOTHING RETURNING event_id",
-            [consumer, consumer, *(_stored(id) for id in sorted(events))],
+            [consumer, consumer, _array(sorted(events))],
         )
-        return {UUID(str(row[0])) for row in cursor.fetchall()}
+        return {id if isinstance(id, UUID) else UUID(id) for (id,) in cursor.fetchall()}
 
 
 def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:
@@ -87,8 +90,11 @@ def end_leases() -> None:
     Inbox.objects.filter(handled_at=None).update(lease_until=clock.now())
 
 
-def _stored(id: UUID) -> Any:
-    return _UUID.get_db_prep_value(id, connection)
+def _array(ids: Sequence[UUID]) -> str:
+    """Return ids as one value, which is quoted much faster than one value each."""
+    if connection.vendor == "postgresql":
+        return f"{{{','.join(map(str, ids))}}}"
+    return json.dumps([id.hex for id in ids])
 
 
 def left(until: dt.datetime) -> float:

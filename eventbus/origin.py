@@ -9,6 +9,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from opentelemetry import context as otel
 from opentelemetry import propagate
 
+from eventbus.errors import ManyCauses
 from eventbus.events import Envelope
 from eventbus.ids import new_id
 
@@ -21,6 +22,7 @@ class Origin:
     correlation: UUID = field(default_factory=new_id)
     causation: UUID | None = None
     consumer: str = ""
+    of_many: bool = False
 
     @property
     def cause(self) -> str:
@@ -36,8 +38,14 @@ _current: ContextVar[Origin | None] = ContextVar("origin", default=None)
 
 
 def origin() -> Origin:
-    """Return the origin in force; outside requests and consumers each call is its own."""
-    return _current.get() or Origin()
+    """Return the origin in force; outside requests and consumers each call is its own.
+
+    Raises ManyCauses inside a `batch=True` handler.
+    """
+    here = _current.get() or Origin()
+    if here.of_many:
+        raise ManyCauses(consumer=here.consumer)
+    return here
 
 
 @contextmanager
@@ -70,6 +78,13 @@ def because_of(envelope: Envelope, consumer: str) -> Iterator[None]:
             yield
     finally:
         otel.detach(token)
+
+
+@contextmanager
+def because_of_many(consumer: str) -> Iterator[None]:
+    """Handle events of different causes at once: nothing inside has one."""
+    with _in_force(Origin(consumer=consumer, of_many=True)):
+        yield
 
 
 def trace_headers() -> tuple[str, str]:

@@ -15,22 +15,25 @@ with an event is turned away by its inbox row, so nothing is counted twice. Noth
 import datetime as dt
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.db.models import Exists, Max, OuterRef
 
 from eventbus import corrections, inbox, locks, registry
 from eventbus.actions import doing
-from eventbus.delivery import deliver
+from eventbus.delivery import together
 from eventbus.errors import CannotRebuild
+from eventbus.events import Envelope
 from eventbus.models import DeadLetter, Event, Inbox, Retry, Subscription
 from eventbus.registry import Consumer
-from eventbus.replay import unheard
+from eventbus.replay import undiscarded
 
-BATCH = 200  # events in one transaction
+BATCH = 500  # events in one transaction: 200 take a third longer, 1000 hardly less
+
+_AS_LOGGED = [field.name for field in fields(Envelope) if field.name != "payload"]
 
 Progress = Callable[[int], object]
 BEGINNING = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -97,17 +100,20 @@ def _empty(room: str, consumers: Sequence[Consumer]) -> None:
 
 
 def _refill(consumer: Consumer, last: int, progress: Progress) -> int:
-    events, seen, told = _owed(consumer, last), 0, 0
-    while batch := list(events.filter(position__gt=seen)[:BATCH]):
-        deliver(0, consumer.name, corrections.wire(consumer.name, batch))
-        seen, told = batch[-1].position, told + len(batch)
-        progress(len(batch))
+    seen, told = 0, 0
+    while page := _page(consumer, seen, last):
+        together(0, consumer, [envelope for _, envelope in page])
+        seen, told = page[-1][0], told + len(page)
+        progress(len(page))
     return told
 
 
-def _owed(consumer: Consumer, last: int) -> QuerySet[Event]:
-    events = Event.objects.filter(name__in=consumer.hears, position__lte=last)
-    return unheard(consumer.name, events).order_by("position")
+def _page(consumer: Consumer, after: int, last: int) -> list[tuple[int, Envelope]]:
+    """Read the log, with positions. What live deliveries handled meanwhile the inbox knows."""
+    events = Event.objects.filter(name__in=consumer.hears, position__gt=after, position__lte=last)
+    owed = undiscarded(consumer.name, events).annotate(told=corrections.told(consumer.name))
+    rows = owed.order_by("position").values("position", "told", *_AS_LOGGED)[:BATCH]
+    return [(row.pop("position"), Envelope(payload=row.pop("told"), **row)) for row in rows]
 
 
 def _close(consumer: str) -> int:

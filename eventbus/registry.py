@@ -1,9 +1,10 @@
 """Who says what and who hears it: filled by the rooms' `events.py` and `consumers.py`."""
 
 import inspect
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_type_hints
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import MISSING, dataclass, field, is_dataclass
+from functools import cache
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -31,6 +32,7 @@ class Consumer:
     key: Key = None
     was: str | None = None
     replayable: bool = False
+    item: type | None = None  # of batch=True: what its list holds
 
     @property
     def context(self) -> str:
@@ -47,6 +49,11 @@ class Consumer:
         if self.envelope_as:
             found[self.envelope_as] = envelope
         return found
+
+    def batch(self, envelopes: Iterable[Envelope]) -> list[Any]:
+        """Return what a `batch=True` handler is handed. Raises BadPayload."""
+        assert self.item
+        return [self.item(**self.arguments(envelope)) for envelope in envelopes]
 
     def keys(self, envelope: Envelope) -> list[str]:
         """What handling this event touches, as lock names; its own name when it does not say."""
@@ -65,6 +72,7 @@ def consumer(
     key: Key = None,
     was: str | None = None,
     replayable: bool = False,
+    batch: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Subscribe a function to one or more events by their wire names.
 
@@ -78,6 +86,10 @@ def consumer(
         the same key take turns, others go side by side. Without one all its events take turns.
     was: its former name, after a rename.
     replayable: an operator may have it handle again what it has handled: it ends the same.
+    batch: for read models: it takes one list, of a dataclass whose fields are what it reads, and
+        is called once for all events of a message that it has not handled yet, in their order.
+        They have no one cause, so inside it `origin()` is refused, and with it `publish`. Where
+        it fails they come again one by one, in lists of one: only what fails goes to the retries.
 
     Raises BadConsumer.
     """
@@ -88,14 +100,18 @@ def consumer(
             raise BadConsumer(consumer=name, problem="another consumer has this name")
         if not hears:
             raise BadConsumer(consumer=name, problem="it names no event")
-        reads, envelope_as = _signature(name, handle)
+        if batch and outside:
+            problem = "batch=True shares one transaction, and outside=True has none"
+            raise BadConsumer(consumer=name, problem=problem)
+        item = _item(name, handle) if batch else None
+        reads, envelope_as = _signature(name, item or handle)
         strange = set(_names(key)) - set(reads.__struct_fields__)
         if strange:
             raise BadConsumer(
                 consumer=name, problem=f"its key names {', '.join(strange)}, which it does not read"
             )
         consumers[name] = Consumer(
-            name, hears, handle, reads, envelope_as, outside, repeatable, key, was, replayable
+            name, hears, handle, reads, envelope_as, outside, repeatable, key, was, replayable, item
         )
         return handle
 
@@ -107,10 +123,23 @@ def listeners(event: str) -> list[Consumer]:
     return [c for c in consumers.values() if event in c.hears]
 
 
-def _names(key: Key) -> list[str]:
+@cache
+def _names(key: Key) -> tuple[str, ...]:
     if callable(key):
-        return list(inspect.signature(key).parameters)
-    return [key] if key else []
+        return tuple(inspect.signature(key).parameters)
+    return (key,) if key else ()
+
+
+def _item(name: str, handle: Callable[..., Any]) -> type:
+    """Return the class of whose instances a batch handler takes a list."""
+    parameters, hints = inspect.signature(handle).parameters, get_type_hints(handle)
+    kinds = [hints.get(parameter) for parameter in parameters]
+    if len(kinds) == 1 and get_origin(kinds[0]) in (list, Sequence):
+        (item,) = get_args(kinds[0])
+        if isinstance(item, type) and is_dataclass(item) and item is not Envelope:
+            return item
+    problem = "with batch=True it takes one list of a dataclass with the fields it reads"
+    raise BadConsumer(consumer=name, problem=problem)
 
 
 def _signature(name: str, handle: Callable[..., Any]) -> tuple[type[msgspec.Struct], str | None]:
@@ -125,5 +154,12 @@ def _signature(name: str, handle: Callable[..., Any]) -> tuple[type[msgspec.Stru
         elif parameter.default is parameter.empty:
             fields.append((parameter.name, kind))
         else:
-            fields.append((parameter.name, kind, parameter.default))
+            fields.append((parameter.name, kind, _default(handle, parameter)))
     return msgspec.defstruct(handle.__name__, fields, kw_only=True), envelope_as
+
+
+def _default(of: Any, parameter: inspect.Parameter) -> Any:
+    known = getattr(of, "__dataclass_fields__", {}).get(parameter.name)
+    if known and known.default_factory is not MISSING:
+        return msgspec.field(default_factory=known.default_factory)
+    return parameter.default

@@ -98,9 +98,9 @@ def replay(
     return sent
 
 
-def unheard(consumer: str, events: QuerySet[Event]) -> QuerySet[Event]:
-    """Return the events without those handled under the present generation, or discarded."""
-    return events.exclude(_met(consumer)).exclude(_in(Discarded, consumer))
+def undiscarded(consumer: str, events: QuerySet[Event]) -> QuerySet[Event]:
+    """Return the events without those that an operator discarded."""
+    return events.exclude(_in(Discarded, consumer))
 
 
 def _fit(selection: Selection, again: bool) -> Consumer:
@@ -138,14 +138,14 @@ def _in(table: Any, consumer: str) -> Exists:
 
 def _not_in_trouble(consumer: str, events: QuerySet[Event]) -> QuerySet[Event]:
     return (
-        events.exclude(_in(DeadLetter, consumer))
+        undiscarded(consumer, events)
+        .exclude(_in(DeadLetter, consumer))
         .exclude(_in(Retry, consumer))
-        .exclude(_in(Discarded, consumer))
     )
 
 
 def _open(selection: Selection) -> QuerySet[Event]:
-    events = unheard(selection.consumer, selection.events())
+    events = selection.events().exclude(_met(selection.consumer))
     return _not_in_trouble(selection.consumer, events)
 
 

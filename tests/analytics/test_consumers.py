@@ -1,16 +1,18 @@
 """Analytics alone: it knows nobody, says nothing, and takes few statements a piece of news."""
 
+import datetime as dt
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from analytics.models import OrderFact, SaleLine
-from eventbus import Envelope, clock, registry
+from eventbus import Envelope, Event, clock, registry
 from eventbus.ids import new_id
 from eventbus.models import Inbox
 from eventbus.testing import said
 from eventbus.wire import payload_of
-from tests.analytics.news import TEAPOT, fortnight, paid, placed
+from tests.analytics.news import TEAPOT, fortnight, paid, placed, reserved
 
 pytestmark = pytest.mark.django_db
 
@@ -37,18 +39,37 @@ def test_a_sale_told_in_two_events_is_one_sale(tell):
     assert OrderFact.objects.get().paid_at == sale.paid_at
 
 
-@pytest.mark.parametrize("fact", fortnight(), ids=lambda fact: type(fact).name)
-def test_no_news_takes_more_than_three_statements(fact):
-    envelope = Envelope(
+def test_of_two_reservations_the_first_one_stays(tell):
+    # given
+    at = [clock.now() + dt.timedelta(hours=hours) for hours in (2, 1, 3)]
+    first, second, third = (envelope(reserved(1), moment) for moment in at)
+    count = registry.consumers["analytics.count_reservation"]
+
+    # when
+    for message in ([third], [first, second], [third]):
+        count.handle(count.batch(message))
+
+    # then
+    assert OrderFact.objects.get().reserved_at == second.recorded_at
+
+
+@pytest.mark.parametrize("name", sorted({type(fact).name for fact in fortnight()}))
+def test_a_message_takes_no_more_than_two_statements(name):
+    news = [envelope(fact) for fact in fortnight() * 2 if type(fact).name == name]
+    heard = [c for c in registry.listeners(name) if c.context == "analytics"]
+    assert heard
+    assert len(news) > 1
+    for consumer in heard:
+        with CaptureQueriesContext(connection) as asked:
+            consumer.handle(consumer.batch(news))
+        assert 1 <= len(asked) <= 2, [query["sql"] for query in asked]
+
+
+def envelope(fact: Event, recorded_at: dt.datetime | None = None) -> Envelope:
+    return Envelope(
         id=new_id(),
         name=type(fact).name,
         payload=payload_of(fact),
-        recorded_at=clock.now(),
+        recorded_at=recorded_at or clock.now(),
         correlation=new_id(),
     )
-    heard = [c for c in registry.listeners(type(fact).name) if c.context == "analytics"]
-    assert heard
-    for consumer in heard:
-        with CaptureQueriesContext(connection) as asked:
-            consumer.handle(**consumer.arguments(envelope))
-        assert 1 <= len(asked) <= 3, [query["sql"] for query in asked]

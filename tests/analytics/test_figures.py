@@ -94,7 +94,7 @@ def test_the_log_told_again_gives_the_same_figures(tell):
     for event in Event.objects.order_by("-position"):
         for consumer in registry.listeners(event.name):
             if consumer.context == "analytics":
-                consumer.handle(**consumer.arguments(event.envelope()))
+                consumer.handle(consumer.batch([event.envelope()]))
 
     # then
     assert figures() == before

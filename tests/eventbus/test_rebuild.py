@@ -55,7 +55,8 @@ def test_the_result_equals_what_was_there(told):
 
 def test_what_was_wrong_is_right_afterwards(told):
     before = figures()
-    services.note_sign_up(UUID(int=77), "ID", MONDAY)
+    stranger = services.Joined(customer_id=UUID(int=77), country="ID", signed_up_at=MONDAY)
+    services.note_sign_ups([stranger])
     assert figures() != before
     rebuild.rebuild(ROOM, "operator:1")
     assert figures() == before
@@ -141,7 +142,7 @@ def test_what_fails_in_a_rebuild_is_retried_as_ever(told, monkeypatch):
         raise ValueError("mistake")
 
     with monkeypatch.context() as patch:
-        patch.setattr(services, "note_sign_up", fail)
+        patch.setattr(services, "note_sign_ups", fail)
         done = rebuild.rebuild(ROOM, "operator:1")
     assert done.failed == Retry.objects.count() == 2
     told.later(minutes=1)

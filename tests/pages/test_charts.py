@@ -18,9 +18,10 @@ CHARTS = "/admin/analytics/chart/"
 def sell(order: int, currency: str = "EUR", ago: int = 0, price: str = "10.00") -> None:
     at = timezone.now() - dt.timedelta(days=ago)
     line = services.Sold(sku="teapot", name="Teapot", quantity=2, unit_price=Decimal(price))
-    services.note_order(UUID(int=order), "ID", 2 * line.unit_price, currency, at)
     later = at + dt.timedelta(minutes=3)
-    services.note_sale(UUID(int=order), [line], currency, "ID", at, later)
+    known = {"order_id": UUID(int=order), "currency": currency, "country": "ID", "placed_at": at}
+    services.note_orders([services.Placed(**known, total=2 * line.unit_price)])
+    services.note_sales([services.Paid(**known, lines=[line], paid_at=later)])
 
 
 def drawn(client, query: str = "") -> tuple[str, list[dict]]:

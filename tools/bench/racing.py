@@ -22,6 +22,8 @@ PAIRS = (
     ("bus", "celery", None),
     ("bus without key", "limit", None),
     ("bus without key", "celery tuned", None),
+    ("bus, batch=True", "limit", None),
+    ("bus, batch=True", "celery tuned", None),
     ("limit", "celery tuned", None),
 )
 
@@ -34,9 +36,10 @@ def rows(run: Run) -> Iterator[Row]:
     run.say("starting relay, workers, and those beside them")
     with contenders.on_stage(run.folder, ours, raw, tuned, plain):
         keyless = contenders.bus(workers, "GoodsGiven", "bus without key")
-        keyless.processes = ours.processes
+        batched = contenders.bus(workers, "GoodsShipped", "bus, batch=True")
+        keyless.processes = batched.processes = ours.processes
         if run.plan.wants("end-to-end"):
-            yield from _end_to_end(run, [ours, keyless, raw, tuned, plain])
+            yield from _end_to_end(run, [ours, keyless, batched, raw, tuned, plain])
         if run.plan.wants("latency"):
             yield from _latency(run, [ours, raw, tuned])
 

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from benchroom import services
+from benchroom.services import Shipped
 from eventbus import consumer
 
 
@@ -16,3 +17,9 @@ def sell(checkout_id: UUID, stock_id: int, quantity: int) -> None:
 def give(checkout_id: UUID, stock_id: int, quantity: int) -> None:
     """All events take turns."""
     services.sell(checkout_id, stock_id, quantity)
+
+
+@consumer("benchroom.GoodsShipped", key="stock_id", batch=True)
+def ship(news: list[Shipped]) -> None:
+    """A message at once; those of different shelves may go side by side."""
+    services.ship(news)

@@ -23,6 +23,15 @@ class GoodsGiven(Event, about="checkout_id"):
     note: str
 
 
+class GoodsShipped(Event, about="checkout_id"):
+    """Goods were shipped; who hears it takes all of a message at once."""
+
+    checkout_id: UUID
+    stock_id: int
+    quantity: int
+    note: str
+
+
 class GoodsCounted(Event, about="checkout_id"):
     """Goods were counted: what a read model adds up."""
 
