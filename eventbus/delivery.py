@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from eventbus import failures, inbox, locks, registry
+from eventbus import failures, inbox, registry, session
 from eventbus.cloudevents import from_cloudevent
 from eventbus.errors import OutcomeUnknown, TryLater, UnknownConsumer
 from eventbus.events import Envelope
@@ -84,8 +84,8 @@ def _in_transaction(consumer: Consumer, envelope: Envelope) -> None:
 
 
 def _handle(consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
-    locks.hold_as(consumer.name, {key for e in envelopes for key in consumer.keys(e)})
-    taken = inbox.take(consumer.name, [envelope.id for envelope in envelopes])
+    keys = {key for envelope in envelopes for key in consumer.keys(envelope)}
+    taken = inbox.take(consumer.name, [envelope.id for envelope in envelopes], keys)
     fresh = [envelope for envelope in envelopes if envelope.id in taken]
     if consumer.item:
         _all_at_once(consumer, fresh)
@@ -151,7 +151,7 @@ def _land(flight: int, consumer: Consumer | None, handled: Sequence[Envelope]) -
         return
     ids = [envelope.id for envelope in handled]
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
+        with session.cursor() as cursor:
             cursor.execute(_LANDED, [consumer.name] * 2 + [ids, consumer.name, ids, flight])
         return
     Trouble.objects.filter(pk=consumer.name).delete()

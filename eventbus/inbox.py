@@ -5,37 +5,38 @@
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import Max
 
-from eventbus import clock
+from eventbus import clock, locks, session
 from eventbus.conf import conf
 from eventbus.models import Inbox, Subscription
 
 _GENERATION = "SELECT coalesce(max(generation), 0) FROM eventbus_subscription WHERE consumer = %s"
 _TABLE = Inbox._meta.db_table
-_GIVEN = {
-    "postgresql": "SELECT unnest(%s::uuid[]) AS id",
-    "sqlite": "SELECT value AS id FROM json_each(%s)",
+_TAKE = {
+    vendor: f"INSERT INTO {_TABLE} (consumer, generation, event_id, handled_at)"
+    f" SELECT %s, ({_GENERATION}), e.id, CURRENT_TIMESTAMP FROM ({given}) e"
+    " WHERE true ON CONFLICT DO NOTHING RETURNING event_id"
+    for vendor, given in {
+        "postgresql": "SELECT unnest(%s::uuid[]) AS id",
+        "sqlite": "SELECT value AS id FROM json_each(%s)",
+    }.items()
 }
 
 
-def take(consumer: str, events: Sequence[UUID]) -> set[UUID]:
-    """Mark events handled and return those that were not before, in one statement.
+def take(consumer: str, events: Sequence[UUID], keys: Iterable[str]) -> set[UUID]:
+    """Hold the keys, mark events handled, and return those that were not before: one round trip.
 
-    The mark lives and dies with the caller's transaction.
+    The locks and the marks live and die with the caller's transaction.
     """
-    given = _GIVEN[connection.vendor]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {_TABLE} (consumer, generation, event_id, handled_at)"
-            f" SELECT %s, ({_GENERATION}), e.id, CURRENT_TIMESTAMP FROM ({given}) e"
-            " WHERE true ON CONFLICT DO NOTHING RETURNING event_id",
-            [consumer, consumer, _array(sorted(events))],
-        )
+    with session.cursor() as cursor:
+        with session.together():
+            locks.hold_as(consumer, keys)
+            cursor.execute(_TAKE[connection.vendor], [consumer, consumer, _array(sorted(events))])
         return {id if isinstance(id, UUID) else UUID(id) for (id,) in cursor.fetchall()}
 
 

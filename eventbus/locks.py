@@ -10,6 +10,8 @@ from typing import Any
 
 from django.db import connection
 
+from eventbus import session
+
 
 def hold(names: Iterable[str]) -> None:
     """Take the locks of these names in one order, until the transaction ends."""
@@ -33,7 +35,7 @@ def hold_alone(consumer: str) -> None:
 
 def _run(statement: str, *values: Any) -> None:
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
+        with session.cursor() as cursor:
             cursor.execute(statement, values)
 
 

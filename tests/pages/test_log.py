@@ -123,7 +123,7 @@ def test_an_event_shows_its_payload_who_heard_it_and_its_story(chief):
     # given
     subscriptions.sync()
     event = say(placed())
-    inbox.take("inventory.reserve_stock", [event.pk])
+    inbox.take("inventory.reserve_stock", [event.pk], [])
     failures.note("payments.expect_payment", event.envelope(), ConnectionError("no bank"))
     failures.bury("analytics.count_order", event.envelope(), ValueError("no sense"), 15)
 

@@ -1,0 +1,106 @@
+"""What the bus asks of the database, counted on the wire: speed cannot rot unseen."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+
+import pytest
+from django.db import connection, transaction
+
+from eventbus import publish, subscriptions
+from eventbus.delivery import deliver
+from eventbus.models import Flight
+from eventbus.relay import Relay
+from eventbus.testing import Basket, alone, listening
+from orders.events import ProductRetired
+from tests.eventbus.test_delivery import hearing
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif("connection.vendor != 'postgresql'", reason="counts PostgreSQL's messages"),
+]
+
+
+@dataclass
+class Cost:
+    """Statements that were run, BEGIN and COMMIT among them, and how often somebody waited."""
+
+    statements: int = 0
+    round_trips: int = 0
+
+
+@contextmanager
+def counted() -> Iterator[Cost]:
+    """Count by libpq's own trace of what this session sends."""
+    cost = Cost()
+    connection.ensure_connection()
+    session = connection.connection.pgconn
+    with TemporaryFile("w+") as trace:
+        session.trace(os.dup(trace.fileno()))
+        try:
+            yield cost
+        finally:
+            session.untrace()
+        trace.seek(0)
+        sent = re.findall(r"^[^\t]*\tF\t\d+\t(\w+)", trace.read(), re.MULTILINE)
+    cost.statements = sent.count("Query") + sent.count("Execute")
+    cost.round_trips = sent.count("Query") + sent.count("Sync")
+
+
+def say(count: int) -> None:
+    with transaction.atomic():
+        for n in range(count):
+            publish(ProductRetired(sku=f"{n}"))
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    def listen(sku: str) -> None:
+        """Ask nothing of the database."""
+
+    with alone("nobody"), listening(hearing(listen)):
+        subscriptions.sync()
+        relay = Relay(Basket())
+        relay.prepare()
+        yield relay
+
+
+def test_a_publish_is_one_statement(relay):
+    with transaction.atomic():
+        Flight.objects.exists()  # the transaction has begun
+        with counted() as cost:
+            publish(ProductRetired(sku="teapot"))
+    assert cost == Cost(statements=1, round_trips=1)
+
+
+@pytest.mark.parametrize("events", [1, 50, 500])
+def test_the_relay_needs_as_many_for_one_event_as_for_five_hundred(relay, events):
+    relay._send(relay._claim())  # what is prepared, is
+    say(events)
+    with counted() as cost:
+        relay._send(relay._claim())
+    assert len(relay.transport.parcels) == -(-events // 50)
+    assert cost == Cost(statements=2, round_trips=2)
+
+
+@pytest.mark.parametrize("events", [1, 50])
+def test_a_message_of_fifty_costs_as_many_as_one_of_one(relay, events):
+    say(events)
+    relay._send(relay._claim())
+    (parcel,) = relay.transport.parcels
+    with counted() as cost:
+        deliver(parcel.flight, parcel.consumer, parcel.events)
+    assert not Flight.objects.exists()
+    assert cost == Cost(statements=5, round_trips=4)
+
+
+def test_a_relay_with_nothing_to_do_looks_with_one_statement(relay):
+    relay._round()
+    with counted() as cost:
+        for _ in range(10):
+            relay._looked = relay._swept = float("inf")  # no thorough look comes in between
+            relay._round()
+    assert cost.statements == 10, cost
