@@ -190,7 +190,8 @@ class OutboxAdmin(OfAnEvent):
 
 @admin.register(Flight)
 class FlightAdmin(Looked):
-    list_display = ["id", "consumer", "events", "claimed_at", "confirmed_at", "deliveries"]
+    list_display = ["id", "consumer", "events", "claimed_at", "confirmed_at"]
+    list_display += ["deliveries", "replayed"]
     search_fields = ["consumer"]
 
     @admin.display(description="events")
@@ -202,7 +203,7 @@ class FlightAdmin(Looked):
 class RetryAdmin(OfAnEvent):
     list_display = ["consumer", "event", "attempts", "next_at", "failed_at", "last"]
     list_filter = ["consumer"]
-    fields = ["consumer", "event", "attempts", "next_at", "failed_at", "trouble"]
+    fields = ["consumer", "event", "attempts", "next_at", "failed_at", "replayed", "trouble"]
 
     @admin.display(description="error")
     def last(self, row: Retry | DeadLetter) -> str:

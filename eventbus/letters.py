@@ -173,6 +173,7 @@ def _retry(letters: Sequence[DeadLetter], action: Action) -> None:
                 next_at=now,
                 error=letter.error,
                 failed_at=letter.died_at,
+                replayed=letter.envelope.get("replayed", False),
             )
             for letter in going
         ],

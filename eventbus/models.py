@@ -110,6 +110,7 @@ class Flight(models.Model):
     confirmed_at = models.DateTimeField(null=True)
     deliveries = models.PositiveIntegerField(default=0, help_text="times it was found lost")
     retry = models.BooleanField(default=False)
+    replayed = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         indexes = [
@@ -154,6 +155,7 @@ class Retry(models.Model):
     next_at = models.DateTimeField(null=True, db_index=True)
     error = models.TextField()
     failed_at = models.DateTimeField()
+    replayed = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         verbose_name_plural = "retries"

@@ -194,4 +194,6 @@ def _paced(batches: Iterator[list[UUID]], rate: float) -> Iterator[list[UUID]]:
 
 def _mark(consumer: str, ids: list[UUID]) -> None:
     """Put a message on its way, as a second attempt: that is told what was corrected."""
-    Flight.objects.create(consumer=consumer, event_ids=[str(id) for id in ids], retry=True)
+    Flight.objects.create(
+        consumer=consumer, event_ids=[str(id) for id in ids], retry=True, replayed=True
+    )

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
 
-from eventbus.models import DeadLetter, Event, Inbox, Retry, Subscription
+from eventbus.models import DeadLetter, Event, Flight, Inbox, Retry, Subscription
 
 MOST = 500  # events of one story: a request that imports a year is read in pages instead
 
@@ -74,6 +75,7 @@ class Hearing:
     state: str
     at: dt.datetime | None = None
     trouble: Retry | DeadLetter | None = None
+    replayed: bool = False
 
     @property
     def error(self) -> str:
@@ -90,6 +92,10 @@ def hearings(event: Event) -> list[Hearing]:
     """Return how all who are owed an event, or have met it, stand with it."""
     owed = Subscription.objects.filter(event=event.name, since__lte=event.recorded_at, until=None)
     found = {row.consumer: Hearing(consumer=row.consumer, state="on its way") for row in owed}
+    for flight in _replayed_flights_with(event):
+        found[flight.consumer] = Hearing(
+            consumer=flight.consumer, state="on its way", at=flight.claimed_at, replayed=True
+        )
     for inbox in Inbox.objects.filter(event_id=event.id):
         state = "handled" if inbox.handled_at else "started"
         found[inbox.consumer] = Hearing(
@@ -97,10 +103,23 @@ def hearings(event: Event) -> list[Hearing]:
         )
     for retry in Retry.objects.filter(event_id=event.id):
         found[retry.consumer] = Hearing(
-            consumer=retry.consumer, state="retrying", at=retry.next_at, trouble=retry
+            consumer=retry.consumer,
+            state="retrying",
+            at=retry.next_at,
+            trouble=retry,
+            replayed=retry.replayed,
         )
     for dead in DeadLetter.objects.filter(event_id=event.id):
         found[dead.consumer] = Hearing(
-            consumer=dead.consumer, state="dead", at=dead.died_at, trouble=dead
+            consumer=dead.consumer,
+            state="dead",
+            at=dead.died_at,
+            trouble=dead,
+            replayed=dead.envelope.get("replayed", False),
         )
     return [found[consumer] for consumer in sorted(found)]
+
+
+def _replayed_flights_with(event: Event) -> QuerySet[Flight]:
+    flights = Flight.objects.filter(replayed=True).annotate(ids=Cast("event_ids", TextField()))
+    return flights.filter(ids__contains=str(event.id))
