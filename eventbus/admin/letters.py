@@ -1,4 +1,4 @@
-"""What operators do at their desk: the verbs of the commands behind pages, and sealed payloads."""
+"""What operators do with letters: the verbs of the commands, behind pages."""
 
 import json
 from typing import Any
@@ -14,46 +14,13 @@ from django.urls import path, reverse
 
 from eventbus import corrections, letters
 from eventbus.actions import looked
+from eventbus.admin.sealed import SEE, Sealed, actor
 from eventbus.errors import EventBusError
 from eventbus.letters import Selection
-from eventbus.looks import Looked, link
+from eventbus.looks import link
 from eventbus.models import DeadLetter
 
-SEE = "eventbus.see_payload"
 HANDLE = "eventbus.change_deadletter"
-
-
-class Sealed(Looked):
-    """Rows with something in them that not every operator may see; looking is written down."""
-
-    sealed: tuple[str, ...] = ()
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out what is sealed, and say so once."""
-        shown: Any = super().get_fields(request, obj)
-        if request.user.has_perm(SEE):
-            return shown
-        kept = [field for field in shown if field not in self.sealed]
-        return [*kept, "hidden"] if len(kept) < len(shown) else shown
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """Show a row, and write down that somebody saw all of it."""
-        row = self.get_object(request, object_id)
-        if row and self.has_view_permission(request, row) and request.user.has_perm(SEE):
-            looked(actor(request), self.model._meta.model_name, row.pk)
-        answer: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
-        return answer
-
-    @admin.display(description="payload")
-    def hidden(self, row: Any) -> str:
-        """Say that something is there."""
-        return "Not shown: that takes the right to see payloads."
 
 
 class Indented(json.JSONEncoder):
@@ -160,11 +127,6 @@ class Desk(Sealed):
     def mending(self, row: DeadLetter) -> str:
         """Link to the page on which the letter is mended."""
         return link("eventbus_deadletter_mend", "Edit the payload and retry …", row.pk)
-
-
-def actor(request: HttpRequest) -> str:
-    """Name the operator, for the record."""
-    return f"operator:{request.user.pk}"
 
 
 def _chosen(rows: QuerySet[DeadLetter]) -> Selection:

@@ -1,0 +1,57 @@
+"""Rows with something in them that not every operator may see; looking is written down."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+
+from eventbus.actions import looked
+from eventbus.looks import Looked
+
+SEE = "eventbus.see_payload"
+
+
+class Sealed(Looked):
+    """Rows with something in them that not every operator may see; looking is written down."""
+
+    sealed: tuple[str, ...] = ()
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out what is sealed, and say so once."""
+        shown: Any = super().get_fields(request, obj)
+        if request.user.has_perm(SEE):
+            return shown
+        kept = [field for field in shown if field not in self.sealed]
+        return [*kept, "hidden"] if len(kept) < len(shown) else shown
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show a row, and write down that somebody saw all of it."""
+        row = self.get_object(request, object_id)
+        beside = {}
+        if row and self.has_view_permission(request, row):
+            if request.user.has_perm(SEE):
+                looked(actor(request), self.model._meta.model_name, row.pk)
+            beside = self.beside(request, row)
+        more = beside | (extra_context or {})
+        answer: HttpResponse = super().change_view(request, object_id, form_url, more)
+        return answer
+
+    def beside(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return what else the row's page shows."""
+        return {}
+
+    @admin.display(description="payload")
+    def hidden(self, row: Any) -> str:
+        """Say that something is there."""
+        return "Not shown: that takes the right to see payloads."
+
+
+def actor(request: HttpRequest) -> str:
+    """Name the operator, for the record."""
+    return f"operator:{request.user.pk}"
