@@ -18,13 +18,17 @@ from eventbus.failpoints import reach
 from eventbus.models import DeadLetter, Retry, Trouble
 
 FINAL = (GiveUp, BadPayload, BadConsumer)
+_SUSPECT = {
+    "error": "suspect: its worker may have died of it",
+    "signature": "suspect: its worker may have died of it",
+}
 
 
 @transaction.atomic
 def note(consumer: str, envelope: Envelope, error: Exception) -> None:
     """Write down that a delivery failed, and when it is tried again, if it is."""
     now = clock.now()
-    retry = _written_down(consumer, envelope, failed_at=now, error="")
+    retry = _written_down(consumer, envelope, failed_at=now)
     if not isinstance(error, TryLater):
         retry.attempts += 1
     if isinstance(error, FINAL) or retry.attempts >= conf().ATTEMPTS:
@@ -33,6 +37,7 @@ def note(consumer: str, envelope: Envelope, error: Exception) -> None:
         return
     retry.next_at = now + _pause(retry.attempts, error)
     retry.error, retry.failed_at = told(error), now
+    retry.signature = signature(consumer, error)
     retry.deliveries = 0  # it ended, so it killed nobody
     retry.save()
     _count_in_a_row(consumer, retry.next_at)
@@ -42,8 +47,7 @@ def note(consumer: str, envelope: Envelope, error: Exception) -> None:
 def count_delivery(consumer: str, envelope: Envelope) -> None:
     """Count that a suspect event is begun, in a transaction of its own. Raises WorkerKilled."""
     with transaction.atomic():
-        why = "suspect: its worker may have died of it"
-        retry = _written_down(consumer, envelope, failed_at=clock.now(), error=why)
+        retry = _written_down(consumer, envelope, failed_at=clock.now(), **_SUSPECT)
         retry.deliveries, retry.next_at = retry.deliveries + 1, None
         retry.save()
     if retry.deliveries > conf().DELIVERIES:

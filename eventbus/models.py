@@ -154,6 +154,7 @@ class Retry(models.Model):
     deliveries = models.PositiveIntegerField(default=0, help_text="begun since it was suspect")
     next_at = models.DateTimeField(null=True, db_index=True)
     error = models.TextField()
+    signature = models.CharField(max_length=300, default="", db_default="")
     failed_at = models.DateTimeField()
     replayed = models.BooleanField(default=False, db_default=False)
 
@@ -243,8 +244,11 @@ class Action(models.Model):
     chosen = models.JSONField(default=dict, help_text="the filter, as it was given")
     preview = models.JSONField(default=dict, help_text="what it found before anything was done")
     result = models.JSONField(default=dict)
+    total = models.PositiveBigIntegerField(default=0, db_default=0)
+    done = models.PositiveBigIntegerField(default=0, db_default=0, help_text="of the total")
     why = models.TextField(blank=True)
     started_at = models.DateTimeField(db_default=Now())
+    heard_at = models.DateTimeField(db_default=Now(), help_text="when it last got on")
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -252,6 +256,19 @@ class Action(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor} {self.verb}"
+
+
+class Outcome(models.Model):
+    """What an operator's verb did to one letter; how it stands now is another question."""
+
+    id = models.BigAutoField(primary_key=True)
+    action = models.ForeignKey(Action, models.CASCADE)
+    consumer = models.CharField(max_length=120)
+    event_id = models.UUIDField()
+    came = models.CharField(max_length=40, help_text="retried, discarded, not in the log …")
+
+    def __str__(self) -> str:
+        return f"{self.event_id} for {self.consumer}: {self.came}"
 
 
 class Discarded(models.Model):

@@ -23,7 +23,7 @@ from django.db import transaction
 from django.db.models import Exists, Max, OuterRef, QuerySet
 
 from eventbus import corrections, inbox, locks, registry
-from eventbus.actions import doing
+from eventbus.actions import doing, went
 from eventbus.delivery import deliver
 from eventbus.errors import CannotRebuild
 from eventbus.models import DeadLetter, Event, Inbox, Retry, Subscription
@@ -74,10 +74,17 @@ def rebuild(room: str, actor: str, progress: Progress = lambda n: None) -> Rebui
     Also news from before its consumers listened: from now on they are owed all of the log.
     """
     consumers, began = consumers_of(room), time.monotonic()
-    with doing("rebuilt", actor, chosen={"room": room}, preview=preview(room)) as action:
+    found = preview(room)
+    total = sum(found.values())
+    with doing("rebuilt", actor, chosen={"room": room}, preview=found, total=total) as action:
+
+        def step(n: int) -> None:
+            went(action, n)
+            progress(n)
+
         _empty(room, consumers)
         last = Event.objects.aggregate(last=Max("position"))["last"] or 0
-        events = sum(_refill(consumer, last, progress) for consumer in consumers)
+        events = sum(_refill(consumer, last, step) for consumer in consumers)
         failed = sum(_close(consumer.name) for consumer in consumers)
         done = Rebuilt(events=events, seconds=time.monotonic() - began, failed=failed)
         action.result = {"events": events, "seconds": round(done.seconds, 3), "failed": failed}

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 
+from eventbus.admin.sealed import Sealed
 from eventbus.looks import Looked, event_link, pretty
 from eventbus.models import (
     DeadLetter,
@@ -17,7 +18,6 @@ from eventbus.models import (
     Tick,
     Trouble,
 )
-from eventbus.story import last_line
 
 
 class OfAnEvent(Looked):
@@ -51,14 +51,12 @@ class FlightAdmin(Looked):
 
 
 @admin.register(Retry)
-class RetryAdmin(OfAnEvent):
-    list_display = ["consumer", "event", "attempts", "next_at", "failed_at", "last"]
+class RetryAdmin(OfAnEvent, Sealed):
+    sealed: tuple[str, ...] = ("trouble",)
+    list_display = ["consumer", "event", "attempts", "next_at", "failed_at", "signature"]
     list_filter = ["consumer"]
-    fields = ["consumer", "event", "attempts", "next_at", "failed_at", "replayed", "trouble"]
-
-    @admin.display(description="error")
-    def last(self, row: Retry | DeadLetter) -> str:
-        return last_line(row.error)
+    fields = ["consumer", "event", "attempts", "next_at", "failed_at", "replayed"]
+    fields += ["signature", "trouble"]
 
     @admin.display(description="error")
     def trouble(self, row: Retry | DeadLetter) -> str:

@@ -1,6 +1,8 @@
 """What operators do with letters: the verbs of the commands, behind pages."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -12,15 +14,17 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
-from eventbus import corrections, letters
+from eventbus import corrections, jobs, letters
 from eventbus.actions import looked
-from eventbus.admin.sealed import SEE, Sealed, actor
+from eventbus.admin.sealed import SEE, Sealed, actor, under_way
+from eventbus.asking import time
 from eventbus.errors import EventBusError
 from eventbus.letters import Selection
 from eventbus.looks import link
 from eventbus.models import DeadLetter
 
 HANDLE = "eventbus.change_deadletter"
+FILTERS = ("consumer", "name", "died_at__gte", "died_at__lt")
 
 
 class Indented(json.JSONEncoder):
@@ -49,46 +53,81 @@ class Payload(forms.Form):
 class Desk(Sealed):
     """The letters, with what may be done about them."""
 
-    actions = ["retry", "discard"]
+    actions = ["retry", "discard", "note"]
+    change_form_outer_after_template = "eventbus/letter.html"
 
     def has_handle_permission(self, request: HttpRequest) -> bool:
         """Let those act who may change letters, though nobody edits them in place."""
         return request.user.has_perm(HANDLE)
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Allow what a selection knows: all that match must be what is shown."""
+        return lookup in FILTERS
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[DeadLetter], search_term: str
+    ) -> tuple[QuerySet[DeadLetter], bool]:
+        """Search as a selection does: a signature, or a part of it."""
+        return queryset.filter(signature__contains=search_term.strip()), False
+
     @admin.action(description="Retry …", permissions=["handle"])
     def retry(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> HttpResponse | None:
         """Ask, then deliver again."""
-        if "sure" not in request.POST:
-            return self._ask(request, rows, "retry", "Retry")
-        _report(request, letters.retry(_chosen(rows), actor(request)))
-        return None
+        return self._act(request, rows, letters.retry)
 
     @admin.action(description="Discard …", permissions=["handle"])
     def discard(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> HttpResponse | None:
         """Ask why, then give up for good."""
-        why = request.POST.get("why", "").strip()
-        if "sure" not in request.POST or not why:
-            return self._ask(request, rows, "discard", "Discard")
-        _report(request, letters.discard(_chosen(rows), why, actor(request)))
+        return self._act(request, rows, letters.discard, "Why, for those who come after")
+
+    @admin.action(description="Add a note …", permissions=["handle"])
+    def note(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> HttpResponse | None:
+        """Ask for the words, then add them."""
+        return self._act(request, rows, letters.note, "What those who come after should know")
+
+    def _act(
+        self,
+        request: HttpRequest,
+        rows: QuerySet[DeadLetter],
+        verb: Callable[..., letters.Result],
+        words: str = "",
+    ) -> HttpResponse | None:
+        chosen, said = _chosen(request, rows), request.POST.get("why", "").strip()
+        if "sure" not in request.POST or (words and not said):
+            return self._ask(request, rows, chosen, verb.__name__, words)
+        given = [chosen, said] if words else [chosen]
+        result = jobs.begin(partial(verb, *given, actor(request)))
+        if result is None:
+            return under_way(request)
+        _report(request, result)
         return None
 
     def _ask(
-        self, request: HttpRequest, rows: QuerySet[DeadLetter], action: str, verb: str
+        self,
+        request: HttpRequest,
+        rows: QuerySet[DeadLetter],
+        chosen: Selection,
+        verb: str,
+        words: str,
     ) -> HttpResponse:
-        everything = request.POST.get("select_across") == "1"
-        found = rows.order_by("pk").values_list("pk", flat=True)
+        groups = letters.groups(chosen)
         page = {
             **self.admin_site.each_context(request),
-            "title": f"{verb} dead letters",
+            "title": f"{verb.title()} dead letters",
             "verb": verb,
-            "action": action,
-            "groups": letters.groups(_chosen(rows)),
-            "total": rows.count(),
-            "ids": list(found[:1] if everything else found),
-            "everything": everything,
+            "words": words,
+            "groups": groups,
+            "total": sum(group.letters for group in groups),
+            "ids": chosen.ids or rows.values_list("pk", flat=True)[:1],
+            "chosen": chosen.told(),
+            "everything": not chosen.ids,
             "unanswered": "sure" in request.POST,
         }
         return TemplateResponse(request, "eventbus/ask.html", page)
+
+    def beside(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Offer those who may act to add a note."""
+        return {"noting": self.has_handle_permission(request)}
 
     def get_urls(self) -> Any:
         """Add the page on which a letter is mended."""
@@ -129,8 +168,19 @@ class Desk(Sealed):
         return link("eventbus_deadletter_mend", "Edit the payload and retry …", row.pk)
 
 
-def _chosen(rows: QuerySet[DeadLetter]) -> Selection:
-    return Selection(ids=tuple(rows.values_list("pk", flat=True)) or (0,))
+def _chosen(request: HttpRequest, rows: QuerySet[DeadLetter]) -> Selection:
+    """Return what is ticked, or the filter of the list, which the verb evaluates."""
+    if request.POST.get("select_across") != "1":
+        return Selection(ids=tuple(rows.values_list("pk", flat=True)) or (0,))
+    asked = request.GET.get
+    since, until = asked("died_at__gte"), asked("died_at__lt")
+    return Selection(
+        consumer=asked("consumer", ""),
+        name=asked("name", ""),
+        signature=asked("q", "").strip(),
+        since=time(since) if since else None,
+        until=time(until) if until else None,
+    )
 
 
 def _report(request: HttpRequest, result: letters.Result) -> None:

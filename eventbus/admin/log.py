@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from unfold.views import ChangeList
 
 from eventbus import registry
-from eventbus.admin.sealed import Sealed
+from eventbus.admin.sealed import SEE, Sealed
 from eventbus.looks import event_link, link, pretty, short
 from eventbus.models import Event, Scheduled
 from eventbus.story import MOST, hearings, lineage, story, tree
@@ -107,7 +107,7 @@ class EventAdmin(Sealed):
 
     def beside(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Show the event with who heard it, and with the story it is part of."""
-        return _about(row)
+        return _about(row) | {"open": request.user.has_perm(SEE)}
 
     @admin.display(description="event")
     def told(self, event: Event) -> str:

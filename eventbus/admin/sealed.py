@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from eventbus.actions import looked
 from eventbus.looks import Looked
@@ -23,6 +24,11 @@ class Sealed(Looked):
             return shown
         kept = [field for field in shown if field not in self.sealed]
         return [*kept, "hidden"] if len(kept) < len(shown) else shown
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Allow the list's filters only: by others one could guess what is sealed."""
+        filters: Any = self.list_filter
+        return lookup.partition("__")[0] in [getattr(f, "parameter_name", f) for f in filters]
 
     def change_view(
         self,
@@ -46,10 +52,16 @@ class Sealed(Looked):
         """Return what else the row's page shows."""
         return {}
 
-    @admin.display(description="payload")
+    @admin.display(description="the rest")
     def hidden(self, row: Any) -> str:
         """Say that something is there."""
         return "Not shown: that takes the right to see payloads."
+
+
+def under_way(request: HttpRequest) -> HttpResponse:
+    """Lead an operator who has waited long enough to where the verb tells how far it is."""
+    messages.info(request, "It is under way: its action, here, tells how far it is.")
+    return redirect("admin:eventbus_action_changelist")
 
 
 def actor(request: HttpRequest) -> str:

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from eventbus import failures
+from eventbus import failures, letters
 from eventbus.ids import new_id
-from eventbus.models import Event, Flight
+from eventbus.models import Event, Flight, Inbox
 from eventbus.story import MOST, hearings, lineage, story, tree
 from tests.pages.conftest import ORDER
 
@@ -64,6 +64,16 @@ def test_an_event_late_in_a_long_story_is_told_with_its_own_kin(news):
 def test_nobody_knows_what_never_happened(db):
     assert story(correlation=UUID(int=1)) == []
     assert story(aggregate="order:none") == []
+
+
+def test_it_says_what_was_given_up(news):
+    event = news["paid"]
+    failures.bury("analytics.count_sale", event.envelope(), ValueError(), 1)
+    # given: a call that was cut off, too
+    Inbox.objects.create(consumer="analytics.count_sale", event_id=event.pk)
+    letters.discard(letters.Selection(), "nobody wants it", "operator:1")
+    states = {hearing.consumer: hearing.state for hearing in hearings(event)}
+    assert states["analytics.count_sale"] == "discarded"
 
 
 def test_it_says_who_is_told_by_a_replay(news):
