@@ -6,7 +6,7 @@ The log is never changed, and nobody else hears of it.
 import difflib
 import json
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import msgspec
@@ -25,12 +25,13 @@ def corrected(flights: Iterable[Flight]) -> dict[tuple[str, str], dict[str, Any]
 
 
 def wire(consumer: str, events: Iterable[Event]) -> list[dict[str, Any]]:
-    """Return events as CloudEvents, as this consumer is to be told them."""
+    """Return events as CloudEvents, as this consumer is to be told them once more."""
     found = list(events)
     ids = [event.pk for event in found]
     instead = _told(Correction.objects.filter(consumer=consumer, event_id__in=ids))
     return [
-        to_cloudevent(event.envelope()) | instead.get((consumer, str(event.pk)), {})
+        to_cloudevent(replace(event.envelope(), replayed=True))
+        | instead.get((consumer, str(event.pk)), {})
         for event in found
     ]
 
