@@ -1,11 +1,16 @@
 """Who did what by hand: each of an operator's verbs leaves a row, begun before it begins."""
 
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from django.db.models.functions import Now
+
 from eventbus import clock
 from eventbus.models import Action
+
+QUIET = dt.timedelta(minutes=1)  # without a step, and it was cut off, or is very slow
 
 
 @contextmanager
@@ -15,6 +20,7 @@ def doing(
     *,
     chosen: Mapping[str, Any],
     preview: Mapping[str, Any] | None = None,
+    total: int = 0,
     why: str = "",
 ) -> Iterator[Action]:
     """Write down that somebody does this; fill in the action's `result` meanwhile.
@@ -22,11 +28,30 @@ def doing(
     Where it is cut off, the row stays without an end, with the result as last saved.
     """
     action = Action.objects.create(
-        verb=verb, actor=actor, chosen=dict(chosen), preview=dict(preview or {}), why=why
+        verb=verb,
+        actor=actor,
+        chosen=dict(chosen),
+        preview=dict(preview or {}),
+        total=total,
+        why=why,
     )
     yield action
-    action.ended_at = clock.now()
+    action.heard_at = action.ended_at = clock.now()
     action.save()
+
+
+def went(action: Action, steps: int) -> None:
+    """Write down how far it is: in one transaction with the steps, it is true also when cut off."""
+    action.done += steps
+    action.heard_at = Now()
+    action.save(update_fields=["done", "heard_at", "result"])
+
+
+def state(action: Action) -> str:
+    """Say whether it is done, under way, or seems to have been cut off."""
+    if action.ended_at:
+        return "done"
+    return "under way" if clock.now() - action.heard_at < QUIET else "cut off"
 
 
 def looked(actor: str, what: str, id: object) -> None:

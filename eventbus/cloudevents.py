@@ -1,7 +1,7 @@
 """An event on the wire is a CloudEvents 1.0 JSON object, inside the house and out of it.
 
-Extension attributes: correlationid, causationid, aggregateversion, actor, and the
-distributed-tracing extension's traceparent and tracestate.
+Extension attributes: correlationid, causationid, aggregateversion, actor, replayed (true, or left
+out), and the distributed-tracing extension's traceparent and tracestate.
 """
 
 import datetime as dt
@@ -26,6 +26,8 @@ def to_cloudevent(envelope: Envelope) -> dict[str, Any]:
     optional = {key: getattr(envelope, field) for key, field in _EXTENSIONS.items()}
     if envelope.causation:
         optional["causationid"] = str(envelope.causation)
+    if envelope.replayed:
+        optional["replayed"] = True
     return {
         "specversion": "1.0",
         "id": str(envelope.id),
@@ -50,5 +52,6 @@ def from_cloudevent(event: dict[str, Any]) -> Envelope:
         recorded_at=dt.datetime.fromisoformat(event["time"]),
         correlation=UUID(event["correlationid"]),
         causation=UUID(causation) if causation else None,
+        replayed=event.get("replayed", False),
         **optional,
     )

@@ -101,7 +101,7 @@ class NotInLog(EventBusError):
 
 
 class NeedsReason(EventBusError):
-    """Say why: those who come after will want to know."""
+    """Say it in words: those who come after will want to know."""
 
 
 class CannotReplay(EventBusError):

@@ -72,3 +72,4 @@ class Envelope:
     traceparent: str = ""
     tracestate: str = ""
     actor: str = ""
+    replayed: bool = False  # an operator had it told again, or late

@@ -4,6 +4,7 @@ import datetime as dt
 import random
 import re
 import traceback
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -17,15 +18,17 @@ from eventbus.failpoints import reach
 from eventbus.models import DeadLetter, Retry, Trouble
 
 FINAL = (GiveUp, BadPayload, BadConsumer)
+_SUSPECT = {
+    "error": "suspect: its worker may have died of it",
+    "signature": "suspect: its worker may have died of it",
+}
 
 
 @transaction.atomic
 def note(consumer: str, envelope: Envelope, error: Exception) -> None:
     """Write down that a delivery failed, and when it is tried again, if it is."""
     now = clock.now()
-    retry, _ = Retry.objects.select_for_update().get_or_create(
-        consumer=consumer, event_id=envelope.id, defaults={"failed_at": now, "error": ""}
-    )
+    retry = _written_down(consumer, envelope, failed_at=now)
     if not isinstance(error, TryLater):
         retry.attempts += 1
     if isinstance(error, FINAL) or retry.attempts >= conf().ATTEMPTS:
@@ -34,6 +37,7 @@ def note(consumer: str, envelope: Envelope, error: Exception) -> None:
         return
     retry.next_at = now + _pause(retry.attempts, error)
     retry.error, retry.failed_at = told(error), now
+    retry.signature = signature(consumer, error)
     retry.deliveries = 0  # it ended, so it killed nobody
     retry.save()
     _count_in_a_row(consumer, retry.next_at)
@@ -43,15 +47,17 @@ def note(consumer: str, envelope: Envelope, error: Exception) -> None:
 def count_delivery(consumer: str, envelope: Envelope) -> None:
     """Count that a suspect event is begun, in a transaction of its own. Raises WorkerKilled."""
     with transaction.atomic():
-        retry, _ = Retry.objects.select_for_update().get_or_create(
-            consumer=consumer,
-            event_id=envelope.id,
-            defaults={"failed_at": clock.now(), "error": "suspect: its worker may have died of it"},
-        )
+        retry = _written_down(consumer, envelope, failed_at=clock.now(), **_SUSPECT)
         retry.deliveries, retry.next_at = retry.deliveries + 1, None
         retry.save()
     if retry.deliveries > conf().DELIVERIES:
         raise WorkerKilled(consumer=consumer, deliveries=retry.deliveries - 1, reason="killed")
+
+
+def _written_down(consumer: str, envelope: Envelope, **new: Any) -> Retry:
+    return Retry.objects.select_for_update().get_or_create(
+        consumer=consumer, event_id=envelope.id, defaults=new | {"replayed": envelope.replayed}
+    )[0]
 
 
 def _count_in_a_row(consumer: str, probe_at: dt.datetime) -> None:

@@ -1,5 +1,7 @@
 """What operators may do with dead letters: try again, discard, mend, note. Each is written down.
 
+What came of each letter is an outcome of the action.
+
 A selection is evaluated in the database, when the verb begins: what dies meanwhile stays.
 """
 
@@ -14,10 +16,19 @@ from django.db.models import Count, Max, Min, QuerySet
 from django.forms.models import model_to_dict
 
 from eventbus import clock, corrections
-from eventbus.actions import doing
+from eventbus.actions import doing, went
 from eventbus.errors import NeedsReason, NotInLog
 from eventbus.failpoints import reach
-from eventbus.models import Action, Correction, DeadLetter, Discarded, Event, Inbox, Retry
+from eventbus.models import (
+    Action,
+    Correction,
+    DeadLetter,
+    Discarded,
+    Event,
+    Inbox,
+    Outcome,
+    Retry,
+)
 from eventbus.wire import moment
 
 BATCH = 500  # letters in one transaction
@@ -87,9 +98,14 @@ def discard(
     selection: Selection, why: str, actor: str, progress: Progress = lambda n: None
 ) -> Result:
     """Give letters up for good, and keep them whole for the record. Raises NeedsReason."""
-    if not why.strip():
-        raise NeedsReason
-    return _each_batch("discarded", selection, actor, _discard, progress, why.strip())
+    return _each_batch("discarded", selection, actor, _discard, progress, _reason(why))
+
+
+def note(
+    selection: Selection, text: str, actor: str, progress: Progress = lambda n: None
+) -> Result:
+    """Add a line to the letters' notes: when, who, what. Raises NeedsReason."""
+    return _each_batch("noted", selection, actor, _note, progress, _reason(text))
 
 
 @transaction.atomic
@@ -106,7 +122,9 @@ def edit_and_retry(letter: int, payload: dict[str, Any], actor: str) -> None:
     edited, before = corrections.checked(row.name, payload), row.envelope["data"]
     # Which fields, not what is in them: payloads are not for everybody.
     changed = sorted(k for k in {*edited, *before} if edited.get(k) != before.get(k))
-    with doing("edited", actor, chosen={"ids": [letter]}, preview=_counted([row])) as action:
+    with doing(
+        "edited", actor, chosen={"ids": [letter]}, preview=_counted([row]), total=1
+    ) as action:
         Correction.objects.create(
             consumer=row.consumer,
             event_id=row.event_id,
@@ -116,17 +134,13 @@ def edit_and_retry(letter: int, payload: dict[str, Any], actor: str) -> None:
         )
         _retry([row], action)
         action.result |= {"fields": changed}
+        action.done = 1
 
 
-@transaction.atomic
-def note(letter: int, text: str, actor: str) -> None:
-    """Add a line to a letter's notes. Raises DeadLetter.DoesNotExist."""
-    row = DeadLetter.objects.select_for_update().get(pk=letter)
-    line = f"{clock.now():%F %R} {actor}: {text.strip()}"
-    row.notes = f"{row.notes}\n{line}".strip()
-    row.save(update_fields=["notes"])
-    with doing("noted", actor, chosen={"ids": [letter]}):
-        pass
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise NeedsReason
+    return text.strip()
 
 
 def _each_batch(
@@ -140,7 +154,8 @@ def _each_batch(
     rows, seen = selection.rows(), 0
     last = rows.aggregate(last=Max("pk"))["last"] or 0
     preview = {group.signature: group.letters for group in groups(selection)}
-    with doing(verb, actor, chosen=selection.told(), preview=preview, why=why) as action:
+    chosen, total = selection.told(), sum(preview.values())
+    with doing(verb, actor, chosen=chosen, preview=preview, total=total, why=why) as action:
         while batch := _batch(rows.filter(pk__gt=seen, pk__lte=last), action, change):
             seen = batch[-1].pk
             progress(len(batch))
@@ -156,7 +171,7 @@ def _batch(
     batch = list(rows.select_for_update(skip_locked=True)[:BATCH])
     if batch:
         change(batch, action)
-        action.save(update_fields=["result"])
+        went(action, len(batch))
     return batch
 
 
@@ -172,7 +187,9 @@ def _retry(letters: Sequence[DeadLetter], action: Action) -> None:
                 event_id=letter.event_id,
                 next_at=now,
                 error=letter.error,
+                signature=letter.signature,
                 failed_at=letter.died_at,
+                replayed=letter.envelope.get("replayed", False),
             )
             for letter in going
         ],
@@ -182,8 +199,8 @@ def _retry(letters: Sequence[DeadLetter], action: Action) -> None:
     )
     _forget_starts(going)
     DeadLetter.objects.filter(pk__in=[letter.pk for letter in going]).delete()
-    _count(action, "retried", going)
-    _count(action, "not in the log", [x for x in letters if x.event_id not in known])
+    _came(action, "retried", going)
+    _came(action, "not in the log", [x for x in letters if x.event_id not in known])
     reach("dead-letters-retried")
 
 
@@ -207,7 +224,15 @@ def _discard(letters: Sequence[DeadLetter], action: Action) -> None:
         for letter in letters
     )
     DeadLetter.objects.filter(pk__in=[letter.pk for letter in letters]).delete()
-    _count(action, "discarded", letters)
+    _came(action, "discarded", letters)
+
+
+def _note(letters: Sequence[DeadLetter], action: Action) -> None:
+    line = f"{clock.now():%F %R} {action.actor}: {action.why}"
+    for letter in letters:
+        letter.notes = f"{letter.notes}\n{line}".strip()
+    DeadLetter.objects.bulk_update(letters, ["notes"])
+    _came(action, "noted", letters)
 
 
 def _plain(letter: DeadLetter) -> dict[str, Any]:
@@ -215,7 +240,11 @@ def _plain(letter: DeadLetter) -> dict[str, Any]:
     return kept | {"event_id": str(letter.event_id), "died_at": moment(letter.died_at)}
 
 
-def _count(action: Action, what: str, letters: Sequence[DeadLetter]) -> None:
+def _came(action: Action, what: str, letters: Sequence[DeadLetter]) -> None:
+    Outcome.objects.bulk_create(
+        Outcome(action=action, consumer=letter.consumer, event_id=letter.event_id, came=what)
+        for letter in letters
+    )
     for signature, n in _counted(letters).items():
         group = action.result.setdefault(signature, {})
         group[what] = group.get(what, 0) + n

@@ -133,7 +133,13 @@ class Relay:
         due = Retry.objects.filter(next_at__lte=now).order_by("next_at")
         rows = list(due.select_for_update(skip_locked=True)[: conf().CLAIM])
         Flight.objects.bulk_create(
-            Flight(consumer=row.consumer, event_ids=[str(row.event_id)], retry=True) for row in rows
+            Flight(
+                consumer=row.consumer,
+                event_ids=[str(row.event_id)],
+                retry=True,
+                replayed=row.replayed,
+            )
+            for row in rows
         )
         Retry.objects.filter(pk__in=[row.pk for row in rows]).update(next_at=None)
 
@@ -186,9 +192,15 @@ def _parcels(flights: Sequence[Flight]) -> list[Parcel]:
     logged = Event.objects.in_bulk([UUID(id) for flight in flights for id in flight.event_ids])
     wire = {str(id): to_cloudevent(event.envelope()) for id, event in logged.items()}
     return [
-        claims.parcel(f, [wire[id] | edited.get((f.consumer, id), {}) for id in f.event_ids])
+        claims.parcel(
+            f, [wire[id] | edited.get((f.consumer, id), {}) | _mark(f) for id in f.event_ids]
+        )
         for f in flights
     ]
+
+
+def _mark(flight: Flight) -> dict[str, Any]:
+    return {"replayed": True} if flight.replayed else {}
 
 
 def _tune_session() -> None:
@@ -209,7 +221,12 @@ def _first_event_of(flight: Flight, now: dt.datetime) -> Flight:
     """Take the first event out of a flight: a probe risks one."""
     if len(flight.event_ids) > 1:
         rest = flight.event_ids[1:]
-        Flight.objects.create(consumer=flight.consumer, event_ids=rest, retry=flight.retry)
+        Flight.objects.create(
+            consumer=flight.consumer,
+            event_ids=rest,
+            retry=flight.retry,
+            replayed=flight.replayed,
+        )
         flight.event_ids = flight.event_ids[:1]
     flight.claimed_at, flight.retry = now, True
     flight.save()

@@ -16,10 +16,10 @@ from django.db import transaction
 from django.db.models import Exists, F, Max, OuterRef, QuerySet
 
 from eventbus import inbox, locks, registry
-from eventbus.actions import doing
+from eventbus.actions import doing, went
 from eventbus.conf import conf
 from eventbus.errors import CannotReplay, UnknownConsumer
-from eventbus.models import DeadLetter, Discarded, Event, Flight, Inbox, Retry, Subscription
+from eventbus.models import Action, DeadLetter, Discarded, Event, Flight, Inbox, Retry, Subscription
 from eventbus.registry import Consumer
 from eventbus.wire import moment
 
@@ -86,16 +86,15 @@ def replay(
     Raises UnknownConsumer, CannotReplay.
     """
     found = preview(selection, again)
-    with doing("replayed", actor, chosen=selection.told() | {"again": again}, preview=found) as did:
+    chosen, total = selection.told() | {"again": again, "rate": rate}, found["to deliver"]
+    with doing("replayed", actor, chosen=chosen, preview=found, total=total) as action:
         if again:
             _open_again(selection)
-        sent = 0
         for ids in _paced(_open_in_order(selection, _size(rate)), rate):
-            _mark(selection.consumer, ids)
-            sent += len(ids)
+            _mark(selection.consumer, ids, action)
             progress(len(ids))
-        did.result = {"sent": sent}
-    return sent
+        action.result = {"sent": action.done}
+    return action.done
 
 
 def undiscarded(consumer: str, events: QuerySet[Event]) -> QuerySet[Event]:
@@ -192,6 +191,10 @@ def _paced(batches: Iterator[list[UUID]], rate: float) -> Iterator[list[UUID]]:
         yield ids
 
 
-def _mark(consumer: str, ids: list[UUID]) -> None:
+@transaction.atomic
+def _mark(consumer: str, ids: list[UUID], action: Action) -> None:
     """Put a message on its way, as a second attempt: that is told what was corrected."""
-    Flight.objects.create(consumer=consumer, event_ids=[str(id) for id in ids], retry=True)
+    Flight.objects.create(
+        consumer=consumer, event_ids=[str(id) for id in ids], retry=True, replayed=True
+    )
+    went(action, len(ids))

@@ -4,11 +4,13 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, TextField, Value, When
+from django.db.models.functions import Cast
 
-from eventbus.models import DeadLetter, Event, Inbox, Retry, Subscription
+from eventbus.models import DeadLetter, Discarded, Event, Flight, Inbox, Retry, Subscription
 
 MOST = 500  # events of one story: a request that imports a year is read in pages instead
 
@@ -68,16 +70,20 @@ def _follow(events: list[Event], found: dict[UUID, Event], *, causes: bool) -> N
 
 @dataclass(frozen=True, kw_only=True)
 class Hearing:
-    """How a consumer stands with an event: handled, started, retrying, dead, or on its way."""
+    """How a consumer stands with an event.
+
+    On its way, started, handled, retrying, dead, or discarded by an operator.
+    """
 
     consumer: str
     state: str
     at: dt.datetime | None = None
     trouble: Retry | DeadLetter | None = None
+    replayed: bool = False
 
     @property
     def error(self) -> str:
-        """Return what went wrong, in a line; empty where nothing did."""
+        """Return what went wrong, in a line; it may quote what is in the event."""
         return last_line(self.trouble.error) if self.trouble else ""
 
 
@@ -88,19 +94,60 @@ def last_line(error: str) -> str:
 
 def hearings(event: Event) -> list[Hearing]:
     """Return how all who are owed an event, or have met it, stand with it."""
-    owed = Subscription.objects.filter(event=event.name, since__lte=event.recorded_at, until=None)
-    found = {row.consumer: Hearing(consumer=row.consumer, state="on its way") for row in owed}
-    for inbox in Inbox.objects.filter(event_id=event.id):
-        state = "handled" if inbox.handled_at else "started"
-        found[inbox.consumer] = Hearing(
-            consumer=inbox.consumer, state=state, at=inbox.handled_at or inbox.lease_until
-        )
-    for retry in Retry.objects.filter(event_id=event.id):
-        found[retry.consumer] = Hearing(
-            consumer=retry.consumer, state="retrying", at=retry.next_at, trouble=retry
-        )
-    for dead in DeadLetter.objects.filter(event_id=event.id):
-        found[dead.consumer] = Hearing(
-            consumer=dead.consumer, state="dead", at=dead.died_at, trouble=dead
-        )
+    found = {hearing.consumer: hearing for hearing in _standings(event)}
     return [found[consumer] for consumer in sorted(found)]
+
+
+def _standings(event: Event) -> Iterator[Hearing]:
+    """Tell what each table knows; what comes later holds."""
+    for row in Subscription.objects.filter(
+        event=event.name, since__lte=event.recorded_at, until=None
+    ):
+        yield Hearing(consumer=row.consumer, state="on its way")
+    for flight in _replayed_flights_with(event):
+        yield Hearing(
+            consumer=flight.consumer, state="on its way", at=flight.claimed_at, replayed=True
+        )
+    of_event = {"event_id": event.id}
+    for begun in Inbox.objects.filter(**of_event, handled_at=None):
+        yield Hearing(consumer=begun.consumer, state="started", at=begun.lease_until)
+    for given_up in Discarded.objects.filter(**of_event).select_related("action"):
+        at = given_up.action.started_at
+        yield Hearing(consumer=given_up.consumer, state="discarded", at=at)
+    for done in Inbox.objects.filter(**of_event).exclude(handled_at=None):
+        yield Hearing(consumer=done.consumer, state="handled", at=done.handled_at)
+    for retry in Retry.objects.filter(**of_event):
+        yield _troubled(retry, "retrying", retry.next_at, retry.replayed)
+    for dead in DeadLetter.objects.filter(**of_event):
+        yield _troubled(dead, "dead", dead.died_at, dead.envelope.get("replayed", False))
+
+
+def _troubled(
+    trouble: Retry | DeadLetter, state: str, at: dt.datetime | None, replayed: bool
+) -> Hearing:
+    return Hearing(
+        consumer=trouble.consumer, state=state, at=at, trouble=trouble, replayed=replayed
+    )
+
+
+def standing() -> Case:
+    """Return, for a query on rows with a consumer and an event, how that one stands with it."""
+    handled = Q(handled_at__isnull=False)
+    return Case(
+        When(_among(DeadLetter), then=Value("dead")),
+        When(_among(Retry), then=Value("retrying")),
+        When(_among(Inbox, handled), then=Value("handled")),
+        When(_among(Discarded), then=Value("discarded")),
+        When(_among(Inbox), then=Value("started")),
+        default=Value("on its way"),
+    )
+
+
+def _among(table: Any, such: Q | None = None) -> Exists:
+    rows = table.objects.filter(consumer=OuterRef("consumer"), event_id=OuterRef("event_id"))
+    return Exists(rows.filter(such) if such else rows)
+
+
+def _replayed_flights_with(event: Event) -> QuerySet[Flight]:
+    flights = Flight.objects.filter(replayed=True).annotate(ids=Cast("event_ids", TextField()))
+    return flights.filter(ids__contains=str(event.id))

@@ -24,6 +24,7 @@ SPECIFICATION = {
         "datacontenttype": {"type": "string", "minLength": 1},
         "subject": {"type": "string", "minLength": 1},
         "time": {"type": "string", "format": "date-time"},
+        "replayed": {"type": "boolean"},
         "data": {"type": ["object", "string", "number", "array", "boolean", "null"]},
     },
     "propertyNames": {"pattern": "^[a-z0-9]{1,20}$"},
@@ -53,6 +54,7 @@ def envelope(**changes: object) -> Envelope:
         envelope(),
         envelope(causation=None, aggregate="", aggregate_version=None, actor=""),
         envelope(traceparent="", tracestate=""),
+        envelope(replayed=True),
     ],
 )
 def test_an_event_goes_out_by_the_specification_and_comes_back_whole(given):
@@ -63,7 +65,7 @@ def test_an_event_goes_out_by_the_specification_and_comes_back_whole(given):
 
 def test_empty_attributes_are_left_out():
     wire = to_cloudevent(envelope(causation=None, aggregate="", actor=""))
-    assert not {"causationid", "subject", "actor"} & set(wire)
+    assert not {"causationid", "subject", "actor", "replayed"} & set(wire)
 
 
 @pytest.mark.parametrize("name", sorted(contracts.published()))

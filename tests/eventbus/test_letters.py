@@ -14,7 +14,18 @@ from eventbus.errors import BadPayload, NeedsReason, NotInLog, NotInstalled, Out
 from eventbus.events import Envelope
 from eventbus.failures import bury
 from eventbus.letters import Selection
-from eventbus.models import Action, Correction, DeadLetter, Discarded, Event, Flight, Inbox, Retry
+from eventbus.models import (
+    Action,
+    Correction,
+    DeadLetter,
+    Discarded,
+    Event,
+    Flight,
+    Inbox,
+    Outcome,
+    Retry,
+)
+from eventbus.story import standing
 from eventbus.testing import Bus, listening
 from orders.events import ProductRetired
 from tests.eventbus.test_delivery import hearing
@@ -130,6 +141,8 @@ def test_retrying_is_done_in_batches_and_each_of_them_whole(dead, ears, monkeypa
     action = Action.objects.get()
     assert action.ended_at is None
     assert action.result == {"orders.listen GiveUp in listen": {"retried": 1}}
+    assert (action.done, action.total) == (1, 2)
+    assert Outcome.objects.count() == 1
 
 
 def test_killed_while_letters_are_retried_neither_is_lost_nor_there_twice(dead, monkeypatch):
@@ -225,11 +238,46 @@ def test_what_is_no_longer_in_the_log_is_not_edited(dead):
 
 
 def test_notes_add_up_and_say_whose_they_are(dead):
-    letters.note(dead[0].pk, "asked the bank", "operator:1")
-    letters.note(dead[0].pk, "the bank says no", "operator:2")
+    only = Selection(ids=(dead[0].pk,))
+    letters.note(only, "asked the bank", "operator:1")
+    letters.note(only, "the bank says no", "operator:2")
     first, second = DeadLetter.objects.get(pk=dead[0].pk).notes.splitlines()
     assert first.endswith("operator:1: asked the bank")
     assert second.endswith("operator:2: the bank says no")
+    assert DeadLetter.objects.get(pk=dead[1].pk).notes == ""
+    assert set(Action.objects.values_list("verb", "why")) == {
+        ("noted", "asked the bank"),
+        ("noted", "the bank says no"),
+    }
+
+
+def test_a_note_has_words(dead):
+    with pytest.raises(NeedsReason):
+        letters.note(Selection(), " ", "operator:1")
+
+
+def test_what_came_of_each_letter_is_written_down(dead, ears, calm):
+    lost, kept = dead
+    Event.objects.filter(pk=lost.event_id).delete()
+    letters.retry(Selection(), "operator:1")
+    action = Action.objects.get()
+    came = dict(Outcome.objects.filter(action=action).values_list("event_id", "came"))
+    assert came == {lost.event_id: "not in the log", kept.event_id: "retried"}
+    assert (action.done, action.total) == (2, 2)
+
+
+def test_how_each_letter_stands_now_is_another_question(dead, ears, calm):
+    def now() -> list[str]:
+        rows = Outcome.objects.annotate(now=standing()).order_by("pk")
+        return list(rows.values_list("now", flat=True))
+
+    letters.retry(Selection(), "operator:1")
+    assert now() == ["retrying", "retrying"]
+    ears.bad = {"c"}
+    calm.settle(trouble=True)
+    assert now() == ["handled", "dead"]
+    letters.discard(Selection(), "tired", "operator:1")
+    assert now() == ["handled", "discarded", "discarded"]
 
 
 def test_every_verb_is_written_down(dead):
@@ -272,10 +320,17 @@ class TestTheCommands:
         assert "1 discarded" in run("discarddeadletters", "--why", "tired", "--yes")
         assert Action.objects.first().actor.startswith("command:retrydeadletters")
 
+    def test_a_note_is_added_to_what_was_selected(self, dead):
+        assert "2 noted" in run("notedeadletters", "the bank is away", "--yes")
+        for letter in DeadLetter.objects.all():
+            assert letter.notes.endswith(": the bank is away")
+        with pytest.raises(CommandError, match="Say it"):
+            run("notedeadletters", " ", "--yes")
+
     def test_discarding_asks_why(self, dead):
         with pytest.raises(CommandError, match="why"):
             run("discarddeadletters", "--yes")
-        with pytest.raises(CommandError, match="Say why"):
+        with pytest.raises(CommandError, match="Say it"):
             run("discarddeadletters", "--yes", "--why", "")
 
 

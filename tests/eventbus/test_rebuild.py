@@ -53,6 +53,19 @@ def test_the_result_equals_what_was_there(told):
     assert done.failed == 0
 
 
+def test_what_is_told_again_is_marked_as_such(told, monkeypatch):
+    marks = []
+
+    def noting(flight: int, name: str, events: list[dict[str, Any]]) -> None:
+        marks.extend(event["replayed"] for event in events)
+        deliver(flight, name, events)
+
+    monkeypatch.setattr(rebuild, "deliver", noting)
+    rebuild.rebuild(ROOM, "operator:1")
+    assert len(marks) == Event.objects.count()
+    assert set(marks) == {True}
+
+
 def test_what_was_wrong_is_right_afterwards(told):
     before = figures()
     stranger = services.Joined(customer_id=UUID(int=77), country="ID", signed_up_at=MONDAY)

@@ -10,9 +10,10 @@ from django.db import transaction
 
 from eventbus import GiveUp, publish, replay
 from eventbus.errors import CannotReplay, UnknownConsumer
+from eventbus.events import Envelope
 from eventbus.letters import Selection as Letters
-from eventbus.letters import discard
-from eventbus.models import Action, DeadLetter, Event, Flight, Inbox, Outbox, Subscription
+from eventbus.letters import discard, retry
+from eventbus.models import Action, DeadLetter, Event, Flight, Inbox, Outbox, Retry, Subscription
 from eventbus.replay import Selection
 from eventbus.testing import alone, listening
 from orders.events import ProductRetired
@@ -213,3 +214,50 @@ class TestTheCommand:
     def test_a_refusal_is_a_sentence(self, late):
         with pytest.raises(CommandError, match="does not hear"):
             self.run("--name", "orders.OrderPlaced")
+
+
+class TestTheMark:
+    """Who is told again knows that it is, however often it fails at first."""
+
+    @pytest.fixture
+    def marks(self, bus) -> Iterator[dict[str, list[bool]]]:
+        """What a consumer that began to listen after one event knows of each delivery."""
+        marks: dict[str, list[bool]] = {}
+
+        def listen(sku: str, envelope: Envelope) -> None:
+            marks.setdefault(sku, []).append(envelope.replayed)
+            if sku == "bad":
+                raise GiveUp(reason="bad")
+            if sku == "frail" and len(marks[sku]) == 1:
+                raise ConnectionError("once")
+
+        with alone("nobody"):
+            say("old", "frail", "bad")
+            bus.settle()
+            with listening(hearing(listen)):
+                yield marks
+
+    def test_what_is_replayed_is_marked_and_what_is_new_is_not(self, bus, marks):
+        say("new")
+        bus.settle()
+        replay.replay(LISTEN, "operator:1")
+        bus.settle(trouble=True)
+        assert set(marks["old"]) == {True}
+        assert set(marks["new"]) == {False}
+
+    def test_the_mark_outlives_a_failure(self, bus, marks):
+        replay.replay(LISTEN, "operator:1")
+        bus.settle(trouble=True)
+        bus.later(minutes=1)
+        assert not Retry.objects.exists()
+        assert marks["frail"] == [True, True]
+
+    def test_the_mark_outlives_a_death(self, bus, marks):
+        replay.replay(LISTEN, "operator:1")
+        bus.settle(trouble=True)
+        (letter,) = DeadLetter.objects.all()
+        assert letter.envelope["replayed"] is True
+        marks.clear()
+        retry(Letters(ids=(letter.pk,)), "operator:1")
+        bus.settle(trouble=True)
+        assert set(marks["bad"]) == {True}

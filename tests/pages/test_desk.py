@@ -1,14 +1,17 @@
 """What operators do with letters on the pages, who may see what is in them, and what is noted."""
 
+import datetime as dt
 import json
+import re
+import threading
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from eventbus import failures
-from eventbus.models import Action, Correction, DeadLetter, Discarded, Event, Retry
+from eventbus import clock, failures, jobs
+from eventbus.models import Action, Correction, DeadLetter, Discarded, Event, Flight, Retry
 from tests.pages.conftest import visitor
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +59,31 @@ def test_payloads_are_hidden_from_those_who_may_not_see_them(clerk, letter):
     assert not Action.objects.exists()
 
 
+def test_nor_do_errors_quote_to_them_what_is_in_payloads(clerk, letter, news):
+    quoting = ValueError(f"no sense in\n{SECRET}")
+    failures.note("orders.listen", news["cancelled"].envelope(), quoting)
+    DeadLetter.objects.update(error=failures.told(quoting))
+    retry = Retry.objects.get()
+    allowed(clerk, "view_retry")
+    addresses = [shown(Event, letter.event_id), shown(DeadLetter, letter.pk)]
+    addresses += [shown(Retry, retry.pk), LETTERS, "/admin/eventbus/retry/"]
+    for address in addresses:
+        answer = clerk.get(address).content.decode()
+        assert "ValueError in" in answer
+        assert SECRET not in answer
+
+    allowed(clerk, "see_payload")
+    assert all(SECRET in clerk.get(address).content.decode() for address in addresses[:3])
+    assert Action.objects.filter(verb="looked").count() == 3
+
+
+@pytest.mark.parametrize(
+    "guess", ["deadletter/?error__contains=", "event/?payload__reason__startswith="]
+)
+def test_nor_is_it_found_out_by_guessing(clerk, letter, guess):
+    assert clerk.get(f"/admin/eventbus/{guess}{SECRET[0]}").status_code == 400
+
+
 def test_looking_at_a_payload_is_written_down(clerk, letter):
     allowed(clerk, "see_payload")
     for address in (shown(Event, letter.event_id), shown(DeadLetter, letter.pk)):
@@ -92,6 +120,146 @@ def test_all_that_match_are_retried_at_once(chief, letter, news):
     act(chief, letter, "retry", sure="1", select_across="1")
     assert not DeadLetter.objects.exists()
     assert Retry.objects.count() == 2
+    assert Action.objects.get().chosen == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        ("consumer=analytics.count_sale", {"consumer": "analytics.count_sale"}),
+        ("name=orders.OrderPaid&p=1", {"name": "orders.OrderPaid"}),
+        ("q=KeyError", {"signature": "KeyError"}),
+        ("died_at__gte=2021-01-01 00:00:00%2B00:00", {"since": "2021-01-01T00:00:00.000000Z"}),
+        ("died_at__gte=2021-01-01T00Z&died_at__lt=2099-01-01T00Z", {"since": ..., "until": ...}),
+    ],
+)
+def test_all_that_match_are_what_the_list_shows_and_nothing_else(
+    chief, letter, news, asked, chosen
+):
+    DeadLetter.objects.update(died_at="2020-01-01T00:00:00Z")
+    for name in ("paid", "captured"):
+        other = news[name].envelope()
+        failures.bury("analytics.count_sale", other, KeyError("no sense"), 15)
+    DeadLetter.objects.filter(name="payments.PaymentCaptured").update(name="orders.OrderPaid")
+    address = f"{LETTERS}?{asked}"
+    ticked = {"action": "retry", "_selected_action": [letter.pk], "select_across": "1"}
+    shown = chief.get(address).content.decode()
+    assert "KeyError" in shown
+    assert "ValueError" not in shown.partition("result_list")[2]
+    assert "Retry 2" in chief.post(address, ticked).content.decode()
+
+    chief.post(address, ticked | {"sure": "1"})
+    assert DeadLetter.objects.get() == letter
+    recorded = Action.objects.get().chosen
+    assert recorded.keys() == chosen.keys()
+    assert all(recorded[key] == value for key, value in chosen.items() if value is not ...)
+
+
+@pytest.mark.parametrize("strange", ["attempts__gt=1", "consumer__isnull=1", "id=7"])
+def test_what_a_filter_does_not_know_selects_nothing(chief, letter, strange):
+    ticked = {"action": "retry", "_selected_action": [letter.pk], "select_across": "1"}
+    assert chief.post(f"{LETTERS}?{strange}", ticked | {"sure": "1"}).status_code == 400
+    assert DeadLetter.objects.exists()
+
+
+def test_a_note_is_added_from_the_page_of_a_letter(chief, clerk, letter):
+    assert 'value="note"' in chief.get(shown(DeadLetter, letter.pk)).content.decode()
+    assert 'value="note"' not in clerk.get(shown(DeadLetter, letter.pk)).content.decode()
+    act(chief, letter, "note", sure="1", why="asked the bank")
+    assert "asked the bank" in chief.get(shown(DeadLetter, letter.pk)).content.decode()
+    assert Action.objects.get(verb="noted").why == "asked the bank"
+
+
+def test_an_action_leads_to_what_came_of_each_letter(chief, letter):
+    act(chief, letter, "retry", sure="1")
+    action = Action.objects.get()
+    page = chief.get(shown(Action, action.pk)).content.decode()
+    assert "1 of 1, done" in page
+    listed = f"/admin/eventbus/outcome/?action__id__exact={action.pk}"
+    assert listed in page
+    rows = chief.get(listed).content.decode()
+    assert letter.consumer in rows
+    assert "retried" in rows
+    assert "retrying" in rows
+
+
+def test_an_action_under_way_says_how_far_it_is(chief, db):
+    under_way = Action.objects.create(verb="retried", actor="operator:1", total=6000, done=1500)
+    answer = chief.get(shown(Action, under_way.pk))
+    assert "1,500 of 6,000, under way" in answer.content.decode()
+    assert answer["Refresh"] == "2"
+
+    Action.objects.update(heard_at=clock.now() - dt.timedelta(minutes=2))
+    answer = chief.get(shown(Action, under_way.pk))
+    assert "1,500 of 6,000, cut off" in answer.content.decode()
+    assert "Refresh" not in answer
+
+
+@pytest.mark.django_db(transaction=True)
+class TestWhatTakesLong:
+    def test_it_goes_on_after_the_page_has_answered(self, chief, letter, monkeypatch):
+        monkeypatch.setattr(jobs, "PATIENCE", 0.0)
+        answer = act(chief, letter, "retry", sure="1")
+        assert answer["Location"] == "/admin/eventbus/action/"
+        (thread,) = [thread for thread in threading.enumerate() if thread.name == "verb"]
+        thread.join(10)
+        assert Retry.objects.get().event_id == letter.event_id
+        assert Action.objects.get().ended_at
+
+    def test_what_is_soon_done_is_told_at_once(self, chief, letter):
+        answer = act(chief, letter, "retry", sure="1")
+        assert answer["Location"] == LETTERS
+        assert not DeadLetter.objects.exists()
+
+
+class TestReplaying:
+    PAGE = "/admin/eventbus/action/replay/"
+    ASKED = {"consumer": "analytics.count_sale", "name": "orders.OrderPaid", "rate": "0"}
+
+    @pytest.fixture
+    def told(self, news):
+        """Nobody has handled anything yet."""
+        return news["paid"]
+
+    def test_it_counts_first(self, chief, told):
+        assert "analytics.count_sale" in chief.get(self.PAGE).content.decode()
+        page = chief.post(self.PAGE, self.ASKED).content.decode()
+        assert re.search(r">1</td><td>to deliver", page)
+        assert not Flight.objects.filter(replayed=True).exists()
+        assert not Action.objects.exists()
+
+    def test_then_it_sends(self, chief, told):
+        asked = self.ASKED | {"since": "2020-01-01", "until": "2099-12-31 10:00"}
+        answer = chief.post(self.PAGE, asked | {"sure": "1"})
+        assert answer["Location"] == "/admin/eventbus/action/"
+        flight = Flight.objects.get(replayed=True)
+        assert (flight.consumer, flight.event_ids) == ("analytics.count_sale", [str(told.pk)])
+        action = Action.objects.get()
+        assert action.chosen["since"] == "2020-01-01T00:00:00.000000Z"
+        assert (action.verb, action.result) == ("replayed", {"sent": 1})
+
+    @pytest.mark.parametrize(
+        ("asked", "complaint"),
+        [
+            ({"name": "orders.OrderPlaced"}, "it does not hear"),
+            ({"since": "yesterday"}, "valid date"),
+            ({"rate": "-1"}, "greater than or equal"),
+            ({"consumer": "payments.take_money"}, "not one of the available choices"),
+            ({"aggregate": "x" * 2, "consumer": ""}, "required"),
+        ],
+    )
+    def test_a_refusal_is_a_sentence(self, chief, told, asked, complaint):
+        page = chief.post(self.PAGE, self.ASKED | asked | {"sure": "1"})
+        assert complaint in page.content.decode()
+        assert not Action.objects.exists()
+
+    def test_it_takes_the_right_to_act(self, clerk, told):
+        allowed(clerk, "view_action")
+        assert clerk.get(self.PAGE).status_code == 403
+        assert clerk.post(self.PAGE, self.ASKED | {"sure": "1"}).status_code == 403
+        assert not Action.objects.exists()
+        allowed(clerk, "add_action")
+        assert clerk.get(self.PAGE).status_code == 200
 
 
 def test_discarding_asks_why(chief, letter):

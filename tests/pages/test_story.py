@@ -1,12 +1,14 @@
 """Stories: events under their causes, however long, and whatever is missing."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
+from eventbus import failures, letters
 from eventbus.ids import new_id
-from eventbus.models import Event
-from eventbus.story import MOST, lineage, story, tree
+from eventbus.models import Event, Flight, Inbox
+from eventbus.story import MOST, hearings, lineage, story, tree
 from tests.pages.conftest import ORDER
 
 pytestmark = pytest.mark.django_db
@@ -62,3 +64,28 @@ def test_an_event_late_in_a_long_story_is_told_with_its_own_kin(news):
 def test_nobody_knows_what_never_happened(db):
     assert story(correlation=UUID(int=1)) == []
     assert story(aggregate="order:none") == []
+
+
+def test_it_says_what_was_given_up(news):
+    event = news["paid"]
+    failures.bury("analytics.count_sale", event.envelope(), ValueError(), 1)
+    # given: a call that was cut off, too
+    Inbox.objects.create(consumer="analytics.count_sale", event_id=event.pk)
+    letters.discard(letters.Selection(), "nobody wants it", "operator:1")
+    states = {hearing.consumer: hearing.state for hearing in hearings(event)}
+    assert states["analytics.count_sale"] == "discarded"
+
+
+def test_it_says_who_is_told_by_a_replay(news):
+    event = news["paid"]
+    told = Flight(consumer="analytics.count_sale", event_ids=[str(event.pk)], replayed=True)
+    told.save()
+    failures.bury("notifications.send", replace(event.envelope(), replayed=True), ValueError(), 1)
+    other = Flight(consumer="analytics.other", event_ids=[str(news["placed"].pk)], replayed=True)
+    other.save()
+    heard = {hearing.consumer: hearing for hearing in hearings(event)}
+    assert heard["analytics.count_sale"].state == "on its way"
+    assert {who for who, hearing in heard.items() if hearing.replayed} == {
+        "analytics.count_sale",
+        "notifications.send",
+    }

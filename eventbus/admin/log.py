@@ -1,7 +1,4 @@
-"""The bus to look at: the log and its tables, read-only for everybody.
-
-They change by what happens, and dead letters by commands, never by a form.
-"""
+"""The log, told as stories, and what will enter it when it is due."""
 
 import datetime as dt
 from typing import Any
@@ -9,29 +6,16 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.views import ChangeList
 
 from eventbus import registry
-from eventbus.desk import HANDLE, SEE, Desk, Sealed
-from eventbus.looks import Looked, event_link, link, pretty, short
-from eventbus.models import (
-    Action,
-    Correction,
-    DeadLetter,
-    Discarded,
-    Event,
-    Flight,
-    Outbox,
-    Retry,
-    Scheduled,
-    Subscription,
-    Tick,
-    Trouble,
-)
-from eventbus.story import MOST, hearings, last_line, lineage, story, tree
+from eventbus.admin.sealed import SEE, Sealed
+from eventbus.looks import event_link, link, pretty, short
+from eventbus.models import Event, Scheduled
+from eventbus.story import MOST, hearings, lineage, story, tree
 
 
 class NameFilter(admin.SimpleListFilter):
@@ -121,19 +105,9 @@ class EventAdmin(Sealed):
             found |= Q(pk=wanted) | Q(correlation=wanted)
         return queryset.filter(found), False
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def beside(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Show the event with who heard it, and with the story it is part of."""
-        event = self.get_object(request, object_id)
-        more = _about(event) if event and self.has_view_permission(request, event) else {}
-        more |= extra_context or {}
-        answer: HttpResponse = super().change_view(request, object_id, form_url, more)
-        return answer
+        return _about(row) | {"open": request.user.has_perm(SEE)}
 
     @admin.display(description="event")
     def told(self, event: Event) -> str:
@@ -169,67 +143,6 @@ class EventAdmin(Sealed):
         return pretty(event.payload)
 
 
-class OfAnEvent(Looked):
-    """Rows that belong to an event by its id."""
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        names = Event.objects.filter(pk=OuterRef("event_id")).values("name")
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(event_name=Subquery(names))
-        return rows
-
-    @admin.display(description="event")
-    def event(self, row: Any) -> str:
-        return event_link(row.event_id, row.event_name or str(row.event_id))
-
-
-@admin.register(Outbox)
-class OutboxAdmin(OfAnEvent):
-    list_display = ["id", "event"]
-    fields = ["event"]
-
-
-@admin.register(Flight)
-class FlightAdmin(Looked):
-    list_display = ["id", "consumer", "events", "claimed_at", "confirmed_at", "deliveries"]
-    search_fields = ["consumer"]
-
-    @admin.display(description="events")
-    def events(self, flight: Flight) -> int:
-        return len(flight.event_ids)
-
-
-@admin.register(Retry)
-class RetryAdmin(OfAnEvent):
-    list_display = ["consumer", "event", "attempts", "next_at", "failed_at", "last"]
-    list_filter = ["consumer"]
-    fields = ["consumer", "event", "attempts", "next_at", "failed_at", "trouble"]
-
-    @admin.display(description="error")
-    def last(self, row: Retry | DeadLetter) -> str:
-        return last_line(row.error)
-
-    @admin.display(description="error")
-    def trouble(self, row: Retry | DeadLetter) -> str:
-        return pretty(row.error)
-
-
-@admin.register(DeadLetter)
-class DeadLetterAdmin(RetryAdmin, Desk):
-    sealed = ("wire",)
-    list_display = ["consumer", "event", "attempts", "died_at", "signature", "last"]
-    list_filter = ["consumer", "name", "died_at"]
-    search_fields = ["signature", "error"]
-    fields = ["consumer", "event", "attempts", "died_at", "signature", "trouble", "wire", "notes"]
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        shown = super().get_fields(request, obj)
-        return [*shown, "mending"] if request.user.has_perms([HANDLE, SEE]) else shown
-
-    @admin.display(description="envelope")
-    def wire(self, row: DeadLetter) -> str:
-        return pretty(row.envelope)
-
-
 @admin.register(Scheduled)
 class ScheduledAdmin(Sealed):
     sealed = ("payload_told",)
@@ -240,74 +153,6 @@ class ScheduledAdmin(Sealed):
     fields = ["name", "payload_told", "aggregate", "due_at", "actor", "because", "cause"]
     about, because = EventAdmin.about, EventAdmin.because
     cause, payload_told = EventAdmin.cause, EventAdmin.payload_told
-
-
-@admin.register(Subscription)
-class SubscriptionAdmin(Looked):
-    list_display = ["consumer", "event", "since", "until", "generation"]
-    search_fields = ["consumer", "event"]
-    ordering = ["consumer", "event"]
-
-
-@admin.register(Trouble)
-class TroubleAdmin(Looked):
-    list_display = ["consumer", "failures", "probe_at"]
-
-
-@admin.register(Tick)
-class TickAdmin(Looked):
-    list_display = ["queue", "sent_at", "heard_at"]
-
-
-@admin.register(Action)
-class ActionAdmin(Looked):
-    list_display = ["verb", "actor", "started_at", "ended_at", "why"]
-    list_filter = ["verb", "started_at"]
-    search_fields = ["actor", "why"]
-    ordering = ["-pk"]
-    fields = ["verb", "actor", "why", "filter", "found", "came_of_it", "started_at", "ended_at"]
-
-    @admin.display(description="filter")
-    def filter(self, action: Action) -> str:
-        return pretty(action.chosen)
-
-    @admin.display(description="preview")
-    def found(self, action: Action) -> str:
-        return pretty(action.preview)
-
-    @admin.display(description="result")
-    def came_of_it(self, action: Action) -> str:
-        return pretty(action.result)
-
-
-@admin.register(Discarded)
-class DiscardedAdmin(OfAnEvent, Sealed):
-    list_display = ["consumer", "event", "action"]
-    list_filter = ["consumer"]
-    ordering = ["-pk"]
-    fields = ["consumer", "event", "action", "kept"]
-    sealed = ("kept",)
-
-    @admin.display(description="letter")
-    def kept(self, row: Discarded) -> str:
-        return pretty(row.letter)
-
-
-@admin.register(Correction)
-class CorrectionAdmin(OfAnEvent, Sealed):
-    list_display = ["consumer", "event", "actor", "at"]
-    list_filter = ["consumer"]
-    ordering = ["-pk"]
-    fields = ["consumer", "event", "actor", "at", "told_instead", "logged"]
-    sealed = ("told_instead", "logged")
-
-    @admin.display(description="told instead")
-    def told_instead(self, row: Correction) -> str:
-        return pretty(row.payload)
-
-    @admin.display(description="in the log")
-    def logged(self, row: Correction) -> str:
-        return pretty(row.original)
 
 
 def _about(event: Event) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""What operators do at their desk: the verbs of the commands behind pages, and sealed payloads."""
+"""What operators do with letters: the verbs of the commands, behind pages."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -12,48 +14,17 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
-from eventbus import corrections, letters
+from eventbus import corrections, jobs, letters
 from eventbus.actions import looked
+from eventbus.admin.sealed import SEE, Sealed, actor, under_way
+from eventbus.asking import time
 from eventbus.errors import EventBusError
 from eventbus.letters import Selection
-from eventbus.looks import Looked, link
+from eventbus.looks import link
 from eventbus.models import DeadLetter
 
-SEE = "eventbus.see_payload"
 HANDLE = "eventbus.change_deadletter"
-
-
-class Sealed(Looked):
-    """Rows with something in them that not every operator may see; looking is written down."""
-
-    sealed: tuple[str, ...] = ()
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out what is sealed, and say so once."""
-        shown: Any = super().get_fields(request, obj)
-        if request.user.has_perm(SEE):
-            return shown
-        kept = [field for field in shown if field not in self.sealed]
-        return [*kept, "hidden"] if len(kept) < len(shown) else shown
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """Show a row, and write down that somebody saw all of it."""
-        row = self.get_object(request, object_id)
-        if row and self.has_view_permission(request, row) and request.user.has_perm(SEE):
-            looked(actor(request), self.model._meta.model_name, row.pk)
-        answer: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
-        return answer
-
-    @admin.display(description="payload")
-    def hidden(self, row: Any) -> str:
-        """Say that something is there."""
-        return "Not shown: that takes the right to see payloads."
+FILTERS = ("consumer", "name", "died_at__gte", "died_at__lt")
 
 
 class Indented(json.JSONEncoder):
@@ -82,46 +53,81 @@ class Payload(forms.Form):
 class Desk(Sealed):
     """The letters, with what may be done about them."""
 
-    actions = ["retry", "discard"]
+    actions = ["retry", "discard", "note"]
+    change_form_outer_after_template = "eventbus/letter.html"
 
     def has_handle_permission(self, request: HttpRequest) -> bool:
         """Let those act who may change letters, though nobody edits them in place."""
         return request.user.has_perm(HANDLE)
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Allow what a selection knows: all that match must be what is shown."""
+        return lookup in FILTERS
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[DeadLetter], search_term: str
+    ) -> tuple[QuerySet[DeadLetter], bool]:
+        """Search as a selection does: a signature, or a part of it."""
+        return queryset.filter(signature__contains=search_term.strip()), False
+
     @admin.action(description="Retry …", permissions=["handle"])
     def retry(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> HttpResponse | None:
         """Ask, then deliver again."""
-        if "sure" not in request.POST:
-            return self._ask(request, rows, "retry", "Retry")
-        _report(request, letters.retry(_chosen(rows), actor(request)))
-        return None
+        return self._act(request, rows, letters.retry)
 
     @admin.action(description="Discard …", permissions=["handle"])
     def discard(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> HttpResponse | None:
         """Ask why, then give up for good."""
-        why = request.POST.get("why", "").strip()
-        if "sure" not in request.POST or not why:
-            return self._ask(request, rows, "discard", "Discard")
-        _report(request, letters.discard(_chosen(rows), why, actor(request)))
+        return self._act(request, rows, letters.discard, "Why, for those who come after")
+
+    @admin.action(description="Add a note …", permissions=["handle"])
+    def note(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> HttpResponse | None:
+        """Ask for the words, then add them."""
+        return self._act(request, rows, letters.note, "What those who come after should know")
+
+    def _act(
+        self,
+        request: HttpRequest,
+        rows: QuerySet[DeadLetter],
+        verb: Callable[..., letters.Result],
+        words: str = "",
+    ) -> HttpResponse | None:
+        chosen, said = _chosen(request, rows), request.POST.get("why", "").strip()
+        if "sure" not in request.POST or (words and not said):
+            return self._ask(request, rows, chosen, verb.__name__, words)
+        given = [chosen, said] if words else [chosen]
+        result = jobs.begin(partial(verb, *given, actor(request)))
+        if result is None:
+            return under_way(request)
+        _report(request, result)
         return None
 
     def _ask(
-        self, request: HttpRequest, rows: QuerySet[DeadLetter], action: str, verb: str
+        self,
+        request: HttpRequest,
+        rows: QuerySet[DeadLetter],
+        chosen: Selection,
+        verb: str,
+        words: str,
     ) -> HttpResponse:
-        everything = request.POST.get("select_across") == "1"
-        found = rows.order_by("pk").values_list("pk", flat=True)
+        groups = letters.groups(chosen)
         page = {
             **self.admin_site.each_context(request),
-            "title": f"{verb} dead letters",
+            "title": f"{verb.title()} dead letters",
             "verb": verb,
-            "action": action,
-            "groups": letters.groups(_chosen(rows)),
-            "total": rows.count(),
-            "ids": list(found[:1] if everything else found),
-            "everything": everything,
+            "words": words,
+            "groups": groups,
+            "total": sum(group.letters for group in groups),
+            "ids": chosen.ids or rows.values_list("pk", flat=True)[:1],
+            "chosen": chosen.told(),
+            "everything": not chosen.ids,
             "unanswered": "sure" in request.POST,
         }
         return TemplateResponse(request, "eventbus/ask.html", page)
+
+    def beside(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Offer those who may act to add a note."""
+        return {"noting": self.has_handle_permission(request)}
 
     def get_urls(self) -> Any:
         """Add the page on which a letter is mended."""
@@ -162,13 +168,19 @@ class Desk(Sealed):
         return link("eventbus_deadletter_mend", "Edit the payload and retry …", row.pk)
 
 
-def actor(request: HttpRequest) -> str:
-    """Name the operator, for the record."""
-    return f"operator:{request.user.pk}"
-
-
-def _chosen(rows: QuerySet[DeadLetter]) -> Selection:
-    return Selection(ids=tuple(rows.values_list("pk", flat=True)) or (0,))
+def _chosen(request: HttpRequest, rows: QuerySet[DeadLetter]) -> Selection:
+    """Return what is ticked, or the filter of the list, which the verb evaluates."""
+    if request.POST.get("select_across") != "1":
+        return Selection(ids=tuple(rows.values_list("pk", flat=True)) or (0,))
+    asked = request.GET.get
+    since, until = asked("died_at__gte"), asked("died_at__lt")
+    return Selection(
+        consumer=asked("consumer", ""),
+        name=asked("name", ""),
+        signature=asked("q", "").strip(),
+        since=time(since) if since else None,
+        until=time(until) if until else None,
+    )
 
 
 def _report(request: HttpRequest, result: letters.Result) -> None:

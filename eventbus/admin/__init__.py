@@ -1,0 +1,8 @@
+"""The bus to look at: the log and its tables, read-only for everybody.
+
+They change by what happens, and by an operator's verbs, never by a form.
+"""
+
+from eventbus.admin import delivery, desk, log
+
+__all__ = ["delivery", "desk", "log"]

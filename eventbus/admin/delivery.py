@@ -1,0 +1,80 @@
+"""What is on its way to whom, and how it fares."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+
+from eventbus.admin.sealed import Sealed
+from eventbus.looks import Looked, event_link, pretty
+from eventbus.models import (
+    DeadLetter,
+    Event,
+    Flight,
+    Outbox,
+    Retry,
+    Subscription,
+    Tick,
+    Trouble,
+)
+
+
+class OfAnEvent(Looked):
+    """Rows that belong to an event by its id."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        names = Event.objects.filter(pk=OuterRef("event_id")).values("name")
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(event_name=Subquery(names))
+        return rows
+
+    @admin.display(description="event")
+    def event(self, row: Any) -> str:
+        return event_link(row.event_id, row.event_name or str(row.event_id))
+
+
+@admin.register(Outbox)
+class OutboxAdmin(OfAnEvent):
+    list_display = ["id", "event"]
+    fields = ["event"]
+
+
+@admin.register(Flight)
+class FlightAdmin(Looked):
+    list_display = ["id", "consumer", "events", "claimed_at", "confirmed_at"]
+    list_display += ["deliveries", "replayed"]
+    search_fields = ["consumer"]
+
+    @admin.display(description="events")
+    def events(self, flight: Flight) -> int:
+        return len(flight.event_ids)
+
+
+@admin.register(Retry)
+class RetryAdmin(OfAnEvent, Sealed):
+    sealed: tuple[str, ...] = ("trouble",)
+    list_display = ["consumer", "event", "attempts", "next_at", "failed_at", "signature"]
+    list_filter = ["consumer"]
+    fields = ["consumer", "event", "attempts", "next_at", "failed_at", "replayed"]
+    fields += ["signature", "trouble"]
+
+    @admin.display(description="error")
+    def trouble(self, row: Retry | DeadLetter) -> str:
+        return pretty(row.error)
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(Looked):
+    list_display = ["consumer", "event", "since", "until", "generation"]
+    search_fields = ["consumer", "event"]
+    ordering = ["consumer", "event"]
+
+
+@admin.register(Trouble)
+class TroubleAdmin(Looked):
+    list_display = ["consumer", "failures", "probe_at"]
+
+
+@admin.register(Tick)
+class TickAdmin(Looked):
+    list_display = ["queue", "sent_at", "heard_at"]
