@@ -5,15 +5,19 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+import structlog
+from django.db import connection, transaction
 from django.db.models import Max
 
 from eventbus import clock
 from eventbus.conf import conf
 from eventbus.models import Inbox, Subscription
+
+log = structlog.get_logger(__name__)
 
 _GENERATION = "SELECT coalesce(max(generation), 0) FROM eventbus_subscription WHERE consumer = %s"
 _TABLE = Inbox._meta.db_table
@@ -33,7 +37,9 @@ def take(consumer: str, events: Sequence[UUID]) -> set[UUID]:
             " WHERE true ON CONFLICT DO NOTHING RETURNING event_id",
             [consumer, consumer, *(_stored(id) for id in sorted(events))],
         )
-        return {UUID(str(row[0])) for row in cursor.fetchall()}
+        fresh = {UUID(str(row[0])) for row in cursor.fetchall()}
+    _tell_again(consumer, len(events) - len(fresh))
+    return fresh
 
 
 def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:
@@ -53,6 +59,7 @@ def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:
     if created:
         return "fresh", until
     if row.handled_at:
+        _tell_again(consumer, 1)
         return "done", row.handled_at
     if row.lease_until and row.lease_until > now:
         return "busy", row.lease_until
@@ -85,6 +92,13 @@ def generation(consumer: str) -> int:
 def end_leases() -> None:
     """Free what a killed process had started: only for the one process there is."""
     Inbox.objects.filter(handled_at=None).update(lease_until=clock.now())
+
+
+def _tell_again(consumer: str, events: int) -> None:
+    """Say that events came that were handled already; a transaction that fails says nothing."""
+    if events:
+        told = partial(log.info, "heard again", consumer=consumer, events=events)
+        transaction.on_commit(told)
 
 
 def _stored(id: UUID) -> Any:
