@@ -22,9 +22,10 @@ from orders.models import Order
 from payments.models import Payment
 from tests.shop import Shop
 from tools.audit import Finding
-from tools.storm import checks, echoes, folds, house, ledger, outside
+from tools.storm import checks, echoes, folds, ledger, outside, patience
 from tools.storm.actors import Actor
-from tools.storm.house import House, Patience, Stuck
+from tools.storm.house import House
+from tools.storm.patience import Patience, Stuck
 from tools.storm.plan import FAILPOINT, NOT_STRUCK, TABLE, everything, plan
 from tools.storm.strikes import Hand
 
@@ -127,17 +128,17 @@ class TestTheHouse:
         assert small.ended == []
 
     def test_patience_lasts_as_long_as_there_is_something_new(self, monkeypatch) -> None:
-        monkeypatch.setattr(house, "PATIENCE", 0.2)
-        monkeypatch.setattr(house, "LOOK_EVERY", 0.0)
+        monkeypatch.setattr(patience, "PATIENCE", 0.2)
+        monkeypatch.setattr(patience, "LOOK_EVERY", 0.0)
         sights = iter([*range(20), *[19, 3] * 1000])
-        patience, looks = Patience(lambda: next(sights)), 0
-        while not patience.gone():
+        waiting, looks = Patience(lambda: next(sights)), 0
+        while not waiting.gone():
             looks += 1
             time.sleep(0.05)
         assert looks > 20
 
     def test_what_never_comes_is_given_up(self, small: House, monkeypatch) -> None:
-        monkeypatch.setattr(house, "PATIENCE", 0.2)
+        monkeypatch.setattr(patience, "PATIENCE", 0.2)
         with pytest.raises(Stuck, match="until the moon falls; nothing has changed"):
             small.until(lambda: False, "the moon falls", look=lambda: 0)
 

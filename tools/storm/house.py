@@ -12,37 +12,12 @@ from pathlib import Path
 
 from tools.storm import traffic
 from tools.storm.actors import DIRECT, Actor, end, end_group, free_port
+from tools.storm.patience import Patience, Stuck
 
 WORKER = ("-m", "celery", "-q", "-A", "config", "worker", "-c", "2", "--without-mingle")
-PATIENCE = 120.0  # seconds in which nothing at all happens
-LOOK_EVERY = 1.0
 RUN_PATIENCE = 600.0  # for a command, from its start to its end
 ROOMS = ("orders", "inventory", "analytics", "accounts", "hazards")
 OUTSIDE = ("payments", "notifications")
-
-
-class Stuck(Exception):
-    """Something that should have come about has not."""
-
-
-@dataclass
-class Patience:
-    """Runs out when for long nothing is seen that was not seen before."""
-
-    look: Callable[[], Hashable]
-    seen: set[Hashable] = field(default_factory=set)
-    looked: float = 0.0
-    moved: float = field(default_factory=time.monotonic)
-
-    def gone(self) -> bool:
-        """Look again, now and then."""
-        now = time.monotonic()
-        if now - self.looked >= LOOK_EVERY:
-            self.looked, sight = now, self.look()
-            if sight not in self.seen:
-                self.seen.add(sight)
-                self.moved = now
-        return now - self.moved > PATIENCE
 
 
 @dataclass(frozen=True)
@@ -146,7 +121,7 @@ class House:
         while not holds():
             if patience.gone():
                 waited = f"waited {time.monotonic() - begun:.0f} s until {what}"
-                raise Stuck(f"{waited}; nothing has changed for the last {PATIENCE:.0f}")
+                raise Stuck(f"{waited}; nothing has changed for the last {patience.seconds:.0f}")
             time.sleep(0.05)
         return time.monotonic() - begun
 

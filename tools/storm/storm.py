@@ -14,7 +14,8 @@ from tools.servers import Postgres, Valkey
 from tools.storm import echoes, verdict
 from tools.storm.brokers import Broker, ValkeyBroker, rabbitmq
 from tools.storm.gauges import Gauges
-from tools.storm.house import LOOK_EVERY, House, Stuck
+from tools.storm.house import House
+from tools.storm.patience import LOOK_EVERY, Stuck
 from tools.storm.plan import Strike, plan
 from tools.storm.report import Cycle, Report
 from tools.storm.strikes import LONGEST_SNAPSHOT, Hand

@@ -14,7 +14,8 @@ import psycopg
 from tools.servers import Postgres
 from tools.storm.brokers import Broker
 from tools.storm.gauges import Gauges
-from tools.storm.house import House, Stuck
+from tools.storm.house import House
+from tools.storm.patience import Stuck
 from tools.storm.plan import OPERATORS, Strike
 
 FROZEN = 3.0  # seconds: past the deadline of what a relay was sending
