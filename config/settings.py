@@ -147,6 +147,7 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # however long a broker is away
 CELERY_DB_REUSE_MAX = 1000
 if BROKER_URL.startswith("amqp"):
     CELERY_TASK_DEFAULT_QUEUE_TYPE = "quorum"
+    CELERY_TASK_CREATE_MISSING_QUEUE_TYPE = "quorum"  # the rooms' queues
     CELERY_TASK_DEFAULT_EXCHANGE_TYPE = "topic"
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
         "confirm_publish": True,

@@ -6,14 +6,18 @@
 import datetime as dt
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from uuid import UUID
 
-from django.db import connection
+import structlog
+from django.db import connection, transaction
 from django.db.models import Max
 
 from eventbus import clock, locks, session
 from eventbus.conf import conf
 from eventbus.models import Inbox, Subscription
+
+log = structlog.get_logger(__name__)
 
 _GENERATION = "SELECT coalesce(max(generation), 0) FROM eventbus_subscription WHERE consumer = %s"
 _TABLE = Inbox._meta.db_table
@@ -37,7 +41,9 @@ def take(consumer: str, events: Sequence[UUID], keys: Iterable[str]) -> set[UUID
         with session.together():
             locks.hold_as(consumer, keys)
             cursor.execute(_TAKE[connection.vendor], [consumer, consumer, _array(sorted(events))])
-        return {id if isinstance(id, UUID) else UUID(id) for (id,) in cursor.fetchall()}
+        fresh = {id if isinstance(id, UUID) else UUID(id) for (id,) in cursor.fetchall()}
+    _tell_again(consumer, len(events) - len(fresh))
+    return fresh
 
 
 def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:
@@ -57,6 +63,7 @@ def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:
     if created:
         return "fresh", until
     if row.handled_at:
+        _tell_again(consumer, 1)
         return "done", row.handled_at
     if row.lease_until and row.lease_until > now:
         return "busy", row.lease_until
@@ -96,6 +103,13 @@ def _array(ids: Sequence[UUID]) -> str:
     if connection.vendor == "postgresql":
         return f"{{{','.join(map(str, ids))}}}"
     return json.dumps([id.hex for id in ids])
+
+
+def _tell_again(consumer: str, events: int) -> None:
+    """Say that events came that were handled already; a transaction that fails says nothing."""
+    if events:
+        told = partial(log.info, "heard again", consumer=consumer, events=events)
+        transaction.on_commit(told)
 
 
 def left(until: dt.datetime) -> float:

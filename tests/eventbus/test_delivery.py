@@ -5,6 +5,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from eventbus import Envelope, GiveUp, TryLater, clock, publish, registry
 from eventbus.cloudevents import to_cloudevent
@@ -39,6 +40,26 @@ def test_an_event_reaches_its_consumer_and_leaves_nothing_behind(bus, heard):
     assert not Outbox.objects.exists()
     assert not Flight.objects.exists()
     assert Inbox.objects.filter(consumer="orders.listen", handled_at__isnull=False).count() == 1
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_what_was_handled_already_is_said_to_be_heard_again(
+    bus, heard, outside, django_capture_on_commit_callbacks
+):
+    def listen(sku: str) -> None:
+        heard.append(sku)
+
+    with listening(hearing(listen, outside=outside)), capture_logs() as logs:
+        publish(ProductRetired(sku="teapot"))
+        bus.settle()
+        event = to_cloudevent(Event.objects.get().envelope())
+        assert not any(line["event"] == "heard again" for line in logs)
+        with django_capture_on_commit_callbacks(execute=True):
+            deliver(0, "orders.listen", [event])
+
+    again = {"consumer": "orders.listen", "events": 1, "event": "heard again", "log_level": "info"}
+    assert again in logs
+    assert heard == ["teapot"]
 
 
 def test_one_bad_event_does_not_harm_its_neighbours(bus, heard, settings):

@@ -13,6 +13,7 @@ from celery import Celery
 
 from eventbus.cloudevents import to_cloudevent
 from eventbus.events import Envelope
+from eventbus.management.commands.runrelay import GRACE
 from tests.processes.buyers import shelve, under_way
 from tests.processes.house import House, wait_until
 from tools.servers import Valkey
@@ -69,6 +70,30 @@ def test_a_relay_says_that_it_drains_while_it_ends_its_round(house: House) -> No
         relay.until("ready", "draining")
         assert relay.running
     assert relay.ended() == 0
+
+
+def test_a_relay_ends_in_time_though_its_broker_has_frozen(house: House, tmp_path: Path) -> None:
+    # given
+    with Valkey(tmp_path / "broker") as broker:
+        relay = house.relay(BROKER_URL=broker.broker_url)
+        relay.until("ready", "ok")
+        assert broker.process
+        broker.process.send_signal(signal.SIGSTOP)
+        shelve(house, "teapot", 1)
+        relay.until("live", "blocked")
+
+        # when
+        relay.signal(signal.SIGTERM)
+
+        # then
+        assert relay.ended(GRACE + 5) == 0
+        broker.process.send_signal(signal.SIGCONT)
+
+    # and nothing is lost
+    assert under_way(house)
+    for process in (house.relay(SEND_DEADLINE="1"), house.worker()):
+        process.until("ready", "ok")
+    wait_until(lambda: not under_way(house))
 
 
 def test_a_frozen_process_answers_no_probe(house: House) -> None:

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kombu import Connection, Queue
 
+from config.celery import DELIVERY_LIMIT
 from tests.processes.buyers import all_at_once, buyers, must_agree, shelve
-from tests.processes.house import House, wait_until
+from tests.processes.house import ROOMS, House, wait_until
+from tools.storm.brokers import rabbitmq
 
 MAIL_SENT = "SELECT count(*) FROM notifications_message WHERE channel = 'mail' AND state = 'sent'"
 
@@ -20,8 +23,10 @@ MAIL_WAITING = "SELECT count(*) FROM notifications_message WHERE channel = 'mail
 @pytest.fixture
 def rabbit_house(house: House) -> Iterator[House]:
     """A house whose news goes over RabbitMQ, in a virtual host of its own where it can be had."""
-    house.env["BROKER_URL"] = os.environ["RABBITMQ_URL"]
-    yield house
+    with rabbitmq() as broker:
+        house.env["BROKER_URL"] = broker.url
+        yield house
+        house.stop()
 
 
 def _checkout_over_a_broker(house: House) -> None:
@@ -46,6 +51,10 @@ def test_a_checkout_goes_through_outbox_relay_valkey_and_a_real_worker(house):
 @pytest.mark.rabbitmq
 def test_a_checkout_goes_through_rabbitmq(rabbit_house):
     _checkout_over_a_broker(rabbit_house)
+    wanted = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
+    with Connection(rabbit_house.env["BROKER_URL"]) as connection:
+        for room in ROOMS.split(","):
+            Queue(room, channel=connection, queue_arguments=wanted).queue_declare()
 
 
 @pytest.mark.postgres

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 
 from tools.leash import spawn
 
@@ -47,11 +48,25 @@ class Actor:
         """Whether it has said so itself since it started: to be asked all the time costs it."""
         if not self.probed or self.up:
             return self.alive
-        with suppress(OSError, HTTPException):
-            url = f"http://127.0.0.1:{self.port}/health/ready"
-            with DIRECT.open(url, timeout=2) as answer:
-                self.up = bool(json.load(answer)["status"] == "ok")
+        self.up = self.word() == "ok"
         return self.up
+
+    def word(self) -> str:
+        """Return what it says of itself now."""
+        if not self.alive or not self.probed:
+            return "ok" if self.alive else "ended"
+        try:
+            with DIRECT.open(f"http://127.0.0.1:{self.port}/health/ready", timeout=2) as answer:
+                return str(json.load(answer)["status"])
+        except HTTPError as no:
+            return str(json.load(no)["status"])
+        except (OSError, HTTPException, ValueError):
+            return "deaf"
+
+    def last_word(self) -> str:
+        """Return the last line it has printed."""
+        said = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
+        return next((line.strip()[-160:] for line in reversed(said) if line.strip()), "")
 
     def start(self, env: Mapping[str, str], root: Path) -> int:
         """Begin, at a port of its own, and return the number of its group."""

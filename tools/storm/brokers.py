@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from amqp.exceptions import NotFound
@@ -30,6 +30,9 @@ class Broker(Protocol):
     def restart(self) -> bool:
         """Be away for a moment, where that harms nobody else."""
 
+    def holds(self) -> dict[str, int]:
+        """Return how many messages are where; nothing where it is empty."""
+
 
 class ValkeyBroker:
     """A server of the storm's own."""
@@ -49,6 +52,13 @@ class ValkeyBroker:
         self.server.kill()
         self.server.start()
         return True
+
+    def holds(self) -> dict[str, int]:
+        """Count the lists of Celery's queues, and what workers have not acknowledged."""
+        with Redis.from_url(self.server.url) as client:
+            found = {queue: int(client.llen(queue)) for queue in (*ROOMS, *OUTSIDE)}
+            found["unacknowledged"] = int(client.hlen("unacked"))
+        return {place: count for place, count in found.items() if count}
 
 
 class RabbitBroker:
@@ -73,6 +83,16 @@ class RabbitBroker:
         """Cut everybody off."""
         cut = ("close_all_connections", "--vhost", self._own, "a storm")
         return bool(self._own) and _control(*cut)
+
+    def holds(self) -> dict[str, int]:
+        """Count what waits; what workers have not acknowledged is not told."""
+        found = {}
+        with Connection(self.url) as connection:
+            for queue in (*ROOMS, *OUTSIDE):
+                with suppress(NotFound), connection.channel() as channel:
+                    declared: Any = Queue(queue, channel=channel).queue_declare(passive=True)
+                    found[queue] = int(declared.message_count)
+        return {queue: count for queue, count in found.items() if count}
 
 
 @contextmanager

@@ -26,8 +26,8 @@ JOIN eventbus_event e ON e.name = s.event AND e.recorded_at >= s.since WHERE s.u
 """
 DONE = "SELECT consumer, event_id FROM eventbus_inbox WHERE handled_at IS NOT NULL"
 DEAD = "SELECT consumer, event_id FROM eventbus_deadletter"
-# Expected ends of a delivery: worker-killers, and calls that nobody may simply repeat.
-EXPECTED_DEATHS = ("WorkerKilled", "OutcomeUnknown", "CutOff")
+# Expected ends of a delivery: worker-killers, calls that nobody may simply repeat, and traps.
+EXPECTED_DEATHS = ("WorkerKilled", "OutcomeUnknown", "CutOff", "Fell")
 
 
 def promised(promises: list[tuple[str, str]]) -> Finding:
@@ -93,7 +93,7 @@ def deaths() -> Finding:
     """Nothing died that a storm does not excuse."""
     expected = " AND ".join(["signature NOT LIKE %s"] * len(EXPECTED_DEATHS))
     return _none(
-        "no dead letters but of killed workers and calls cut off",
+        "no dead letters but of killed workers, calls cut off and traps",
         "SELECT count(*) FROM eventbus_deadletter",
         f"SELECT signature || ': ' || right(error, 200) FROM eventbus_deadletter WHERE {expected}",
         *(f"%{name}%" for name in EXPECTED_DEATHS),

@@ -12,12 +12,23 @@ WAITING = {
     "scheduled": "SELECT count(*) FROM eventbus_scheduled",
 }
 STAYED = """
-SELECT 'flight', consumer, count(*), min(claimed_at), min(confirmed_at)
-FROM eventbus_flight GROUP BY consumer
-UNION ALL SELECT 'retry', consumer, count(*), min(failed_at), min(next_at)
+SELECT 'in the outbox', name, count(*), 'recorded', min(recorded_at)
+FROM eventbus_outbox JOIN eventbus_event e ON e.id = event_id GROUP BY name
+UNION ALL
+SELECT CASE WHEN confirmed_at IS NULL THEN 'in flights not confirmed' ELSE 'in flights' END,
+       consumer, sum(jsonb_array_length(event_ids)), 'claimed', min(claimed_at)
+FROM eventbus_flight GROUP BY consumer, confirmed_at IS NULL
+UNION ALL SELECT 'to be tried again', consumer, count(*), 'due', min(next_at)
 FROM eventbus_retry GROUP BY consumer
-UNION ALL SELECT 'scheduled', name, count(*), min(due_at), NULL
+UNION ALL SELECT 'scheduled', name, count(*), 'due', min(due_at)
 FROM eventbus_scheduled GROUP BY name
+"""
+# Grows with whatever arrives, also with what fails: attempts have an end.
+ARRIVED = """
+SELECT (SELECT count(*) FROM eventbus_inbox WHERE handled_at IS NOT NULL),
+       (SELECT count(*) FROM eventbus_deadletter),
+       (SELECT coalesce(sum(attempts + deliveries), 0) FROM eventbus_retry),
+       (SELECT count(*) FROM eventbus_scheduled)
 """
 
 
@@ -63,6 +74,18 @@ class Gauges:
         answers = {name: self.ask(statement) for name, statement in WAITING.items()}
         return {name: int(rows[0][0]) if rows else -1 for name, rows in answers.items()}
 
+    def arrived(self) -> tuple[Any, ...]:
+        """Return what changes as long as anything arrives."""
+        return tuple(self.ask(ARRIVED))
+
+    def dead_letters(self) -> int:
+        """How many an operator would find."""
+        rows = self.ask("SELECT count(*) FROM eventbus_deadletter")
+        return int(rows[0][0]) if rows else 0
+
     def stayed(self) -> list[str]:
         """Say what has not arrived."""
-        return [" ".join(map(str, row)) for row in self.ask(STAYED)]
+        return [
+            f"{count} {place}: {what}, the first {since} {at or 'now'}"
+            for place, what, count, since, at in self.ask(STAYED)
+        ]

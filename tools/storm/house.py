@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -12,15 +12,25 @@ from pathlib import Path
 
 from tools.storm import traffic
 from tools.storm.actors import DIRECT, Actor, end, end_group, free_port
+from tools.storm.patience import Patience, Stuck
 
 WORKER = ("-m", "celery", "-q", "-A", "config", "worker", "-c", "2", "--without-mingle")
-PATIENCE = 120.0  # seconds, for whatever should come about by itself
+RUN_PATIENCE = 600.0  # for a command, from its start to its end
 ROOMS = ("orders", "inventory", "analytics", "accounts", "hazards")
 OUTSIDE = ("payments", "notifications")
 
 
-class Stuck(Exception):
-    """Something that should have come about has not."""
+@dataclass(frozen=True)
+class End:
+    """Of a process that nobody had killed."""
+
+    name: str
+    code: int
+    at: float  # in Unix time
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ended by itself with {self.code}: {self.words}"
 
 
 @dataclass
@@ -32,7 +42,7 @@ class House:
     root: Path
     actors: dict[str, Actor] = field(default_factory=dict)
     groups: list[int] = field(default_factory=list)
-    ended: list[str] = field(default_factory=list)
+    ended: list[End] = field(default_factory=list)
 
     def hire_bank(self) -> None:
         """Start the bank, which stands outside of all storms and knows what money moved."""
@@ -84,7 +94,7 @@ class House:
             if actor.process is not None and not actor.alive:
                 code = actor.process.returncode
                 if code != -signal.SIGKILL:
-                    self.ended.append(f"{actor.name} ended by itself with {code}")
+                    self.ended.append(End(actor.name, code, time.time(), actor.last_word()))
                 self._start(actor)
 
     def all_ready(self) -> bool:
@@ -92,26 +102,43 @@ class House:
         self.tend()
         return all(actor.ready for actor in self.actors.values())
 
-    def until(self, holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> float:
-        """Wait until it holds, and return how long that took. Raises Stuck."""
-        begun = time.monotonic()
+    def ready(self) -> frozenset[str]:
+        """Return who is there."""
+        return frozenset(actor.name for actor in self.actors.values() if actor.ready)
+
+    def words(self) -> list[str]:
+        """Say what each says of itself."""
+        return [f"{actor.name} says: {actor.word()}" for actor in self.actors.values()]
+
+    def until(
+        self, holds: Callable[[], bool], what: str, look: Callable[[], Hashable] | None = None
+    ) -> float:
+        """Wait until it holds, as long as there is progress, and return how long that took.
+
+        Progress is that `look` (by default: at who is there) sees something new. Raises Stuck.
+        """
+        begun, patience = time.monotonic(), Patience(look or self.ready)
         while not holds():
-            if time.monotonic() - begun > seconds:
-                raise Stuck(f"waited {seconds:.0f} s in vain until {what}")
+            if patience.gone():
+                waited = f"waited {time.monotonic() - begun:.0f} s until {what}"
+                raise Stuck(f"{waited}; nothing has changed for the last {patience.seconds:.0f}")
             time.sleep(0.05)
         return time.monotonic() - begun
 
     def run(self, *command: str) -> str:
         """Run a process to its end, and return what it said. Raises Stuck."""
-        done = subprocess.run(
-            [sys.executable, *command],
-            env=self.env,
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            timeout=5 * PATIENCE,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, *command],
+                env=self.env,
+                cwd=self.root,
+                capture_output=True,
+                text=True,
+                timeout=RUN_PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as slow:
+            raise Stuck(f"{' '.join(command)} has not ended in {RUN_PATIENCE:.0f} s") from slow
         if done.returncode:
             raise Stuck(f"{' '.join(command)} failed: {done.stdout}{done.stderr}"[-3000:])
         return done.stdout

@@ -1,15 +1,17 @@
 """What a storm has to say: a table for people, JSON for machines."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
 from tools.storm.gauges import Gauges
+from tools.storm.house import End
+from tools.storm.plan import NOT_STRUCK
 
-EXAMPLES = 10  # of each violation
+EXAMPLES = 30  # of each violation
 
 
 @dataclass
@@ -37,12 +39,13 @@ class Report:
     broker: str
     told: str
     cycles: list[Cycle] = field(default_factory=list)
+    hits: list[float] = field(default_factory=list)  # when a strike hit, in Unix time
     seconds: float = 0.0
     drain: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
     checked: dict[str, int] = field(default_factory=dict)
     dead: dict[str, int] = field(default_factory=dict)
-    ended: list[str] = field(default_factory=list)
+    ended: list[End] = field(default_factory=list)
     violations: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -51,7 +54,7 @@ class Report:
 
         A worker may: Celery's own end when its broker is away while it starts. It is replaced.
         """
-        return not self.violations and not any("relay" in end for end in self.ended)
+        return not self.violations and not any("relay" in end.name for end in self.ended)
 
     def take(self, verdict: dict[str, Any]) -> None:
         """Add what was counted afterwards."""
@@ -78,6 +81,10 @@ class Report:
         for what, cycles in sorted(self._by_kind().items()):
             yield _row(what, cycles)
         yield _row("all", self.cycles)
+        who = Counter(end.name for end in self.ended)
+        told = "  ".join(f"{name}: {times}" for name, times in who.items())
+        yield f"{'ended by itself, started again':<33}{len(self.ended):>6}  {told}".rstrip()
+        yield from (f"not struck: {what}: {reason}" for what, reason in NOT_STRUCK.items())
         found = [cycle.found_after for cycle in self.cycles if cycle.found_after]
         if found:
             words = f"median {median(found):.1f} s, max {max(found):.1f} s"
@@ -88,7 +95,7 @@ class Report:
         for says, looked_at in self.checked.items():
             word = "WRONG" if says in self.violations else "ok"
             yield f"{word:<6}{looked_at:>9,}  {says}"
-        yield from self.ended
+        yield from map(str, self.ended)
         yield from (f"dead letters: {count} x {kind}" for kind, count in self.dead.items())
         for says, against in self.violations.items():
             yield f"VIOLATED, {len(against)} times: {says}"

@@ -3,25 +3,25 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management import get_commands
 
 from tools.servers import Postgres, Valkey
-from tools.storm import verdict
+from tools.storm import echoes, verdict
 from tools.storm.brokers import Broker, ValkeyBroker, rabbitmq
 from tools.storm.gauges import Gauges
-from tools.storm.house import House, Stuck
+from tools.storm.house import House
+from tools.storm.patience import LOOK_EVERY, Stuck
 from tools.storm.plan import Strike, plan
 from tools.storm.report import Cycle, Report
 from tools.storm.strikes import LONGEST_SNAPSHOT, Hand
 from tools.supervisor import Ending
 
-DRAIN = 240.0  # seconds
+ECHO = 15.0  # seconds for the broker to bring again what was handled and not acknowledged
 Say = Callable[[str], None]
 
 
@@ -34,6 +34,7 @@ class Storm:
     broker: str
     folder: Path
     say: Say
+    only: Sequence[str] = ()
 
     def rage(self) -> Report:
         """Do all of it; the report says whether the house stood."""
@@ -46,29 +47,30 @@ class Storm:
                 try:
                     stage(hand, gauges, report)
                 except Stuck as stuck:
-                    report.violations[str(stuck)] = gauges.stayed()
+                    report.violations[str(stuck)] = self._stuck(hand, gauges)
             report.seconds = time.monotonic() - begun
             self._judge(hand.house, report)
         return report
 
     def _strike_all(self, hand: Hand, gauges: Gauges, report: Report) -> None:
-        strikes = plan(self.seed, self.cycles, _possible)
+        strikes = plan(self.seed, self.cycles, self.only)
         ending = Ending()
         for number, strike in enumerate(strikes, 1):
             if ending.asked:
                 self.say("asked to end: counting what there is")
                 return
             time.sleep(strike.calm)
-            cycle = self._cycle(hand, gauges, strike)
+            cycle = self._cycle(hand, gauges, report, strike)
             report.cycles.append(cycle)
             report.look_at_lost(gauges)
             self.say(f"{number:>4}/{len(strikes)}  {cycle}")
 
-    def _cycle(self, hand: Hand, gauges: Gauges, strike: Strike) -> Cycle:
+    def _cycle(self, hand: Hand, gauges: Gauges, report: Report, strike: Strike) -> Cycle:
         """Strike, start again who died, and wait until the shop sells again."""
         hand.let_go(after=LONGEST_SNAPSHOT)
         flight, begun = gauges.newest_flight(), time.monotonic()
-        happened = hand.strike(strike)
+        hit_at = hand.strike(strike)
+        report.hits += [hit_at] if hit_at else []
         struck, moment, sold = time.monotonic(), None, 0.0
 
         def recovered() -> bool:
@@ -77,9 +79,12 @@ class Storm:
             sold = sold or (time.monotonic() if gauges.sells_since(moment) else 0.0)
             return everybody and bool(sold)
 
-        whole = hand.house.until(recovered, f"all is well after: {strike.what}")
+        def progress() -> tuple[object, ...]:
+            return hand.house.ready(), () if sold else gauges.arrived()
+
+        whole = hand.house.until(recovered, f"all is well after: {strike.what}", progress)
         lost = flight if strike.what == "empty broker" else 0
-        return Cycle(strike.what, happened, sold - struck, whole, begun, lost)
+        return Cycle(strike.what, hit_at is not None, sold - struck, whole, begun, lost)
 
     def _drain(self, hand: Hand, gauges: Gauges, report: Report) -> None:
         """Let everything arrive, what was scheduled too."""
@@ -92,10 +97,28 @@ class Storm:
             report.look_at_lost(gauges)
             return set(gauges.waiting().values()) == {0}
 
-        report.drain = hand.house.until(empty, "everything has arrived", DRAIN)
+        report.drain = hand.house.until(empty, "everything has arrived", gauges.arrived)
+        deadline = time.monotonic() + ECHO
+        while hand.broker.holds() and time.monotonic() < deadline:
+            hand.house.tend()
+            time.sleep(LOOK_EVERY / 5)
+
+    def _stuck(self, hand: Hand, gauges: Gauges) -> list[str]:
+        """Say where everything is, now and in the report."""
+        try:
+            holds = hand.broker.holds().items()
+            held = [f"{count} messages in the broker: {place}" for place, count in holds]
+        except Exception as away:
+            held = [f"the broker does not answer: {away}"]
+        found = [*hand.house.words(), *held, *gauges.stayed()]
+        for line in ("stuck:", *found):
+            self.say(f"    {line}")
+        return found
 
     def _judge(self, house: House, report: Report) -> None:
         report.ended = house.ended
+        hits = [*report.hits, *(end.at for end in house.ended)]
+        (house.folder / echoes.HITS).write_text(json.dumps(hits))
         said = house.run("-m", verdict.__name__, str(house.folder))
         report.take(json.loads(said.splitlines()[-1]))
 
@@ -113,7 +136,8 @@ class Storm:
             house = House(env, self.folder, Path(settings.BASE_DIR))
             stack.callback(house.close)
             house.hire_bank()
-            yield Hand(house, database, broker, failpoints), Gauges(env["DATABASE_URL"])
+            gauges = Gauges(env["DATABASE_URL"])
+            yield Hand(house, database, broker, failpoints, gauges), gauges
 
     def _environment(
         self, database: Postgres, valkey: Valkey, broker: Broker, failpoints: Path
@@ -128,11 +152,7 @@ class Storm:
             "KABAR_FAILPOINTS": str(failpoints),
             "VAR_DIR": str(self.folder / "var"),
             "SECRET_KEY": f"of a storm of seed {self.seed}, longer than thirty-two bytes",
-            "LOG_LEVEL": "WARNING",
+            "LOG_LEVEL": "INFO",
+            "LOG_FORMAT": "json",
             "PYTHONUNBUFFERED": "1",
         }
-
-
-def _possible(what: str) -> bool:
-    """Whether there is a way to it: dead letters are retried by a command."""
-    return what != "failpoint dead-letters-retried" or "retrydeadletters" in get_commands()

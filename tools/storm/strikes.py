@@ -1,8 +1,9 @@
-"""The damage: one function for each thing that can happen; it says whether it came about."""
+"""The damage: one function for each thing that can happen; it says when it came about."""
 
 import os
 import signal
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,15 @@ from typing import Any
 import psycopg
 
 from tools.servers import Postgres
-from tools.storm import traffic
 from tools.storm.brokers import Broker
-from tools.storm.house import House, Stuck
-from tools.storm.plan import Strike
+from tools.storm.gauges import Gauges
+from tools.storm.house import House
+from tools.storm.patience import Stuck
+from tools.storm.plan import OPERATORS, Strike
 
 FROZEN = 3.0  # seconds: past the deadline of what a relay was sending
 REACHED_WITHIN = 6.0
 LONGEST_SNAPSHOT = 30.0
-RETRY = ("manage.py", "retrydeadletters", "--yes")
 
 
 @dataclass
@@ -30,38 +31,39 @@ class Hand:
     database: Postgres
     broker: Broker
     failpoints: Path
+    gauges: Gauges
     snapshot: "psycopg.Connection[Any] | None" = None
     held_since: float = 0.0
 
-    def strike(self, strike: Strike) -> bool:
-        """Do what the plan says."""
+    def strike(self, strike: Strike) -> float | None:
+        """Do what the plan says; return when it hit (Unix time), None where nobody came by."""
+        if strike.failpoint in OPERATORS:
+            return self._operate(OPERATORS[strike.failpoint], self.failpoints / strike.failpoint)
         if strike.failpoint:
-            return self._arm(strike.failpoint)
+            return _taken(self.failpoints / strike.failpoint)
         kind, _, target = strike.what.partition(" ")
         if kind == "kill" and target != "child":
             self.house.actors[strike.one_of(self.house.named(target))].kill()
-            return True
-        return bool(getattr(self, "_" + strike.what.replace(" ", "_"))(strike))
+            return time.time()
+        now = time.time()
+        happened = getattr(self, "_" + strike.what.replace(" ", "_"))(strike)
+        return now if happened else None
 
-    def _arm(self, failpoint: str) -> bool:
-        """Lay the file that kills, and see whether somebody comes by."""
-        file = self.failpoints / failpoint
-        file.touch()
-        reached = (
-            self._retry_dead_letters(file) if failpoint == "dead-letters-retried" else _gone(file)
-        )
-        file.unlink(missing_ok=True)
-        return reached
-
-    def _retry_dead_letters(self, file: Path) -> bool:
+    def _operate(self, command: Sequence[str], file: Path) -> float | None:
         """Let an operator die of it, and another one do it."""
+        _taken(self.house.folder / "TrapLaid")
+        _wait(lambda: self.gauges.dead_letters() > 0)
+        file.touch()
         try:
-            self.house.run(*RETRY)
+            self.house.run(*command)
         except Stuck:
             if file.exists():
                 raise
-            self.house.run(*RETRY)
-        return not file.exists()
+            died = time.time()
+            self.house.run(*command)
+            return died
+        file.unlink(missing_ok=True)
+        return None
 
     def _kill_child(self, strike: Strike) -> bool:
         worker = self.house.actors[strike.one_of(self.house.named("worker"))]
@@ -115,14 +117,20 @@ class Hand:
 
     def _poison(self, strike: Strike) -> bool:
         """Have some laid; it is still to be drunk."""
-        file = self.house.folder / traffic.POISON
-        file.touch()
-        return _gone(file)
+        return bool(_taken(self.house.folder / "PoisonLaid"))
 
 
-def _gone(file: Path) -> bool:
-    """Wait for somebody to come by and take the file away."""
+def _taken(file: Path) -> float | None:
+    """Lay a file, wait for somebody to come by and take it away, and return when that was."""
+    file.touch()
+    _wait(lambda: not file.exists())
+    taken = None if file.exists() else time.time()
+    file.unlink(missing_ok=True)
+    return taken
+
+
+def _wait(holds: Callable[[], bool]) -> None:
+    """Return when it holds, or too much time has gone."""
     deadline = time.monotonic() + REACHED_WITHIN
-    while file.exists() and time.monotonic() < deadline:
+    while not holds() and time.monotonic() < deadline:
         time.sleep(0.02)
-    return not file.exists()

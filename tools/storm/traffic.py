@@ -21,7 +21,7 @@ OPENING = "opening"
 GOODS = {"teapot": 100_000, "cup": 100_000, "kettle": 100_000, "vase": 40, "lamp": 20}
 CARDS = ["tok_ok"] * 17 + ["tok_insufficient_funds", "tok_fraud", "tok_flaky"]
 CROWDED = 60  # messages under way: more would only wait
-POISON = "poison"  # a file of this name asks for some
+ON_REQUEST = ("PoisonLaid", "TrapLaid")  # a file of this name asks for one
 
 
 class Crowd:
@@ -43,9 +43,10 @@ class Crowd:
             [self.order, self.pay, self.withdraw, self.deliver, self.lay], [40, 40, 4, 2, 4]
         )[0]
         deed()
-        with suppress(FileNotFoundError):
-            (self.folder / POISON).unlink()
-            self.lay("PoisonLaid")
+        for what in ON_REQUEST:
+            with suppress(FileNotFoundError):
+                (self.folder / what).unlink()
+                self.lay(what)
 
     def sign_up(self) -> None:
         """Become a customer."""

@@ -15,7 +15,7 @@ def main(folder: Path) -> dict[str, Any]:
     from eventbus.models import DeadLetter, Event, Inbox
     from orders.models import Order
     from tools import audit
-    from tools.storm import checks, folds, outside
+    from tools.storm import checks, echoes, folds, outside
     from tools.storm.ledger import read
 
     promises = read(folder)
@@ -23,6 +23,7 @@ def main(folder: Path) -> dict[str, Any]:
         checks.promised(promises),
         *(check() for check in (*checks.CHECKS, *folds.CHECKS)),
         *outside.checks(),
+        echoes.few(folder),
         *audit.run(),
     ]
     for finding in findings:

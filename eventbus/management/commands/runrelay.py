@@ -1,15 +1,21 @@
 """The relay as a process of its own; as many as you like."""
 
+import os
 import signal
 import threading
 from typing import Any
 
+import structlog
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from eventbus import checks, probe
 from eventbus.conf import conf
 from eventbus.relay import Relay
 from eventbus.transports import transport
+
+log = structlog.get_logger(__name__)
+
+GRACE = 8.0  # seconds for the round under way: supervisors kill after 10, or later
 
 
 class Command(BaseCommand):
@@ -53,3 +59,12 @@ class Command(BaseCommand):
 def _drain(relay: Relay) -> None:
     relay.pulse.draining = True
     threading.Thread(target=relay.stop).start()
+    limit = threading.Timer(GRACE, _leave)
+    limit.daemon = True
+    limit.start()
+
+
+def _leave() -> None:
+    """Go in the middle of a round, as a broker may hang: another relay sends what was claimed."""
+    log.warning("the round did not end in time and is left to another relay", seconds=GRACE)
+    os._exit(0)

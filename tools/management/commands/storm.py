@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tools.server import NoServers, ServerDied
+from tools.storm.plan import TABLE
 from tools.storm.storm import Storm
 
 
@@ -22,17 +23,24 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take --cycles, --seed, --broker, --keep and --json."""
+        """Take --cycles, --seed, --only, --broker, --keep and --json."""
         parser.add_argument("--cycles", type=int, default=20, help="how many strikes")
         parser.add_argument("--seed", type=int, default=1, help="the same seed, the same plan")
+        parser.add_argument(
+            "--only", action="append", default=[], metavar="STRIKE", help=", ".join(TABLE)
+        )
         parser.add_argument("--broker", choices=["valkey", "rabbitmq"], default="valkey")
         parser.add_argument("--keep", action="store_true", help="keep logs and database")
         parser.add_argument("--json", metavar="FILE", help="write the report there, too")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Rage, and print; fail where anything is not as it should be."""
+        only = options["only"]
+        if strange := sorted(set(only) - TABLE.keys()):
+            raise CommandError(f"No such strike: {', '.join(strange)}. Known: {', '.join(TABLE)}.")
         folder = Path(tempfile.mkdtemp(prefix="kabar-storm-"))
-        storm = Storm(options["seed"], options["cycles"], options["broker"], folder, self._say)
+        plan = (options["seed"], options["cycles"], options["broker"])
+        storm = Storm(*plan, folder, self._say, only)
         keep = True
         try:
             report = storm.rage()
@@ -50,6 +58,7 @@ class Command(BaseCommand):
             Path(options["json"]).write_text(json.dumps(report.json(), indent=2))
         if not report.stood:
             again = f"--seed {storm.seed} --cycles {storm.cycles} --broker {storm.broker}"
+            again += "".join(f' --only "{what}"' for what in only)
             raise CommandError(f"The house did not stand. The same plan again: storm {again}")
         self._say("The house stood.")
 

@@ -11,6 +11,12 @@ class StoneLaid(Event, about="stone_id"):
     stone_id: UUID
 
 
+class TrapLaid(Event, about="trap_id"):
+    """Something to fall into: who hears it at once gives up, who hears it again gets by."""
+
+    trap_id: UUID
+
+
 class PoisonLaid(Event, about="poison_id"):
     """Something to die of: it takes the process of whoever hears it along."""
 
