@@ -12,10 +12,11 @@ from django.db import connection, transaction
 
 from analytics import queries, services
 from eventbus import GiveUp, publish, rebuild, registry
+from eventbus.chosen import Selection
 from eventbus.cloudevents import to_cloudevent
 from eventbus.delivery import deliver
 from eventbus.errors import CannotRebuild
-from eventbus.letters import Selection, discard
+from eventbus.letters import discard
 from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription
 from eventbus.testing import Bus, alone
 from tests.analytics.news import CUP, MONDAY, fortnight, paid, placed
