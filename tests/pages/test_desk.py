@@ -196,14 +196,19 @@ def test_an_action_under_way_says_how_far_it_is(chief, db):
     assert "Refresh" not in answer
 
 
+def let_it_end() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "verb":
+            thread.join(10)
+
+
 @pytest.mark.django_db(transaction=True)
 class TestWhatTakesLong:
     def test_it_goes_on_after_the_page_has_answered(self, chief, letter, monkeypatch):
         monkeypatch.setattr(jobs, "PATIENCE", 0.0)
         answer = act(chief, letter, "retry", sure="1")
         assert answer["Location"] == "/admin/eventbus/action/"
-        (thread,) = [thread for thread in threading.enumerate() if thread.name == "verb"]
-        thread.join(10)
+        let_it_end()
         assert Retry.objects.get().event_id == letter.event_id
         assert Action.objects.get().ended_at
 
@@ -216,8 +221,7 @@ class TestWhatTakesLong:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert "1 of 2, under way" in chief.get(shown(Action, action.pk)).content.decode()
-        (thread,) = [thread for thread in threading.enumerate() if thread.name == "verb"]
-        thread.join(10)
+        let_it_end()
         assert "2 of 2, done" in chief.get(shown(Action, action.pk)).content.decode()
 
     def test_what_is_soon_done_is_told_at_once(self, chief, letter):
