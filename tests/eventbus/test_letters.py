@@ -10,10 +10,10 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from eventbus import GiveUp, clock, letters, publish
+from eventbus.chosen import Selection, groups
 from eventbus.errors import BadPayload, NeedsReason, NotInLog, NotInstalled, OutcomeUnknown
 from eventbus.events import Envelope
 from eventbus.failures import bury
-from eventbus.letters import Selection
 from eventbus.models import (
     Action,
     Correction,
@@ -78,7 +78,7 @@ def run(command: str, *options: object, **more: object) -> str:
 
 
 def test_letters_are_grouped_by_signature(dead):
-    (group,) = letters.groups(Selection())
+    (group,) = groups(Selection())
     assert (group.signature, group.letters) == ("orders.listen GiveUp in listen", 2)
     assert (group.oldest, group.newest) == (dead[0].died_at, dead[1].died_at)
 

@@ -11,13 +11,15 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from analytics import queries, services
-from analytics.models import SignUp
 from eventbus import GiveUp, publish, rebuild, registry
+from eventbus.chosen import Selection
 from eventbus.cloudevents import to_cloudevent
-from eventbus.delivery import deliver
+from eventbus.delivery import deliver, together
 from eventbus.errors import CannotRebuild
-from eventbus.letters import Selection, discard
-from eventbus.models import Action, Correction, DeadLetter, Event, Inbox, Retry, Subscription
+from eventbus.events import Envelope
+from eventbus.letters import discard
+from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription
+from eventbus.registry import Consumer
 from eventbus.testing import Bus, alone
 from tests.analytics.news import CUP, MONDAY, fortnight, paid, placed
 from tests.analytics.test_figures import figures
@@ -52,6 +54,19 @@ def test_the_result_equals_what_was_there(told):
     assert figures() == before
     assert done.events == Event.objects.count()
     assert done.failed == 0
+
+
+def test_what_is_told_again_is_marked_as_such(told, monkeypatch):
+    marks = []
+
+    def noting(flight: int, consumer: Consumer, envelopes: list[Envelope]) -> None:
+        marks.extend(envelope.replayed for envelope in envelopes)
+        together(flight, consumer, envelopes)
+
+    monkeypatch.setattr(rebuild, "together", noting)
+    rebuild.rebuild(ROOM, "operator:1")
+    assert len(marks) == Event.objects.count()
+    assert set(marks) == {True}
 
 
 def test_what_was_wrong_is_right_afterwards(told):
@@ -148,29 +163,6 @@ def test_what_fails_in_a_rebuild_is_retried_as_ever(told, monkeypatch):
     assert done.failed == Retry.objects.count() == 2
     told.later(minutes=1)
     assert figures() == before
-
-
-def test_what_an_operator_mended_is_told_as_mended(told):
-    event = Event.objects.filter(name="accounts.CustomerSignedUp").earliest("position")
-    for country in ("XX", "MY"):  # the last one holds
-        Correction.objects.create(
-            consumer="analytics.count_sign_up",
-            event_id=event.pk,
-            payload=event.payload | {"country": country},
-            original=event.payload,
-        )
-    rebuild.rebuild(ROOM, "operator:1")
-    assert set(SignUp.objects.values_list("country", flat=True)) == {"MY", "SG"}
-
-
-def test_one_bad_event_does_not_keep_its_page_out(told):
-    before = queries.funnel()
-    bad = Event.objects.filter(name="orders.OrderPlaced").latest("position")
-    Event.objects.filter(pk=bad.pk).update(payload=bad.payload | {"total": "much"})
-    done = rebuild.rebuild(ROOM, "operator:1")
-    assert done.failed == 1
-    assert DeadLetter.objects.get().event_id == bad.pk
-    assert queries.funnel().placed == before.placed - 1
 
 
 @pytest.mark.parametrize(

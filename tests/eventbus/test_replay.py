@@ -9,9 +9,9 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from eventbus import GiveUp, publish, replay
+from eventbus.chosen import Selection as Letters
 from eventbus.errors import CannotReplay, UnknownConsumer
 from eventbus.events import Envelope
-from eventbus.letters import Selection as Letters
 from eventbus.letters import discard, retry
 from eventbus.models import Action, DeadLetter, Event, Flight, Inbox, Outbox, Retry, Subscription
 from eventbus.replay import Selection
