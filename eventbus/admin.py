@@ -19,6 +19,7 @@ from eventbus.desk import HANDLE, SEE, Desk, Sealed
 from eventbus.looks import Looked, event_link, link, pretty, short
 from eventbus.models import (
     Action,
+    Archive,
     Correction,
     DeadLetter,
     Discarded,
@@ -308,6 +309,9 @@ class CorrectionAdmin(OfAnEvent, Sealed):
     @admin.display(description="in the log")
     def logged(self, row: Correction) -> str:
         return pretty(row.original)
+
+
+admin.site.register(Archive, Looked)
 
 
 def _about(event: Event) -> dict[str, Any]:

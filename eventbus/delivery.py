@@ -86,6 +86,7 @@ def _in_transaction(consumer: Consumer, envelope: Envelope) -> None:
 def _handle(consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
     locks.hold_as(consumer.name, (key for e in envelopes for key in consumer.keys(e)))
     fresh = inbox.take(consumer.name, [envelope.id for envelope in envelopes])
+    fresh -= inbox.bygone(consumer.name, (e for e in envelopes if e.id in fresh))
     for envelope in envelopes:
         if envelope.id in fresh:
             with because_of(envelope, consumer.name):
@@ -112,7 +113,8 @@ def _call_outside(consumer: Consumer, envelope: Envelope) -> None:
     """Prepare, call, record: no transaction is open while the other side thinks."""
     with transaction.atomic():
         state, until = inbox.start(consumer.name, envelope.id)
-    if state == "done":
+        gone = inbox.bygone(consumer.name, [envelope] if state == "fresh" else [])
+    if state == "done" or gone:
         return
     if state == "busy":
         raise TryLater(seconds=inbox.left(until), reason="another delivery is calling")

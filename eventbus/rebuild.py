@@ -22,7 +22,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, Max, OuterRef, QuerySet
 
-from eventbus import corrections, inbox, locks, registry
+from eventbus import corrections, inbox, locks, registry, retention
 from eventbus.actions import doing
 from eventbus.delivery import deliver
 from eventbus.errors import CannotRebuild
@@ -64,17 +64,20 @@ def consumers_of(room: str) -> list[Consumer]:
 
 
 def preview(room: str) -> dict[str, int]:
-    """Count what each consumer would be told. Raises CannotRebuild."""
-    return {c.name: Event.objects.filter(name__in=c.hears).count() for c in consumers_of(room)}
+    """Count what each consumer would be told. Raises CannotRebuild, InArchive."""
+    found = {c.name: Event.objects.filter(name__in=c.hears).count() for c in consumers_of(room)}
+    retention.must_be_whole()
+    return found
 
 
 def rebuild(room: str, actor: str, progress: Progress = lambda n: None) -> Rebuilt:
-    """Empty a room and fill it from the whole log; cut off, begin again. Raises CannotRebuild.
+    """Empty a room and fill it from the whole log; cut off, begin again.
 
     Also news from before its consumers listened: from now on they are owed all of the log.
+    Raises CannotRebuild, InArchive, LogBusy.
     """
-    consumers, began = consumers_of(room), time.monotonic()
-    with doing("rebuilt", actor, chosen={"room": room}, preview=preview(room)) as action:
+    consumers, began, found = consumers_of(room), time.monotonic(), preview(room)
+    with retention.whole(), doing("rebuilt", actor, chosen={"room": room}, preview=found) as action:
         _empty(room, consumers)
         last = Event.objects.aggregate(last=Max("position"))["last"] or 0
         events = sum(_refill(consumer, last, progress) for consumer in consumers)

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, F, Max, OuterRef, QuerySet
 
-from eventbus import inbox, locks, registry
+from eventbus import inbox, locks, registry, retention
 from eventbus.actions import doing
 from eventbus.conf import conf
 from eventbus.errors import CannotReplay, UnknownConsumer
@@ -55,8 +55,9 @@ class Selection:
 
 
 def preview(selection: Selection, again: bool = False) -> dict[str, int]:
-    """Count what a replay would meet. Raises UnknownConsumer, CannotReplay."""
+    """Count what a replay would meet. Raises UnknownConsumer, CannotReplay, InArchive."""
     _fit(selection, again)
+    retention.must_be_whole(selection.since, selection.until)
     events, consumer = selection.events(), selection.consumer
     counts = {
         "matching": events.count(),
@@ -83,10 +84,11 @@ def replay(
 
     The rate is in events per second, 0 for no limit. Dead letters, retries and what an operator
     discarded stay as they are. Cut off, the same call without `again` does the rest.
-    Raises UnknownConsumer, CannotReplay.
+    Raises UnknownConsumer, CannotReplay, InArchive, LogBusy.
     """
-    found = preview(selection, again)
-    with doing("replayed", actor, chosen=selection.told() | {"again": again}, preview=found) as did:
+    found, chosen = preview(selection, again), selection.told() | {"again": again}
+    whole = retention.whole(selection.since, selection.until)
+    with whole, doing("replayed", actor, chosen=chosen, preview=found) as did:
         if again:
             _open_again(selection)
         sent = 0
