@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from itertools import chain, islice
@@ -210,27 +210,31 @@ def _write(folder: Path, old: QuerySet[Event], idle: QuerySet[Event]) -> _Part |
     first = next(pages, None)
     if first is None:
         return None
-    unfinished, kept, inbox_rows = folder / ".unfinished", [], 0
+    unfinished = folder / ".unfinished"
     unfinished.unlink(missing_ok=True)
     unfinished.touch(mode=0o600)
-    with unfinished.open("wb") as file:
+    part = _fill(unfinished, chain([first], pages))
+    part.row.folder, part.row.sha256 = str(folder), _sha256(unfinished)
+    # Its name says what is in it: doing it over never puts something else in its place.
+    ends = f"{part.row.first_position:012}-{part.row.last_position:012}"
+    part.row.file = f"events-{ends}-{part.row.sha256[:12]}.jsonl.gz"
+    unfinished.rename(folder / part.row.file)
+    _sync(folder)
+    return part
+
+
+def _fill(path: Path, pages: Iterable[tuple[Event, list[Inbox]]]) -> _Part:
+    kept, inbox_rows = [], 0
+    with path.open("wb") as file:
         with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as lines:
             _put(lines, {"generations": _generations()})
-            for event, inbox in chain([first], pages):
+            for event, inbox in pages:
                 _put(lines, _told(event, inbox))
                 kept.append((event.position, event.recorded_at, event.pk))
                 inbox_rows += len(inbox)
         os.fsync(file.fileno())
     positions, times, ids = zip(*kept, strict=True)
-    sha256 = _sha256(unfinished)
-    # Its name says what is in it: doing it over never puts something else in its place.
-    name = f"events-{positions[0]:012}-{positions[-1]:012}-{sha256[:12]}.jsonl.gz"
-    unfinished.rename(folder / name)
-    _sync(folder)
     row = Archive(
-        file=name,
-        folder=str(folder),
-        sha256=sha256,
         events=len(ids),
         inbox_rows=inbox_rows,
         first_position=positions[0],

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -469,6 +470,43 @@ class TestTheCommands:
     def test_the_audit_agrees(self, log, tmp_path):
         archive(tmp_path)
         assert "The books agree." in self.run("audit")
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_second_copy_that_comes_while_its_event_goes_changes_nothing(
+    log, heard, tmp_path, monkeypatch
+):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer")
+    copy, save = to_cloudevent(Event.objects.get(payload__sku="a").envelope()), Archive.save
+
+    def bring() -> None:
+        deliver(0, "orders.listen", [copy])
+        connection.close()
+
+    late = threading.Thread(target=bring)
+
+    def save_late(row: Archive) -> None:
+        """What goes is deleted, and not yet committed."""
+        late.start()
+        deadline = time.monotonic() + 10
+        while not waits_for_a_lock() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert waits_for_a_lock()
+        save(row)
+
+    monkeypatch.setattr(Archive, "save", save_late)
+    assert archive(tmp_path) == 3
+    late.join()
+    assert heard == ["a", "b", "c", "new"]
+    assert Inbox.objects.count() == 1
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchall())
 
 
 @contextmanager
