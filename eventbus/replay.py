@@ -195,8 +195,6 @@ def _paced(batches: Iterator[list[UUID]], rate: float) -> Iterator[list[UUID]]:
 
 @transaction.atomic
 def _mark(consumer: str, ids: list[UUID], action: Action) -> None:
-    """Put a message on its way, as a second attempt: that is told what was corrected."""
-    Flight.objects.create(
-        consumer=consumer, event_ids=[str(id) for id in ids], retry=True, replayed=True
-    )
+    """Put a message on its way."""
+    Flight.objects.create(consumer=consumer, event_ids=[str(id) for id in ids], replayed=True)
     went(action, len(ids))
