@@ -334,7 +334,8 @@ def _told(event: Event, inbox: list[Inbox]) -> dict[str, Any]:
 
 def _event(line: dict[str, Any]) -> Event:
     envelope = from_cloudevent(line["event"])
-    told = {part.name: getattr(envelope, part.name) for part in fields(envelope)}
+    kept = [part.name for part in fields(envelope) if part.name != "replayed"]  # how it travels
+    told = {name: getattr(envelope, name) for name in kept}
     return Event(position=line["position"], **told)
 
 
