@@ -7,26 +7,20 @@ rebuilds refuse while a part of what they would read is in a file.
 """
 
 import datetime as dt
-import gzip
-import hashlib
-import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-import msgspec
 from django.db import connection, transaction
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Sum
 from django.db.models.expressions import RawSQL
 
-from eventbus import clock, locks, registry
+from eventbus import archives, clock, locks
 from eventbus.actions import doing
-from eventbus.cloudevents import from_cloudevent, to_cloudevent
+from eventbus.archives import Part, Told, generations
 from eventbus.conf import conf
 from eventbus.errors import CannotArchive, CannotRestore, InArchive, LogBusy
 from eventbus.failpoints import reach
@@ -98,7 +92,7 @@ def recorded(file: Path) -> Archive:
         reason = "no archive of that name is recorded here, so nothing of the log is missing by it"
         raise CannotRestore(file=file, reason=reason)
     try:
-        found = _sha256(file)
+        found = archives.digest(file)
     except OSError as problem:
         raise CannotRestore(file=file, reason=problem.strerror) from problem
     if found != row.sha256:
@@ -113,11 +107,10 @@ def restore(file: Path, actor: str, progress: Progress = lambda n: None) -> int:
     """
     with _held(), doing("restored", actor, chosen={"file": str(file)}) as action:
         row = recorded(file)
-        with gzip.open(file, "rb") as lines:
-            memory = _Memory(msgspec.json.decode(next(lines))["generations"])
-            while page := [msgspec.json.decode(line) for line in islice(lines, PAGE)]:
-                _put_back(file, page, memory)
-                progress(len(page))
+        kept = archives.read(file)
+        while page := list(islice(kept, PAGE)):
+            _put_back(file, page)
+            progress(len(page))
         row.delete()
         action.result = {"events": row.events, "inbox rows": row.inbox_rows}
     return row.events
@@ -182,7 +175,7 @@ def _owed() -> Q:
 
     A rebuild that was cut off has begun a generation, and is owed what it has not come to.
     """
-    owed, now = Q(pk=None), _generations()
+    owed, now = Q(pk=None), generations()
     for row in Subscription.objects.filter(until=None):
         here = {"consumer": row.consumer, "event_id": OuterRef("pk")}
         handled = Inbox.objects.filter(**here, generation=now[row.consumer])
@@ -191,61 +184,14 @@ def _owed() -> Q:
     return owed
 
 
-def _generations() -> dict[str, int]:
-    rows = Subscription.objects.values("consumer").annotate(now=Max("generation"))
-    return {row["consumer"]: row["now"] for row in rows}
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A file that was written, and what is in it."""
-
-    row: Archive
-    ids: list[UUID]
-
-
-def _write(folder: Path, old: QuerySet[Event], idle: QuerySet[Event]) -> _Part | None:
-    """Put a batch into a file, on the disk for good; None where nothing is left."""
+def _write(folder: Path, old: QuerySet[Event], idle: QuerySet[Event]) -> Part | None:
+    """Put a batch into a file; None where nothing is left."""
     pages = _pages(old, idle)
     first = next(pages, None)
-    if first is None:
-        return None
-    unfinished = folder / ".unfinished"
-    unfinished.unlink(missing_ok=True)
-    unfinished.touch(mode=0o600)
-    part = _fill(unfinished, chain([first], pages))
-    part.row.folder, part.row.sha256 = str(folder), _sha256(unfinished)
-    # Its name says what is in it: doing it over never puts something else in its place.
-    ends = f"{part.row.first_position:012}-{part.row.last_position:012}"
-    part.row.file = f"events-{ends}-{part.row.sha256[:12]}.jsonl.gz"
-    unfinished.rename(folder / part.row.file)
-    _sync(folder)
-    return part
+    return archives.write(folder, chain([first], pages)) if first else None
 
 
-def _fill(path: Path, pages: Iterable[tuple[Event, list[Inbox]]]) -> _Part:
-    kept, inbox_rows = [], 0
-    with path.open("wb") as file:
-        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as lines:
-            _put(lines, {"generations": _generations()})
-            for event, inbox in pages:
-                _put(lines, _told(event, inbox))
-                kept.append((event.position, event.recorded_at, event.pk))
-                inbox_rows += len(inbox)
-        os.fsync(file.fileno())
-    positions, times, ids = zip(*kept, strict=True)
-    row = Archive(
-        events=len(ids),
-        inbox_rows=inbox_rows,
-        first_position=positions[0],
-        last_position=positions[-1],
-        since=min(times),
-        until=max(times),
-    )
-    return _Part(row, list(ids))
-
-
-def _pages(old: QuerySet[Event], idle: QuerySet[Event]) -> Iterator[tuple[Event, list[Inbox]]]:
+def _pages(old: QuerySet[Event], idle: QuerySet[Event]) -> Iterator[Told]:
     """Read a batch with its inbox rows.
 
     Who needs it is asked of few at a time: asked of all, PostgreSQL hashes the whole inbox.
@@ -261,7 +207,7 @@ def _pages(old: QuerySet[Event], idle: QuerySet[Event]) -> Iterator[tuple[Event,
 
 
 @transaction.atomic
-def _drop(part: _Part, idle: QuerySet[Event], action: Action) -> None:
+def _drop(part: Part, idle: QuerySet[Event], action: Action) -> None:
     """Take out of the log what is in the file; all of it is still idle, or nothing goes."""
     events, _ = idle.filter(pk__in=part.ids).order_by().delete()
     inbox_rows, _ = Inbox.objects.filter(event_id__in=part.ids).delete()
@@ -275,87 +221,14 @@ def _drop(part: _Part, idle: QuerySet[Event], action: Action) -> None:
     action.save(update_fields=["result"])
 
 
-def _renamed() -> dict[str, str]:
-    return {c.was: c.name for c in registry.consumers.values() if c.was}
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """Under which name and generation inbox rows come back: those under which they would be now.
-
-    A replay moves what its consumer has handled into a new generation, but for what is in files.
-    """
-
-    then: dict[str, int]
-    now: dict[str, int] = field(default_factory=_generations)
-    names: dict[str, str] = field(default_factory=_renamed)
-
-    def row(self, event: UUID, told: dict[str, Any]) -> Inbox:
-        """Return an inbox row as it was told in a file."""
-        consumer = self.names.get(told["consumer"], told["consumer"])
-        present = told["generation"] == self.then.get(told["consumer"])
-        return Inbox(
-            consumer=consumer,
-            generation=self.now.get(consumer, 0) if present else told["generation"],
-            event_id=event,
-            handled_at=_time(told["handled_at"]),
-            lease_until=_time(told["lease_until"]),
-        )
-
-
 @transaction.atomic
-def _put_back(file: Path, page: list[dict[str, Any]], memory: _Memory) -> None:
-    """Restore some lines; what is there already stays as it is."""
-    events = [_event(line) for line in page]
+def _put_back(file: Path, page: list[Told]) -> None:
+    """Restore some events with their inbox rows; what is there already stays as it is."""
+    events = [event for event, _ in page]
     Event.objects.bulk_create(events, ignore_conflicts=True)
     # Another event at the same position is a conflict, too.
     there = Event.objects.filter(pk__in=[event.pk for event in events]).count()
     if there < len(events):
         reason = f"the positions of {len(events) - there} events are taken by others"
         raise CannotRestore(file=file, reason=reason)
-    inbox = (
-        memory.row(e.pk, row) for e, line in zip(events, page, strict=True) for row in line["inbox"]
-    )
-    Inbox.objects.bulk_create(inbox, ignore_conflicts=True)
-
-
-def _told(event: Event, inbox: list[Inbox]) -> dict[str, Any]:
-    rows = [
-        {
-            "consumer": row.consumer,
-            "generation": row.generation,
-            "handled_at": row.handled_at and moment(row.handled_at),
-            "lease_until": row.lease_until and moment(row.lease_until),
-        }
-        for row in inbox
-    ]
-    return {"position": event.position, "event": to_cloudevent(event.envelope()), "inbox": rows}
-
-
-def _event(line: dict[str, Any]) -> Event:
-    envelope = from_cloudevent(line["event"])
-    kept = [part.name for part in fields(envelope) if part.name != "replayed"]  # how it travels
-    told = {name: getattr(envelope, name) for name in kept}
-    return Event(position=line["position"], **told)
-
-
-def _time(text: str | None) -> dt.datetime | None:
-    return dt.datetime.fromisoformat(text) if text else None
-
-
-def _put(lines: gzip.GzipFile, value: dict[str, Any]) -> None:
-    lines.write(msgspec.json.encode(value) + b"\n")
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    """Have the folder's names on the disk, too."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+    Inbox.objects.bulk_create([row for _, rows in page for row in rows], ignore_conflicts=True)

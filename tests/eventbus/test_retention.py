@@ -463,6 +463,9 @@ class TestTheCommands:
             self.run("archiveevents", "--older-than=0", f"--to={tmp_path}")
         with pytest.raises(CommandError, match="no archive of that name"):
             self.run("restoreevents", "nothing.gz")
+        (tmp_path / "file").touch()
+        with pytest.raises(CommandError, match="File exists"):
+            self.run("archiveevents", "--older-than=30", f"--to={tmp_path / 'file'}", "--yes")
         archive(tmp_path)
         with pytest.raises(CommandError, match=r"manage\.py restoreevents"):
             self.run("replayevents", "--consumer=orders.listen", "--yes")

@@ -42,6 +42,6 @@ class Command(BaseCommand):
                 return
             with tqdm(total=total, unit=" events", disable=None) as bar:
                 gone = retention.archive(until, folder, actor("archiveevents"), bar.update)
-        except EventBusError as refusal:
+        except (EventBusError, OSError) as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(f"{gone} events are in {folder}. Keep the files as safe as the database.")

@@ -38,6 +38,6 @@ class Command(BaseCommand):
             with tqdm(total=total, unit=" events", disable=None) as bar:
                 for file in options["files"]:
                     retention.restore(file, actor("restoreevents"), bar.update)
-        except EventBusError as refusal:
+        except (EventBusError, OSError) as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(f"{total} events are in the log again.")
