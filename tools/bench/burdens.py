@@ -18,37 +18,48 @@ ROUNDS = 5  # at the end of the snapshot's life, and before it
 
 def rows(run: Run) -> Iterator[Row]:
     """Run the bus end to end under each burden, and without."""
-    ours = contenders.bus(run.plan.workers)
-    with contenders.on_stage(run.folder, ours), ours.playing():
+    ours, raw = contenders.bus(run.plan.workers), contenders.limit(run.plan.workers)
+    with contenders.on_stage(run.folder, ours, raw):
         if run.plan.wants("snapshot"):
-            yield _snapshot(run, ours)
+            yield from _snapshot(run, [ours, raw])
         if run.plan.wants("log"):
-            yield _log(run, ours)
+            with ours.playing():
+                yield _log(run, ours)
 
 
-def _snapshot(run: Run, ours: Contender) -> Row:
+def _snapshot(run: Run, field: list[Contender]) -> Iterator[Row]:
+    """Let the bus run on under a snapshot; then both, as the handler's own rows age, too."""
     seconds, size = run.plan.snapshot_seconds, max(500, run.plan.events // 5)
-    run.say("before an old snapshot is held")
-    before = statistics.median(ours.rate(size) for _ in range(ROUNDS))
-    held: list[float] = []
+    ours = field[0]
+    before = _paces(field, size)
     with _old_snapshot():
         end = time.monotonic() + seconds
-        while time.monotonic() < end or len(held) < ROUNDS:
-            held.append(ours.rate(size))
-            run.say(f"an old snapshot is held: {pace(held[-1])}")
-    after = statistics.median(ours.rate(size) for _ in range(ROUNDS))
-    last, without = statistics.median(held[-ROUNDS:]), statistics.mean((before, after))
-    return Row(
-        name="snapshot",
-        what=f"an old snapshot held for {seconds:.0f} s : none",
-        on=run.on,
-        ours=pace(last),
-        beside=pace(without),
-        ratio=last / without,
-        target=0.9,
-        note=f"{len(held)} rounds of {size} events while it was held, of which the last"
-        f" {ROUNDS} count; {ROUNDS} before it ({pace(before)}) and {ROUNDS} after ({pace(after)}).",
-    )
+        with ours.playing():
+            while time.monotonic() < end:
+                run.say(f"an old snapshot is held: {pace(ours.rate(size))}")
+        held = _paces(field, size)
+    after = _paces(field, size)
+    for one in field:
+        without = statistics.mean((before[one.name], after[one.name]))
+        yield Row(
+            name="snapshot",
+            what=f"{one.name}, an old snapshot held for {seconds:.0f} s : none",
+            on=run.on,
+            ours=pace(held[one.name]),
+            beside=pace(without),
+            ratio=held[one.name] / without,
+            target=0.9 if one is ours else None,
+            note=f"medians of {ROUNDS} rounds of {size} events: before"
+            f" {pace(before[one.name])}, after {pace(after[one.name])}.",
+        )
+
+
+def _paces(field: list[Contender], size: int) -> dict[str, float]:
+    found = {}
+    for one in field:
+        with one.playing():
+            found[one.name] = statistics.median(one.rate(size) for _ in range(ROUNDS))
+    return found
 
 
 def _log(run: Run, ours: Contender) -> Row:

@@ -96,15 +96,20 @@ def counted() -> int:
     return int(sql("SELECT coalesce(sum(quantity), 0) FROM benchview_count")[0][0])
 
 
-def effects() -> int:
-    """Return how many effects there are."""
-    return int(sql("SELECT count(*) FROM benchroom_ledger")[0][0])
+def last_effect() -> int:
+    """Return the number of the latest effect."""
+    return int(sql("SELECT coalesce(max(id), 0) FROM benchroom_ledger")[0][0])
 
 
-def until_effects(wanted: int) -> float:
-    """Wait for so many effects and return when that was. Raises Stalled."""
+def effects(after: int = 0) -> int:
+    """Return how many effects there are after that one: to count all takes longer and longer."""
+    return int(sql("SELECT count(*) FROM benchroom_ledger WHERE id > %s", after)[0][0])
+
+
+def until_effects(wanted: int, after: int = 0) -> float:
+    """Wait for so many more effects and return when that was. Raises Stalled."""
     seen, deadline = -1, time.perf_counter() + PATIENCE
-    while (now := effects()) < wanted:
+    while (now := effects(after)) < wanted:
         if now != seen:
             seen, deadline = now, time.perf_counter() + PATIENCE
         if time.perf_counter() > deadline:
