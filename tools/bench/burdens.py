@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from django.db import connection
@@ -13,32 +13,29 @@ from tools.bench.report import Row
 from tools.bench.run import Run
 from tools.bench.stopwatch import pace
 
-ROUNDS = 5  # at the end of the snapshot's life, and before it
+ROUNDS = 3  # of a median
 
 
 def rows(run: Run) -> Iterator[Row]:
     """Run the bus end to end under each burden, and without."""
-    ours, raw = contenders.bus(run.plan.workers), contenders.limit(run.plan.workers)
-    with contenders.on_stage(run.folder, ours, raw):
+    ours = contenders.bus(run.plan.workers)
+    with contenders.on_stage(run.folder, ours), ours.playing():
         if run.plan.wants("snapshot"):
-            yield from _snapshot(run, [ours, raw])
+            adding = contenders.bus(run.plan.workers, "GoodsNoted", "bus, rows only added")
+            yield from _snapshot(run, adding, ours)
         if run.plan.wants("log"):
-            with ours.playing():
-                yield _log(run, ours)
+            yield _log(run, ours)
 
 
-def _snapshot(run: Run, field: list[Contender]) -> Iterator[Row]:
-    """Let the bus run on under a snapshot; then both, as the handler's own rows age, too."""
+def _snapshot(run: Run, *field: Contender) -> Iterator[Row]:
+    """Let events come by turns until the snapshot is old; its last rounds count."""
     seconds, size = run.plan.snapshot_seconds, max(500, run.plan.events // 5)
-    ours = field[0]
-    before = _paces(field, size)
+    before = _rounds(run, field, size)
     with _old_snapshot():
         end = time.monotonic() + seconds
-        with ours.playing():
-            while time.monotonic() < end:
-                run.say(f"an old snapshot is held: {pace(ours.rate(size))}")
-        held = _paces(field, size)
-    after = _paces(field, size)
+        while time.monotonic() < end:
+            held = _rounds(run, field, size)
+    after = _rounds(run, field, size)
     for one in field:
         without = statistics.mean((before[one.name], after[one.name]))
         yield Row(
@@ -48,18 +45,20 @@ def _snapshot(run: Run, field: list[Contender]) -> Iterator[Row]:
             ours=pace(held[one.name]),
             beside=pace(without),
             ratio=held[one.name] / without,
-            target=0.9 if one is ours else None,
+            target=0.9,
             note=f"medians of {ROUNDS} rounds of {size} events: before"
             f" {pace(before[one.name])}, after {pace(after[one.name])}.",
         )
 
 
-def _paces(field: list[Contender], size: int) -> dict[str, float]:
-    found = {}
-    for one in field:
-        with one.playing():
-            found[one.name] = statistics.median(one.rate(size) for _ in range(ROUNDS))
-    return found
+def _rounds(run: Run, field: Sequence[Contender], size: int) -> dict[str, float]:
+    found: dict[str, list[float]] = {one.name: [] for one in field}
+    for _ in range(ROUNDS):
+        for one in field:
+            found[one.name].append(one.rate(size))
+    paces = {name: statistics.median(rates) for name, rates in found.items()}
+    run.say(", ".join(f"{name}: {pace(rate)}" for name, rate in paces.items()))
+    return paces
 
 
 def _log(run: Run, ours: Contender) -> Row:

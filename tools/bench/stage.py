@@ -34,13 +34,19 @@ class Stalled(Exception):
 
 def build() -> None:
     """Make the tables, the shelves, and one event of each kind to copy from."""
-    from benchroom.events import GoodsCounted, GoodsGiven, GoodsShipped, GoodsSold
+    from benchroom.events import (
+        GoodsCounted,
+        GoodsGiven,
+        GoodsNoted,
+        GoodsShipped,
+        GoodsSold,
+    )
     from benchroom.models import Stock
 
     call_command("migrate", run_syncdb=True, verbosity=0)
     Stock.objects.bulk_create(Stock(pk=n, quantity=1_000_000) for n in range(1, 101))
     with transaction.atomic():
-        for kind in (GoodsSold, GoodsGiven, GoodsShipped, GoodsCounted):
+        for kind in (GoodsSold, GoodsGiven, GoodsNoted, GoodsShipped, GoodsCounted):
             publish(kind(checkout_id=uuid4(), stock_id=1, quantity=1, note=NOTE))
     sql("CREATE TABLE bench_template AS SELECT * FROM eventbus_event")
     clear()
