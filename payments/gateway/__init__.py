@@ -9,9 +9,9 @@ from eventbus.outside import Outside
 from payments.errors import CardDeclined
 from payments.gateway.fakes import FakeBank, FakeFraudDesk, PlayedBank
 from payments.gateway.http import HttpBank, HttpFraudDesk
-from payments.gateway.port import Bank, FraudDesk, Verdict
+from payments.gateway.port import Bank, Charge, FraudDesk, Verdict
 
-__all__ = ["Bank", "FraudDesk", "Verdict", "bank", "fraud_desk", "played"]
+__all__ = ["Bank", "Charge", "FraudDesk", "Verdict", "bank", "fraud_desk", "played"]
 
 BANK = Outside("bank", answers=(CardDeclined,))
 FRAUD = Outside("fraud")
@@ -57,6 +57,10 @@ class GuardedBank:
     def refund(self, key: str, reference: str, amount: Decimal, currency: str) -> str:
         """See the port."""
         return BANK.call(self._bank.refund, key, reference, amount, currency)
+
+    def charge_of(self, key: str, reference: str = "") -> Charge | None:
+        """See the port."""
+        return BANK.call(self._bank.charge_of, key, reference)
 
 
 class GuardedFraudDesk:

@@ -38,7 +38,10 @@ def test_money_moved_is_on_the_ledger(url):
         "amount": "20.00",
         "currency": "EUR",
     }
-    assert httpx.get(f"{url}/captures/k").json() == answer.json()
+    assert httpx.get(f"{url}/captures/k").json() == {
+        **{"key": "k", "state": "captured", "amount": "20.00", "currency": "EUR"},
+        "reference": answer.json()["reference"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,8 @@ def test_what_is_no_request_is_refused(url, body):
 
 
 def test_a_capture_nobody_made_is_not_found(url):
-    assert httpx.get(f"{url}/captures/never").status_code == 404
+    answer = httpx.get(f"{url}/captures/never")
+    assert (answer.status_code, answer.json()["state"]) == (404, "none")
 
 
 def test_it_ends_at_once_even_while_somebody_waits(bank):

@@ -47,7 +47,7 @@ class Teller(BaseHTTPRequestHandler):
         """Show what became of a capture, or all money that moved."""
         folder, _, key = self.path.strip("/").partition("/")
         if folder == "captures" and key:
-            answer = self.server.bank.capture_of(key)
+            answer = self.server.bank.charge_of(key)
             self._send(answer.status, answer.body)
         elif self.path == "/ledger":
             self._send(200, {"movements": [_shown(m) for m in self.server.bank.ledger]})
