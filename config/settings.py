@@ -237,6 +237,7 @@ PAYMENTS = {
     "BANK_TIMEOUT": env.float("BANK_TIMEOUT", 5.0),
     "BANK_ASK_AFTER": env.float("BANK_ASK_AFTER", 2.0),
     "BANK_UNDER_WAY": env.float("BANK_UNDER_WAY", 600.0),
+    "WEBHOOK_SECRETS": {"bank": env.list("BANK_WEBHOOK_SECRET", default=[])},
     "FRAUD_URL": env.str("FRAUD_URL", "") or env.str("BANK_URL", ""),
     "FRAUD_TIMEOUT": env.float("FRAUD_TIMEOUT", 2.0),
     "FRAUD_AWAY": env.str("FRAUD_AWAY", "hold"),  # refuse, hold, or allow

@@ -1,17 +1,30 @@
 """How payments asks outside: a bank and a fraud service, each behind its circuit breaker."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
 
 from django.conf import settings
 
 from eventbus.outside import Outside
-from payments.errors import CardDeclined
+from payments.errors import CardDeclined, NoSuchProvider
+from payments.gateway import webhooks
 from payments.gateway.fakes import FakeBank, FakeFraudDesk, PlayedBank
 from payments.gateway.http import HttpBank, HttpFraudDesk
 from payments.gateway.port import Bank, Charge, FraudDesk, Verdict
+from payments.gateway.webhooks import Hint
 
-__all__ = ["Bank", "Charge", "FraudDesk", "Verdict", "bank", "fraud_desk", "played"]
+__all__ = [
+    "Bank",
+    "Charge",
+    "FraudDesk",
+    "Hint",
+    "Verdict",
+    "bank",
+    "fraud_desk",
+    "hint_in",
+    "played",
+]
 
 BANK = Outside("bank", answers=(CardDeclined,))
 FRAUD = Outside("fraud")
@@ -32,6 +45,17 @@ def fraud_desk() -> FraudDesk:
     url = settings.PAYMENTS["FRAUD_URL"]
     at = _desk_at(url, settings.PAYMENTS["FRAUD_TIMEOUT"]) if url else FakeFraudDesk(played)
     return GuardedFraudDesk(at)
+
+
+def hint_in(provider: str, raw: bytes, headers: Mapping[str, str]) -> Hint:
+    """Read a webhook, once its signature is known to be good.
+
+    Raises NoSuchProvider where there is no secret to know it by, and BadWebhook.
+    """
+    secrets = settings.PAYMENTS["WEBHOOK_SECRETS"].get(provider)
+    if not secrets:
+        raise NoSuchProvider
+    return webhooks.hint_in(raw, headers, secrets)
 
 
 @cache

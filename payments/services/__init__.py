@@ -11,6 +11,7 @@ from payments.services.requests import (
     request_payment,
     time_out,
 )
+from payments.services.webhooks import hear_webhook
 
 __all__ = [
     "ask_bank",
@@ -18,6 +19,7 @@ __all__ = [
     "decline_unpinned",
     "expect_payment",
     "give_back",
+    "hear_webhook",
     "refuse_payment",
     "release_payment",
     "request_payment",
