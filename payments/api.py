@@ -56,7 +56,7 @@ class PaymentWanted(Strict):
 
     order_id = serializers.UUIDField()
     card = serializers.RegexField(
-        r"^tok_[a-z_]+$", max_length=64, help_text="the bank's token for a card"
+        r"^(tok|pm)_[A-Za-z0-9_]+$", max_length=64, help_text="the bank's token for a card"
     )
 
 

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from eventbus.outside import Outside
 from payments.errors import CardDeclined, NoSuchProvider
-from payments.gateway import webhooks
+from payments.gateway import stripe, webhooks
 from payments.gateway.fakes import FakeBank, FakeFraudDesk, PlayedBank
 from payments.gateway.http import HttpBank, HttpFraudDesk
 from payments.gateway.port import Bank, Charge, FraudDesk, Verdict
@@ -34,10 +34,12 @@ played = PlayedBank()
 
 
 def bank() -> Bank:
-    """Return the bank at BANK_URL, or the fake one."""
-    url = settings.PAYMENTS["BANK_URL"]
-    at = _bank_at(url, settings.PAYMENTS["BANK_TIMEOUT"]) if url else FakeBank(played)
-    return GuardedBank(at)
+    """Return Stripe, the bank at BANK_URL, or the fake one."""
+    url, timeout = settings.PAYMENTS["BANK_URL"], settings.PAYMENTS["BANK_TIMEOUT"]
+    if settings.PAYMENTS["BANK"] == "stripe":
+        account = settings.PAYMENTS["STRIPE_API_KEY"], settings.PAYMENTS["STRIPE_API_BASE"]
+        return GuardedBank(_stripe_at(*account, timeout))
+    return GuardedBank(_bank_at(url, timeout) if url else FakeBank(played))
 
 
 def fraud_desk() -> FraudDesk:
@@ -55,7 +57,13 @@ def hint_in(provider: str, raw: bytes, headers: Mapping[str, str]) -> Hint:
     secrets = settings.PAYMENTS["WEBHOOK_SECRETS"].get(provider)
     if not secrets:
         raise NoSuchProvider
-    return webhooks.hint_in(raw, headers, secrets)
+    read = stripe.hint_in if provider == "stripe" else webhooks.hint_in
+    return read(raw, headers, secrets)
+
+
+@cache
+def _stripe_at(api_key: str, address: str, timeout: float) -> Bank:
+    return stripe.StripeBank(api_key, address, timeout)
 
 
 @cache

@@ -65,7 +65,7 @@ class Bank(PlayedBank):
 
 @pytest.fixture
 def bank(monkeypatch, settings) -> Bank:
-    settings.PAYMENTS = {**settings.PAYMENTS, "BANK_URL": "", "FRAUD_URL": ""}
+    settings.PAYMENTS = {**settings.PAYMENTS, "BANK": "", "BANK_URL": "", "FRAUD_URL": ""}
     played = Bank()
     monkeypatch.setattr(gateway, "played", played)
     return played
