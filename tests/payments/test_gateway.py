@@ -1,5 +1,8 @@
 """The bank by HTTP: a real server on loopback, in a thread."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -13,7 +16,7 @@ from payments import gateway
 from payments.errors import CardDeclined, NoClearAnswer, NotReached
 from payments.gateway.fakes import FakeBank, FakeFraudDesk, PlayedBank
 from payments.gateway.http import HttpBank, HttpFraudDesk
-from payments.gateway.port import Bank, FraudDesk
+from payments.gateway.port import Bank, Charge, FraudDesk
 from payments.management.commands.runbank import BankServer
 from tests.payments.conftest import asked_again, now, pinned, requested
 
@@ -215,3 +218,52 @@ def test_the_settings_say_which_bank_is_asked(wired, settings, monkeypatch):
     settings.PAYMENTS = {**settings.PAYMENTS, "BANK_URL": ""}
     gateway.bank().capture("k", PRICE, "EUR", "tok_ok")
     assert (len(wired.bank.ledger), len(played.ledger)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("env", "starts"),
+    [
+        ({}, True),
+        ({"BANK": "stripe", "STRIPE_API_KEY": "sk_test"}, True),
+        ({"BANK": "stripe"}, False),
+        ({"BANK": "strype", "STRIPE_API_KEY": "sk_test"}, False),
+    ],
+)
+def test_a_bank_misspelt_is_not_the_fake_one(env, starts, tmp_path):
+    command = [sys.executable, "-c", "import config.settings"]
+    done = subprocess.run(
+        command, env={**os.environ, "VAR_DIR": str(tmp_path), **env}, capture_output=True, text=True
+    )
+    assert (done.returncode == 0) is starts
+    assert starts or "BANK is stripe" in done.stderr
+
+
+def test_a_404_that_is_not_the_banks_own_is_no_answer():
+    """Such as a proxy's: to take it for "there is none" would be a guess."""
+    for status, body in [(404, "{}"), (404, "<html>"), (200, "{}"), (200, '{"state": "new"}')]:
+        bank = HttpBank("http://bank", PATIENCE)
+        reply = httpx.Response(status, text=body)
+        answer = httpx.MockTransport(lambda request, reply=reply: reply)
+        bank._client = httpx.Client(base_url="http://bank", transport=answer)
+        with pytest.raises(NoClearAnswer):
+            bank.charge_of("k")
+
+
+def test_a_bank_says_how_a_capture_stands(doors):
+    _, bank, _ = doors
+    assert bank.charge_of("k") is None
+    reference = bank.capture("k", PRICE, "EUR", "tok_ok")
+    assert bank.charge_of("k") == Charge("captured", PRICE, "EUR", reference)
+    bank.refund("r", reference, PRICE, "EUR")
+    assert bank.charge_of("k") == Charge("refunded", PRICE, "EUR", reference)
+    assert bank.charge_of("r") is None
+
+    with pytest.raises(CardDeclined):
+        bank.capture("l", PRICE, "EUR", "tok_insufficient_funds")
+    declined = Charge("declined", PRICE, "EUR", reason="insufficient funds")
+    assert bank.charge_of("l") == declined
+
+
+def test_who_asks_a_bank_that_is_not_there_is_told_to_come_back():
+    with pytest.raises(NotReached):
+        HttpBank("http://127.0.0.1:9", PATIENCE).charge_of("k")
