@@ -29,6 +29,12 @@ def _own_secret() -> str:
     return path.read_text()
 
 
+def _secrets_in(listed: list[str]) -> list[str]:
+    """Leave out empty ones, as after a last comma: anybody could sign with them."""
+    stripped = [secret.strip() for secret in listed]
+    return [secret for secret in stripped if secret.removeprefix("whsec_")]
+
+
 # --- the deployment ---------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", "") or _own_secret()
@@ -242,8 +248,8 @@ PAYMENTS = {
     "STRIPE_API_KEY": env.str("STRIPE_API_KEY", "").strip(),
     "STRIPE_API_BASE": env.str("STRIPE_API_BASE", "https://api.stripe.com"),
     "WEBHOOK_SECRETS": {
-        "bank": [s.strip() for s in env.list("BANK_WEBHOOK_SECRET", default=[])],
-        "stripe": [s.strip() for s in env.list("STRIPE_WEBHOOK_SECRET", default=[])],
+        "bank": _secrets_in(env.list("BANK_WEBHOOK_SECRET", default=[])),
+        "stripe": _secrets_in(env.list("STRIPE_WEBHOOK_SECRET", default=[])),
     },
     "FRAUD_URL": env.str("FRAUD_URL", "") or env.str("BANK_URL", ""),
     "FRAUD_TIMEOUT": env.float("FRAUD_TIMEOUT", 2.0),

@@ -122,6 +122,13 @@ class Payment(models.Model):
                 name="one_live_payment_per_order",
             )
         ]
+        indexes = [
+            models.Index(
+                fields=["bank_reference"],
+                condition=~models.Q(bank_reference=""),
+                name="payment_by_bank_reference",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"Payment {self.id}"

@@ -47,7 +47,7 @@ def hint_in(raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> H
 def sign(secret: str, id: str, timestamp: str, raw: bytes) -> str:
     """Return the signature of a webhook; a secret `whsec_…` is base64."""
     plain = secret.removeprefix("whsec_")
-    key = secret.encode() if plain == secret else base64.b64decode(plain)
+    key = secret.encode() if plain == secret else base64.b64decode(plain + "==")
     digest = hmac.digest(key, f"{id}.{timestamp}.".encode() + raw, "sha256")
     return f"v1,{base64.b64encode(digest).decode()}"
 

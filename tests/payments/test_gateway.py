@@ -238,6 +238,14 @@ def test_a_bank_misspelt_is_not_the_fake_one(env, starts, tmp_path):
     assert starts or "BANK is stripe" in done.stderr
 
 
+def test_an_empty_secret_is_none(tmp_path):
+    told = "from config.settings import PAYMENTS; print(PAYMENTS['WEBHOOK_SECRETS'])"
+    env = {"BANK_WEBHOOK_SECRET": "one, whsec_dHdv ,,whsec_, ", "VAR_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", told]
+    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
+    assert done.stdout.strip() == "{'bank': ['one', 'whsec_dHdv'], 'stripe': []}"
+
+
 def test_a_404_that_is_not_the_banks_own_is_no_answer():
     """Such as a proxy's: to take it for "there is none" would be a guess."""
     for status, body in [(404, "{}"), (404, "<html>"), (200, "{}"), (200, '{"state": "new"}')]:
