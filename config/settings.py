@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from config import logs
 
@@ -26,6 +27,12 @@ def _own_secret() -> str:
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(50))
     return path.read_text()
+
+
+def _secrets_in(listed: list[str]) -> list[str]:
+    """Leave out empty ones, as after a last comma: anybody could sign with them."""
+    stripped = [secret.strip() for secret in listed]
+    return [secret for secret in stripped if secret.removeprefix("whsec_")]
 
 
 # --- the deployment ---------------------------------------------------------------------------
@@ -234,14 +241,26 @@ INVENTORY = {
     "LOW": env.int("STOCK_LOW", 5),
 }
 PAYMENTS = {
+    "BANK": env.str("BANK", ""),  # stripe; otherwise the bank at BANK_URL
     "BANK_URL": env.str("BANK_URL", ""),  # empty: the fake bank in this process
     "BANK_TIMEOUT": env.float("BANK_TIMEOUT", 5.0),
+    "BANK_ASK_AFTER": env.float("BANK_ASK_AFTER", 2.0),
+    "BANK_UNDER_WAY": env.float("BANK_UNDER_WAY", 600.0),
+    "STRIPE_API_KEY": env.str("STRIPE_API_KEY", "").strip(),
+    "STRIPE_API_BASE": env.str("STRIPE_API_BASE", "https://api.stripe.com"),
+    "WEBHOOK_SECRETS": {
+        "bank": _secrets_in(env.list("BANK_WEBHOOK_SECRET", default=[])),
+        "stripe": _secrets_in(env.list("STRIPE_WEBHOOK_SECRET", default=[])),
+    },
     "FRAUD_URL": env.str("FRAUD_URL", "") or env.str("BANK_URL", ""),
     "FRAUD_TIMEOUT": env.float("FRAUD_TIMEOUT", 2.0),
     "FRAUD_AWAY": env.str("FRAUD_AWAY", "hold"),  # refuse, hold, or allow
     "FRAUD_ALLOW_BELOW": env.str("FRAUD_ALLOW_BELOW", "50.00"),
     "PIN_TIMEOUT": timedelta(seconds=env.float("PIN_TIMEOUT_SECONDS", 60)),
 }
+# A bank misspelt must not become the fake one, which takes no money.
+if PAYMENTS["BANK"] not in ("", "stripe") or (PAYMENTS["BANK"] and not PAYMENTS["STRIPE_API_KEY"]):
+    raise ImproperlyConfigured("BANK is stripe, which needs STRIPE_API_KEY, or not set.")
 NOTIFICATIONS = {
     "OPERATOR_EMAIL": env.str("OPERATOR_EMAIL", "operator@kabar.example"),
     "SMS_URL": env.str("SMS_URL", ""),  # empty: the fake provider, which writes files

@@ -10,7 +10,7 @@ from eventbus import acting_as, origin
 from eventbus.looks import Looked
 from payments import services
 from payments.errors import NotHeld
-from payments.models import Bill, Payment
+from payments.models import Bill, Payment, Webhook
 
 
 @admin.register(Bill)
@@ -22,8 +22,17 @@ class BillAdmin(Looked):
 
 @admin.register(Payment)
 class PaymentAdmin(Looked):
-    list_display = ["id", "status", "amount", "currency", "verdict", "reason", "requested_at"]
-    list_filter = ["status", "currency", "verdict"]
+    list_display = [
+        "id",
+        "status",
+        "amount",
+        "currency",
+        "verdict",
+        "reason",
+        "mismatch",
+        "requested_at",
+    ]
+    list_filter = ["status", ("mismatch", admin.EmptyFieldListFilter), "currency", "verdict"]
     search_fields = ["=id", "=order_id", "=customer_id", "=bank_reference"]
     date_hierarchy = "requested_at"
     actions = ["release", "refuse"]
@@ -41,6 +50,14 @@ class PaymentAdmin(Looked):
     def refuse(self, request: HttpRequest, payments: QuerySet[Payment]) -> None:
         """End each, and its order."""
         _decide(request, payments, services.refuse_payment, "is refused")
+
+
+@admin.register(Webhook)
+class WebhookAdmin(Looked):
+    list_display = ["received_at", "provider", "kind", "payment_id", "mismatch"]
+    list_filter = ["provider", ("mismatch", admin.EmptyFieldListFilter), "kind"]
+    search_fields = ["=webhook_id", "=payment_id"]
+    date_hierarchy = "received_at"
 
 
 def _decide(

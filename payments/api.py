@@ -4,20 +4,26 @@ import time
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import RequestDataTooBig
 from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers, status
 from rest_framework.exceptions import NotFound
+from rest_framework.parsers import JSONParser
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
+from eventbus import acting_as, origin
 from eventbus.strict import Strict
 from payments import queries, services
 from payments.models import Payment
 
 PATIENCE = 1.0  # seconds the news of an order may take to get here
+MOST_BYTES = 256 * 1024  # of a webhook
 GLANCE = 0.05  # seconds between two looks
 
 
@@ -50,7 +56,7 @@ class PaymentWanted(Strict):
 
     order_id = serializers.UUIDField()
     card = serializers.RegexField(
-        r"^tok_[a-z_]+$", max_length=64, help_text="the bank's token for a card"
+        r"^(tok|pm)_[A-Za-z0-9_]+$", max_length=64, help_text="the bank's token for a card"
     )
 
 
@@ -99,6 +105,25 @@ class OnePayment(APIView):
             else queries.payments_of(_customer(request))
         )
         return Response(PaymentShown(generics.get_object_or_404(seen, pk=payment_id)).data)
+
+
+class Webhooks(APIView):
+    """Where banks call. They prove who they are by signing what they say."""
+
+    authentication_classes = []
+    permission_classes = [AllowAny]
+    parser_classes = [JSONParser]
+
+    @extend_schema(operation_id="call_shop", request=OpenApiTypes.OBJECT, responses={204: None})
+    def post(self, request: Request, provider: str) -> Response:
+        """Take a webhook. The same one again is taken too, and changes nothing."""
+        if int(request.META.get("CONTENT_LENGTH") or 0) > MOST_BYTES:
+            raise RequestDataTooBig
+        # As it was sent: what is signed are these bytes.
+        raw = request._request.body
+        with acting_as(f"provider:{provider}"[:100], origin().correlation):
+            services.hear_webhook(provider, raw, request.headers)
+        return Response(status=204)
 
 
 def _customer(request: Request) -> UUID:

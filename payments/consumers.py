@@ -48,3 +48,9 @@ def time_out(payment_id: UUID, question: UUID) -> None:
 def give_back(payment_id: UUID, reason: str) -> Callable[[], None] | None:
     """The money is not ours."""
     return services.give_back(payment_id, reason)
+
+
+@consumer("payments.BankAnswerDue", outside=True, key="payment_id")
+def ask_bank(payment_id: UUID, round: int, reference: str = "") -> Callable[[], None] | None:
+    """How a capture stands is the bank's to say."""
+    return services.ask_bank(payment_id, round, reference)

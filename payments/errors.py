@@ -5,6 +5,8 @@ Refusal
 ├── SaleIsOff
 ├── AlreadyBeingPaid
 ├── NotHeld
+├── NoSuchProvider
+├── BadWebhook
 └── CardDeclined      the bank's own no
 NotReached            nothing was asked, so nothing happened
 NoClearAnswer         something was asked, and may have happened
@@ -29,6 +31,18 @@ class AlreadyBeingPaid(Refusal):
 
 class NotHeld(Refusal):
     """Payment {payment_id} is {status}: only a held one waits for a decision."""
+
+
+class NoSuchProvider(Refusal):
+    """Nobody of that name sends webhooks here."""
+
+    status = 404
+
+
+class BadWebhook(Refusal):
+    """This is not taken for a call of the bank's: {problem}."""
+
+    status = 400
 
 
 class CardDeclined(Refusal):

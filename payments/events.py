@@ -24,6 +24,17 @@ class PinTimedOut(Event, about="payment_id", only_for="payments"):
     question: UUID
 
 
+class BankAnswerDue(Event, about="payment_id", only_for="payments"):
+    """Payments' alarm clock: time to ask the bank how a capture stands.
+
+    `round`: how often it rang for one unclear answer; 0 where the bank itself called.
+    """
+
+    payment_id: UUID
+    round: int
+    reference: str = ""
+
+
 class PaymentCaptured(Event, about="payment_id"):
     """The bank has moved the money of an order to us."""
 

@@ -1,6 +1,7 @@
 """What payments remembers, and what may become of it."""
 
 import datetime as dt
+from decimal import Decimal
 from uuid import UUID
 
 from django.db import models
@@ -97,7 +98,11 @@ class Payment(models.Model):
     asked = models.PositiveIntegerField(
         default=0, help_text="times the bank was asked; from 1 on only its answer ends the payment"
     )
+    asked_at = models.DateTimeField(null=True, blank=True, help_text="when, the last time")
     bank_reference = models.TextField(blank=True)
+    mismatch = models.CharField(
+        max_length=LONGEST_REASON, blank=True, help_text="what the bank says that we do not know"
+    )
     requested_at = models.DateTimeField()
     business_time = models.DateTimeField(
         null=True, blank=True, help_text="when an imported sale was paid"
@@ -117,6 +122,13 @@ class Payment(models.Model):
                 name="one_live_payment_per_order",
             )
         ]
+        indexes = [
+            models.Index(
+                fields=["bank_reference"],
+                condition=~models.Q(bank_reference=""),
+                name="payment_by_bank_reference",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"Payment {self.id}"
@@ -124,6 +136,27 @@ class Payment(models.Model):
     def awaits(self, question: UUID | None) -> bool:
         """Whether an answer to this question can still matter."""
         return self.status == self.Status.REQUESTED and self.question == question
+
+    @property
+    def capture_key(self) -> str:
+        """The idempotency key of its capture, by which the bank knows it."""
+        return f"{self.id}-capture"
+
+    @property
+    def holds_money(self) -> bool:
+        """Whether money of it is with us; where it was declined, it came too late."""
+        late = self.status == self.Status.DECLINED and self.bank_reference and not self.refunded_at
+        return self.status == self.Status.CAPTURED or bool(late)
+
+    def differs(self, amount: Decimal, currency: str) -> str:
+        """Say how this differs from what the bank says, if it does."""
+        if (amount, currency) == (self.amount, self.currency):
+            return ""
+        return f"{amount} {currency}, not {self.amount} {self.currency}"[:LONGEST_REASON]
+
+    def ask(self, at: dt.datetime) -> None:
+        """Note that the bank is about to be asked for the money."""
+        self.asked, self.asked_at = self.asked + 1, at
 
     def pin_requested(self) -> events.PinRequested:
         """Ask whether the goods will stay."""
@@ -159,6 +192,13 @@ class Payment(models.Model):
             captured_at=self.captured_at,
         )
 
+    def come_late(self, reference: str) -> bool:
+        """Note money that came after the end of this payment; it is not kept. True once."""
+        if self.status != self.Status.DECLINED or self.bank_reference:
+            return False
+        self.bank_reference = reference
+        return True
+
     def decline(self, reason: str, *, final: bool) -> events.PaymentDeclined | None:
         """End without money, once."""
         if self.status not in (self.Status.REQUESTED, self.Status.HELD):
@@ -188,10 +228,12 @@ class Payment(models.Model):
 
     def refund(self, reason: str, at: dt.datetime) -> events.PaymentRefunded | None:
         """Have given the money back, once."""
-        if self.status != self.Status.CAPTURED:
+        if not self.holds_money:
             return None
-        self.status, self.reason = self.Status.REFUNDED, reason[:LONGEST_REASON]
         self.refunded_at = at
+        if self.status == self.Status.DECLINED:
+            return None  # nobody was told that this money came
+        self.status, self.reason = self.Status.REFUNDED, reason[:LONGEST_REASON]
         return events.PaymentRefunded(
             payment_id=self.id,
             order_id=self.order_id,
@@ -201,3 +243,23 @@ class Payment(models.Model):
             reason=self.reason,
             refunded_at=at,
         )
+
+
+class Webhook(models.Model):
+    """A call of the bank's, kept for some days: the same one again changes nothing."""
+
+    provider = models.CharField(max_length=20)
+    webhook_id = models.CharField(max_length=255)
+    kind = models.CharField(max_length=100)
+    payment_id = models.UUIDField(null=True, blank=True, help_text="if it is one of ours")
+    mismatch = models.CharField(max_length=LONGEST_REASON, blank=True)
+    received_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ["-received_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "webhook_id"], name="one_row_per_webhook")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.webhook_id}"

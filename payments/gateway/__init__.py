@@ -1,17 +1,30 @@
 """How payments asks outside: a bank and a fraud service, each behind its circuit breaker."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
 
 from django.conf import settings
 
 from eventbus.outside import Outside
-from payments.errors import CardDeclined
+from payments.errors import CardDeclined, NoSuchProvider
+from payments.gateway import stripe, webhooks
 from payments.gateway.fakes import FakeBank, FakeFraudDesk, PlayedBank
 from payments.gateway.http import HttpBank, HttpFraudDesk
-from payments.gateway.port import Bank, FraudDesk, Verdict
+from payments.gateway.port import Bank, Charge, FraudDesk, Verdict
+from payments.gateway.webhooks import Hint
 
-__all__ = ["Bank", "FraudDesk", "Verdict", "bank", "fraud_desk", "played"]
+__all__ = [
+    "Bank",
+    "Charge",
+    "FraudDesk",
+    "Hint",
+    "Verdict",
+    "bank",
+    "fraud_desk",
+    "hint_in",
+    "played",
+]
 
 BANK = Outside("bank", answers=(CardDeclined,))
 FRAUD = Outside("fraud")
@@ -21,10 +34,12 @@ played = PlayedBank()
 
 
 def bank() -> Bank:
-    """Return the bank at BANK_URL, or the fake one."""
-    url = settings.PAYMENTS["BANK_URL"]
-    at = _bank_at(url, settings.PAYMENTS["BANK_TIMEOUT"]) if url else FakeBank(played)
-    return GuardedBank(at)
+    """Return Stripe, the bank at BANK_URL, or the fake one."""
+    url, timeout = settings.PAYMENTS["BANK_URL"], settings.PAYMENTS["BANK_TIMEOUT"]
+    if settings.PAYMENTS["BANK"] == "stripe":
+        account = settings.PAYMENTS["STRIPE_API_KEY"], settings.PAYMENTS["STRIPE_API_BASE"]
+        return GuardedBank(_stripe_at(*account, timeout))
+    return GuardedBank(_bank_at(url, timeout) if url else FakeBank(played))
 
 
 def fraud_desk() -> FraudDesk:
@@ -32,6 +47,23 @@ def fraud_desk() -> FraudDesk:
     url = settings.PAYMENTS["FRAUD_URL"]
     at = _desk_at(url, settings.PAYMENTS["FRAUD_TIMEOUT"]) if url else FakeFraudDesk(played)
     return GuardedFraudDesk(at)
+
+
+def hint_in(provider: str, raw: bytes, headers: Mapping[str, str]) -> Hint:
+    """Read a webhook, once its signature is known to be good.
+
+    Raises NoSuchProvider where there is no secret to know it by, and BadWebhook.
+    """
+    secrets = settings.PAYMENTS["WEBHOOK_SECRETS"].get(provider)
+    if not secrets:
+        raise NoSuchProvider
+    read = stripe.hint_in if provider == "stripe" else webhooks.hint_in
+    return read(raw, headers, secrets)
+
+
+@cache
+def _stripe_at(api_key: str, address: str, timeout: float) -> Bank:
+    return stripe.StripeBank(api_key, address, timeout)
 
 
 @cache
@@ -57,6 +89,10 @@ class GuardedBank:
     def refund(self, key: str, reference: str, amount: Decimal, currency: str) -> str:
         """See the port."""
         return BANK.call(self._bank.refund, key, reference, amount, currency)
+
+    def charge_of(self, key: str, reference: str = "") -> Charge | None:
+        """See the port."""
+        return BANK.call(self._bank.charge_of, key, reference)
 
 
 class GuardedFraudDesk:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from uuid import NAMESPACE_URL, uuid5
 
 from payments.errors import NoClearAnswer
-from payments.gateway.port import Verdict, reference_in, verdict_in
+from payments.gateway.port import Charge, Verdict, charge_in, reference_in, verdict_in
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,9 @@ class PlayedBank:
     A reference is made of its key, so that also a bank that forgot gives the same one again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[dict[str, str]], None] = lambda charge: None) -> None:
         self.ledger: list[Movement] = []
+        self._tell = tell  # hears how a capture stands whenever that changes
         self._answers: dict[str, tuple[tuple[object, ...], Answer]] = {}
         self._asked: Counter[str] = Counter()
         self._left: dict[str, Decimal] = {}
@@ -83,21 +84,43 @@ class PlayedBank:
             return Answer(200, {"verdict": "fraud", "reason": "the card was reported stolen"})
         return Answer(200, {"verdict": "passed", "reason": ""})
 
-    def capture_of(self, key: str) -> Answer:
-        """Say what became of a capture."""
+    def charge_of(self, key: str) -> Answer:
+        """Say how a capture stands."""
         with self._lock:
-            request, answer = self._answers.get(key, (("",), Answer(404, {})))
-        if request[0] != "capture":
-            return Answer(404, {"reason": f"no capture has the key {key}"})
-        return answer
+            return self._charge(key)
+
+    def _charge(self, key: str) -> Answer:
+        match self._answers.get(key):
+            case ("capture", amount, currency, _), answer:
+                asked = {"key": key, "amount": str(amount), "currency": str(currency)}
+                told = {k: v for k, v in answer.body.items() if k in ("reference", "reason")}
+                return Answer(200, {"state": self._state(answer, amount), **asked, **told})
+        return Answer(404, {"state": "none", "reason": f"no capture has the key {key}"})
+
+    def _state(self, answer: Answer, amount: object) -> str:
+        if answer.status == 402:
+            return "declined"
+        # The whole of it went back; of nothing, nothing can.
+        gone = amount and self._left[answer.body["reference"]] == 0
+        return "refunded" if gone else "captured"
 
     def _once(self, key: str, request: tuple[object, ...], act: Callable[[], Answer]) -> Answer:
         if key not in self._answers:
             self._answers[key] = request, act()
+            self._told(key, request)
         known, answer = self._answers[key]
         if known != request:
             return Answer(422, {"reason": "this key was used for something else"})
         return answer
+
+    def _told(self, key: str, request: tuple[object, ...]) -> None:
+        """Tell how the capture stands that this request made or changed."""
+        keys = [key] if request[0] == "capture" else self._captures(request[1])
+        for capture in keys:
+            self._tell(self._charge(capture).body)
+
+    def _captures(self, reference: object) -> list[str]:
+        return [m.key for m in self.ledger if m.kind == "capture" and m.reference == reference]
 
     def _move(self, kind: str, key: str, amount: Decimal, currency: str) -> Answer:
         reference = f"{kind}_{uuid5(NAMESPACE_URL, key).hex}"
@@ -124,6 +147,11 @@ class FakeBank:
         """See the port."""
         answer = self._played.refund(key, reference, amount, currency)
         return reference_in(answer.status, answer.body)
+
+    def charge_of(self, key: str, reference: str = "") -> Charge | None:
+        """See the port; the key is enough."""
+        answer = self._played.charge_of(key)
+        return charge_in(answer.status, answer.body)
 
 
 class FakeFraudDesk:

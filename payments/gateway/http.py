@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 
 from payments.errors import NoClearAnswer, NotReached
-from payments.gateway.port import Verdict, reference_in, verdict_in
+from payments.gateway.port import Charge, Verdict, charge_in, reference_in, verdict_in
 
 PAUSE = 1.0  # seconds until somebody who could not be reached is tried again
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class HttpBank:
@@ -28,6 +28,10 @@ class HttpBank:
         body = {"capture": reference, "amount": str(amount), "currency": currency}
         return reference_in(*_post(self._client, "The bank", "/refunds", key, body))
 
+    def charge_of(self, key: str, reference: str = "") -> Charge | None:
+        """See the port; the key is enough."""
+        return charge_in(*_send(self._client, "The bank", "GET", f"/captures/{key}"))
+
 
 class HttpFraudDesk:
     """A fraud service at an address."""
@@ -44,9 +48,15 @@ class HttpFraudDesk:
 def _post(
     client: httpx.Client, who: str, path: str, key: str, body: dict[str, str]
 ) -> tuple[int, Any]:
+    return _send(client, who, "POST", path, json=body, headers={"Idempotency-Key": key})
+
+
+def _send(
+    client: httpx.Client, who: str, method: str, path: str, **request: Any
+) -> tuple[int, Any]:
     try:
-        response = client.post(path, json=body, headers={"Idempotency-Key": key})
-    except _NEVER_SENT as error:
+        response = client.request(method, path, **request)
+    except NEVER_SENT as error:
         raise NotReached(reason=who, seconds=PAUSE) from error
     except httpx.HTTPError as error:
         raise NoClearAnswer(who=who, problem=type(error).__name__) from error

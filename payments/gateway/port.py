@@ -1,7 +1,7 @@
 """What payments needs of a bank and of a fraud service, and how their answers read."""
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, Protocol
 
 from payments.errors import CardDeclined, NoClearAnswer
@@ -15,6 +15,17 @@ class Verdict:
     words: str
 
 
+@dataclass(frozen=True)
+class Charge:
+    """What the bank says of a capture, when asked; of one refunded in part: captured."""
+
+    state: Literal["captured", "declined", "refunded", "pending"]
+    amount: Decimal
+    currency: str
+    reference: str = ""
+    reason: str = ""
+
+
 class Bank(Protocol):
     """Moves money: with one key once, however often it is asked.
 
@@ -26,6 +37,9 @@ class Bank(Protocol):
 
     def refund(self, key: str, reference: str, amount: Decimal, currency: str) -> str:
         """Give captured money back, and return the bank's reference of that."""
+
+    def charge_of(self, key: str, reference: str = "") -> Charge | None:
+        """Say how the capture with this key stands; None is a clear "there is none"."""
 
 
 class FraudDesk(Protocol):
@@ -43,6 +57,34 @@ def reference_in(status: int, body: Any) -> str:
         case 402, {"reason": str(reason)}:
             raise CardDeclined(reason=_plain(reason))
     raise NoClearAnswer(who="The bank", problem=f"status {status}")
+
+
+def charge_in(status: int, body: Any) -> Charge | None:
+    """Read how a capture stands. A 404 counts only where it is the bank's own."""
+    match status, body:
+        case 404, {"state": "none"}:
+            return None
+        case 200, {
+            "state": "captured" | "declined" | "refunded" | "pending" as state,
+            "amount": str(amount),
+            "currency": str(currency),
+            **more,
+        }:
+            return Charge(
+                state,
+                _amount_in(amount),
+                currency,
+                _plain(str(more.get("reference", ""))),
+                _plain(str(more.get("reason", ""))),
+            )
+    raise NoClearAnswer(who="The bank", problem=f"status {status}")
+
+
+def _amount_in(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise NoClearAnswer(who="The bank", problem="an amount that is no number") from error
 
 
 def verdict_in(status: int, body: Any) -> Verdict:

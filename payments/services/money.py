@@ -1,6 +1,6 @@
 """A payment at the bank. Between two transactions the bank is asked, in none.
 
-What is asked is repeated with the same key until the answer is clear, so money moves once.
+A capture whose outcome is not known is not repeated blindly: `asking` asks what became of it.
 """
 
 import datetime as dt
@@ -8,18 +8,26 @@ from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
-from eventbus import TryLater, clock, publish
+from eventbus import TryLater, clock
 from payments import gateway
-from payments.errors import CardDeclined
+from payments.errors import CardDeclined, NoClearAnswer
 from payments.gateway import Verdict
 from payments.models import Payment
 from payments.services.fraud import judge
+from payments.services.records import (
+    ask_later,
+    ask_soon,
+    note_captured,
+    note_declined,
+    note_refunded,
+)
 from payments.services.rows import locked, tell
 
+log = structlog.get_logger(__name__)
 Record = Callable[[], None]
 
 TOO_LATE = "The goods were not held long enough to take the money."
@@ -37,7 +45,10 @@ def take_money(payment_id: UUID, question: UUID | None, until: dt.datetime) -> R
     if verdict.outcome != "go":
         return partial(_stop, payment_id, question, verdict)
     payment = _about_to_ask(payment_id, question, until, verdict)
-    return _capture(payment) if payment else None
+    if payment is None:
+        return None
+    # Cut off before, or beside another delivery: that call may have moved the money.
+    return capture(payment, 1) if payment.asked == 1 else partial(ask_soon, payment_id)
 
 
 @transaction.atomic
@@ -62,19 +73,24 @@ def _about_to_ask(
     if not payment.awaits(question) or _late(payment, until):
         return None
     payment.verdict = verdict.words
-    payment.asked += 1
+    payment.ask(clock.now())
     payment.save()
     return payment
 
 
 def _late(payment: Payment, until: dt.datetime) -> bool:
     """Decline where the goods stay for less than both calls may take."""
-    seconds = settings.PAYMENTS["BANK_TIMEOUT"] + settings.PAYMENTS["FRAUD_TIMEOUT"]
-    # Once asked, the bank is asked again however late it is: the money may have moved.
-    if payment.asked or until - clock.now() > dt.timedelta(seconds=seconds):
+    # Once asked, only the bank can say how it ends, however late it is.
+    if payment.asked or goods_stay(until):
         return False
     tell(payment, payment.drop(TOO_LATE))
     return True
+
+
+def goods_stay(until: dt.datetime) -> bool:
+    """Whether there is time for both calls outside before the goods may go."""
+    seconds = settings.PAYMENTS["BANK_TIMEOUT"] + settings.PAYMENTS["FRAUD_TIMEOUT"]
+    return until - clock.now() > dt.timedelta(seconds=seconds)
 
 
 @transaction.atomic
@@ -89,16 +105,20 @@ def _stop(payment_id: UUID, question: UUID | None, verdict: Verdict) -> None:
         payment.save()
 
 
-def _capture(payment: Payment) -> Record:
-    bank, key = gateway.bank(), f"{payment.id}-capture"
+def capture(payment: Payment, round: int) -> Record:
+    """Ask for the money, and return what to record: without a clear answer, to ask later."""
+    bank, key = gateway.bank(), payment.capture_key
     try:
         reference = bank.capture(key, payment.amount, payment.currency, payment.card)
     except CardDeclined as no:
-        return partial(_note_declined, payment.id, str(no))
+        return partial(note_declined, payment.id, str(no))
+    except NoClearAnswer as unclear:
+        log.warning("outcome of a capture unknown", payment=str(payment.id), why=str(unclear))
+        return partial(ask_later, payment.id, round)
     except TryLater:
         _was_not_asked(payment.id)
         raise
-    return partial(_note_captured, payment.id, reference)
+    return partial(note_captured, payment.id, reference)
 
 
 @transaction.atomic
@@ -109,32 +129,11 @@ def _was_not_asked(payment_id: UUID) -> None:
         payment.save()
 
 
-@transaction.atomic
-def _note_declined(payment_id: UUID, reason: str) -> None:
-    _, payment = locked(payment_id)
-    tell(payment, payment.decline(reason, final=True))
-
-
-@transaction.atomic
-def _note_captured(payment_id: UUID, reference: str) -> None:
-    bill, payment = locked(payment_id)
-    fact = payment.capture(reference, timezone.now())
-    tell(payment, fact)
-    if fact and bill.cancelled:
-        publish(payment.refund_due(bill.reason))
-
-
 def give_back(payment_id: UUID, reason: str) -> Record | None:
     """Give captured money back, and return what to record of it."""
     payment = Payment.objects.get(pk=payment_id)
-    if payment.status != Payment.Status.CAPTURED:
+    if not payment.holds_money:
         return None
     bank, key = gateway.bank(), f"{payment.id}-refund"
     bank.refund(key, payment.bank_reference, payment.amount, payment.currency)
-    return partial(_note_refunded, payment_id, reason)
-
-
-@transaction.atomic
-def _note_refunded(payment_id: UUID, reason: str) -> None:
-    _, payment = locked(payment_id)
-    tell(payment, payment.refund(reason, timezone.now()))
+    return partial(note_refunded, payment_id, reason)

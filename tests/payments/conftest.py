@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from django.db import transaction
 
@@ -13,12 +14,12 @@ from eventbus import Event, clock, publish, registry
 from eventbus.cloudevents import to_cloudevent
 from eventbus.delivery import deliver
 from eventbus.models import Event as Log
-from eventbus.models import Retry
+from eventbus.models import Retry, Scheduled
 from eventbus.testing import alone, hear
 from inventory.events import PinRefused, ReservationPinned
 from orders.events import OrderCancelled
 from payments import gateway, services
-from payments.events import PinTimedOut
+from payments.events import BankAnswerDue, PinTimedOut
 from payments.gateway.fakes import Answer, PlayedBank
 from payments.models import Payment
 
@@ -39,6 +40,7 @@ class Bank(PlayedBank):
         super().__init__()
         self.meanwhile: Callable[[], object] = lambda: None
         self.while_judging: Callable[[], object] = lambda: None
+        self.while_asked: Callable[[], object] = lambda: None
 
     @property
     def moved(self) -> list[tuple[str, Decimal]]:
@@ -52,6 +54,10 @@ class Bank(PlayedBank):
         self.meanwhile()
         return super().refund(key, reference, amount, currency)
 
+    def charge_of(self, key: str) -> Answer:
+        self.while_asked()
+        return super().charge_of(key)
+
     def assess(self, card: str) -> Answer:
         self.while_judging()
         return super().assess(card)
@@ -59,7 +65,7 @@ class Bank(PlayedBank):
 
 @pytest.fixture
 def bank(monkeypatch, settings) -> Bank:
-    settings.PAYMENTS = {**settings.PAYMENTS, "BANK_URL": "", "FRAUD_URL": ""}
+    settings.PAYMENTS = {**settings.PAYMENTS, "BANK": "", "BANK_URL": "", "FRAUD_URL": ""}
     played = Bank()
     monkeypatch.setattr(gateway, "played", played)
     return played
@@ -125,6 +131,15 @@ def retried() -> None:
     """Bring all again that failed."""
     for id in Retry.objects.values_list("event_id", flat=True):
         redelivered(id)
+
+
+def asked_again() -> None:
+    """Let each alarm ring that makes payments ask the bank what became of a capture."""
+    for id in Log.objects.filter(name="payments.BankAnswerDue").values_list("id", flat=True):
+        redelivered(id)
+    for row in Scheduled.objects.filter(name="payments.BankAnswerDue"):
+        row.delete()
+        answered(msgspec.convert(row.payload, BankAnswerDue), None)
 
 
 def pinned(payment: Payment, *, seconds: float = 120, times: int = 1, **other: UUID) -> None:

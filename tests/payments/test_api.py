@@ -132,7 +132,8 @@ def test_a_cancelled_order_is_refused(client, sari):
     [
         ({"card": "4111111111111111"}, "card"),
         ({"card": "tok_"}, "card"),
-        ({"card": "tok_OK"}, "card"),
+        ({"card": "TOK_ok"}, "card"),
+        ({"card": "cus_ok"}, "card"),
         ({"card": "tok_ok\ntok_ok"}, "card"),
         ({"card": "tok_" + "x" * 100}, "card"),
         ({"card": ""}, "card"),
@@ -197,3 +198,9 @@ def test_a_refund_shows(client, sari, bank):
     shown = client.get(place).json()
     assert (shown["status"], shown["reason"]) == ("refunded", "changed my mind")
     assert shown["refunded_at"]
+
+
+@pytest.mark.parametrize("card", ["tok_1PqZxY2eZvKYlo2C", "pm_1PqZxY2eZvKYlo2C", "pm_card_visa"])
+def test_cards_are_named_as_providers_name_them(client, sari, card):
+    assert client.post("/v1/payments", wanted(sari, card=card)).status_code == 202
+    assert Payment.objects.get().card == card

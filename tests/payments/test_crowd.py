@@ -9,12 +9,14 @@ from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
 from eventbus import clock
 from eventbus.testing import said
 from payments import errors, services
-from payments.events import PaymentCaptured, RefundDue
-from payments.models import Payment
+from payments.events import BankAnswerDue, PaymentCaptured, RefundDue
+from payments.models import Payment, Webhook
+from tests.payments.calls import SECRET, signed, written
 from tests.payments.conftest import SARI, cancelled, now, pinned, placed, requested
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
@@ -127,3 +129,42 @@ def test_two_answers_at_once_capture_once(bank):
     assert all_at_once(*[lambda: pinned(payment)] * 4) == []
     assert now(payment).status == "captured"
     assert [m.kind for m in bank.ledger] == ["capture"]
+
+
+def test_the_same_webhook_many_times_at_once_counts_once(settings):
+    settings.PAYMENTS = {**settings.PAYMENTS, "WEBHOOK_SECRETS": {"bank": [SECRET]}}
+    long_ago = timezone.now() - dt.timedelta(days=60)
+    for n in range(20):
+        Webhook.objects.create(provider="x", webhook_id=str(n), kind="k", received_at=long_ago)
+    raw = written(key=requested().capture_key)
+    headers = signed(raw)
+
+    assert all_at_once(*[lambda: services.hear_webhook("bank", raw, headers)] * 8) == []
+
+    assert len([fact for fact in said("payments") if isinstance(fact, BankAnswerDue)]) == 1
+    assert Webhook.objects.count() == 1
+
+
+def test_many_webhooks_at_once_all_count_and_sweep(settings):
+    settings.PAYMENTS = {**settings.PAYMENTS, "WEBHOOK_SECRETS": {"bank": [SECRET]}}
+    long_ago = timezone.now() - dt.timedelta(days=60)
+    for n in range(50):
+        Webhook.objects.create(provider="x", webhook_id=str(n), kind="k", received_at=long_ago)
+    raw = written(key=requested().capture_key)
+
+    calls = [partial(services.hear_webhook, "bank", raw, signed(raw)) for _ in range(8)]
+    assert all_at_once(*calls) == []
+
+    assert len([fact for fact in said("payments") if isinstance(fact, BankAnswerDue)]) == 8
+    assert not Webhook.objects.filter(provider="x").exists()
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_answer_and_hints_at_once_capture_once(bank, turn):
+    payment = requested()
+    until = clock.now() + dt.timedelta(minutes=2)
+    record = services.take_money(payment.id, payment.question, until)
+    hints = [services.ask_bank(payment.id, 0) for _ in range(3)]
+    assert all_at_once(record, *hints) == []
+    assert now(payment).status == "captured"
+    assert [type(fact) for fact in said("payments")].count(PaymentCaptured) == 1

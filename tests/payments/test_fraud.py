@@ -9,7 +9,17 @@ from eventbus.testing import said
 from payments import errors, services
 from payments.events import PaymentDeclined, PinRequested
 from payments.models import Payment
-from tests.payments.conftest import SARI, Bank, cancelled, now, pinned, placed, refused, requested
+from tests.payments.conftest import (
+    SARI,
+    Bank,
+    asked_again,
+    cancelled,
+    now,
+    pinned,
+    placed,
+    refused,
+    requested,
+)
 
 
 @pytest.fixture
@@ -140,4 +150,5 @@ def test_after_the_bank_was_asked_fraud_is_not_asked_again(bank):
 
     bank.while_judging = away
     pinned(payment)
+    asked_again()
     assert now(payment).status == "captured"

@@ -24,6 +24,7 @@ from tests.payments.conftest import (
     SARI,
     WHEN,
     alarm,
+    asked_again,
     cancelled,
     now,
     pinned,
@@ -245,7 +246,7 @@ def test_the_alarm_after_an_unclear_answer_does_not_decline(bank):
     alarm(payment)
     assert now(payment).status == "requested"
 
-    retried()
+    asked_again()
 
     assert now(payment).status == "captured"
     assert bank.moved == ONCE
@@ -296,7 +297,7 @@ def test_cancelled_while_the_answer_is_unclear_the_money_is_found_and_goes_back(
     cancelled(payment.order_id)
     assert now(payment).status == "requested"
 
-    retried()
+    asked_again()
 
     assert now(payment).status == "captured"
     assert len(facts(RefundDue)) == 1
@@ -335,6 +336,7 @@ def test_a_capture_cut_off_before_it_was_recorded_moves_money_once(bank):
 
     later(minutes=10)
     pinned(payment)
+    asked_again()
 
     assert now(payment).status == "captured"
     assert bank.moved == ONCE
@@ -343,11 +345,11 @@ def test_a_capture_cut_off_before_it_was_recorded_moves_money_once(bank):
 def test_an_unclear_answer_is_asked_for_again_even_when_the_goods_may_be_gone(bank):
     payment = requested("tok_slow")
     pinned(payment)
-    assert Retry.objects.get().attempts == 1
+    assert now(payment).status == "requested"
     assert bank.moved == ONCE
 
     later(minutes=10)
-    retried()
+    asked_again()
 
     assert now(payment).status == "captured"
     assert bank.moved == ONCE
@@ -392,12 +394,13 @@ def test_a_bank_not_reached_after_an_unclear_answer_still_has_the_last_word(bank
     def away() -> None:
         raise errors.NotReached(reason="The bank", seconds=1)
 
-    bank.meanwhile = away
-    retried()
+    bank.while_asked = away
+    asked_again()
     alarm(payment)
     cancelled(payment.order_id)
     later(minutes=10)
-    bank.meanwhile = lambda: None
+    assert (now(payment).status, Retry.objects.get().attempts) == ("requested", 0)
+    bank.while_asked = lambda: None
     retried()
 
     assert now(payment).status == "captured"
@@ -408,9 +411,9 @@ def test_a_bank_not_reached_after_an_unclear_answer_still_has_the_last_word(bank
 def test_a_flaky_bank_is_asked_until_it_answers(bank):
     payment = requested("tok_flaky")
     pinned(payment)
-    retried()
+    asked_again()
     assert now(payment).status == "requested"
-    retried()
+    asked_again()
 
     assert now(payment).status == "captured"
     assert bank.moved == ONCE
@@ -427,7 +430,8 @@ def test_the_breaker_opens_for_all_payments_and_costs_them_no_attempt(bank):
         pinned(payment)
 
     last = now(payments[-1])
-    assert [r.attempts for r in Retry.objects.order_by("pk")] == [1, 1, 1, 1, 1, 0]
+    assert [r.attempts for r in Retry.objects.all()] == [0]
+    assert [now(payment).asked for payment in payments] == [1, 1, 1, 1, 1, 0]
     assert (last.status, last.asked) == ("requested", 0)
 
 

@@ -1,7 +1,8 @@
 """A bank and a fraud service to run the shop against: HTTP, in memory, no database.
 
 POST /captures, POST /refunds and POST /assessments, each with an Idempotency-Key;
-GET /captures/<key> and GET /ledger. What each card token does stands in payments/gateway/fakes.py.
+GET /captures/<key>, GET /ledger, and GET /webhooks: those it sent, and what was answered.
+What each card token does stands in payments/gateway/fakes.py.
 """
 
 import json
@@ -12,9 +13,11 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from payments.gateway.fakes import Answer, PlayedBank
+from payments.management.postman import Postman
 
 MOST_BYTES = 100_000
 
@@ -24,10 +27,12 @@ class BankServer(ThreadingHTTPServer):
 
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, slow_seconds: float) -> None:
+    def __init__(
+        self, host: str, port: int, slow_seconds: float, postman: Postman | None = None
+    ) -> None:
         super().__init__((host, port), Teller)
-        self.slow_seconds = slow_seconds
-        self.bank = PlayedBank()
+        self.slow_seconds, self.postman = slow_seconds, postman
+        self.bank = PlayedBank(postman.take) if postman else PlayedBank()
 
     @property
     def url(self) -> str:
@@ -47,10 +52,13 @@ class Teller(BaseHTTPRequestHandler):
         """Show what became of a capture, or all money that moved."""
         folder, _, key = self.path.strip("/").partition("/")
         if folder == "captures" and key:
-            answer = self.server.bank.capture_of(key)
+            answer = self.server.bank.charge_of(key)
             self._send(answer.status, answer.body)
         elif self.path == "/ledger":
             self._send(200, {"movements": [_shown(m) for m in self.server.bank.ledger]})
+        elif self.path == "/webhooks":
+            postman = self.server.postman
+            self._send(200, {"webhooks": postman.brought if postman else []})
         else:
             self._send(404, {"reason": "no such page"})
 
@@ -110,7 +118,9 @@ class Command(BaseCommand):
     help = (
         "Play the bank and the fraud service over HTTP, for development and tests. Run the shop "
         "with BANK_URL set to its address. Cards: tok_ok, tok_insufficient_funds, tok_fraud, "
-        "tok_slow (answers after --slow-seconds, though the money moved), tok_flaky (fails twice)."
+        "tok_slow (answers after --slow-seconds, though the money moved), tok_flaky (fails twice). "
+        "With --webhooks it calls the shop whenever money moved or did not, signed with the first "
+        "secret of BANK_WEBHOOK_SECRET; GET /webhooks lists what it sent and what was answered."
     )
     requires_system_checks = []
 
@@ -118,12 +128,47 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8100, help="0 finds a free one")
         parser.add_argument("--slow-seconds", type=float, default=8.0, help="what tok_slow takes")
+        calls = parser.add_argument_group("webhooks")
+        calls.add_argument(
+            "--webhooks",
+            metavar="URL",
+            help="where to send them: http://127.0.0.1:8000/v1/payments/webhooks/bank",
+        )
+        calls.add_argument(
+            "--late", metavar="S", type=float, default=0.0, help="so many seconds after the event"
+        )
+        calls.add_argument("--double", action="store_true", help="each twice, with the same id")
+        calls.add_argument(
+            "--forge",
+            action="store_true",
+            help="before each a forgery, signed with another secret",
+        )
+        calls.add_argument(
+            "--reorder", action="store_true", help="each two that come close the other way round"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with BankServer(options["host"], options["port"], options["slow_seconds"]) as server:
+        postman = _postman(**options)
+        place = options["host"], options["port"], options["slow_seconds"]
+        with BankServer(*place, postman) as server:
+            if postman:
+                postman.start()
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
             self.stdout.write(f"The bank is open at {server.url}")
             self.stdout.flush()
             server.serve_forever(poll_interval=0.1)
         self.stdout.write("The bank is closed.")
+
+
+def _postman(
+    webhooks: str | None, late: float, double: bool, forge: bool, reorder: bool, **_: Any
+) -> Postman | None:
+    if not webhooks:
+        if late or double or forge or reorder:
+            raise CommandError("--late, --double, --forge and --reorder need --webhooks URL.")
+        return None
+    secrets = settings.PAYMENTS["WEBHOOK_SECRETS"]["bank"]
+    if not secrets:
+        raise CommandError("Webhooks are signed: set BANK_WEBHOOK_SECRET, here and for the shop.")
+    return Postman(webhooks, secrets[0], late=late, double=double, forge=forge, reorder=reorder)
