@@ -28,7 +28,7 @@ from eventbus.errors import Away
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 CLOSED = {"login"}
-REST = 2.0  # seconds: while the counters hang, one request of a process waits for them, not each
+REST = 2  # seconds: while the counters hang, one request of a process waits for them, not each
 UNCOUNTED = ("/health/",)
 
 log = structlog.get_logger(__name__)

@@ -204,7 +204,7 @@ LIMITS = {
     "login": "10/min",
     "signup": "20/hour",
     "checkout": "30/min",
-    "payment": "20/min",
+    "payment": "30/min",
     **env.dict("LIMITS", default={}),
 }
 SPECTACULAR_SETTINGS = {

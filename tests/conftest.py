@@ -23,7 +23,7 @@ def own_cache(settings) -> None:
     """Give each test an empty cache: breakers remember. Hash passwords fast, and limit nobody."""
     from django.core.cache import caches
 
-    for cache in caches.all(initialized_only=True):
+    for cache in caches.all():
         cache.clear()
     settings.LIMITS = {}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

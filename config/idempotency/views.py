@@ -36,9 +36,9 @@ class Once(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Let in first: who is refused at the door has used up no key."""
         super().initial(request, *args, **kwargs)
-        if request.method not in METHODS or not keeps_answers(type(self)):
+        handler = getattr(self, str(request.method).lower(), None)
+        if request.method not in METHODS or not handler or not keeps_answers(type(self)):
             return
-        handler = getattr(self, request.method.lower(), self.http_method_not_allowed)
         if key := _key(request):
             setattr(self, request.method.lower(), partial(self._once, key, handler))
         elif getattr(self, "moves_money", False):
