@@ -7,7 +7,6 @@ from django.db import models
 from django.http import HttpResponse
 
 from config.idempotency.errors import KeyReused
-from eventbus import clock
 
 KEPT = dt.timedelta(hours=24)  # published in docs/operate/front-door.md
 AT_ONCE = 100  # expired answers that a new one takes along: more than come, so few are there
@@ -36,14 +35,13 @@ class Answer(models.Model):
         return HttpResponse(bytes(self.body), status=self.status, headers=headers)
 
 
-def kept(slot: str) -> Answer | None:
+def kept(slot: str, now: dt.datetime) -> Answer | None:
     """Return the answer, if one was given and is not forgotten."""
-    return Answer.objects.filter(pk=slot, expires_at__gt=clock.now()).first()
+    return Answer.objects.filter(pk=slot, expires_at__gt=now).first()
 
 
-def keep(slot: str, fingerprint: str, response: Any) -> None:
+def keep(slot: str, fingerprint: str, response: Any, now: dt.datetime) -> None:
     """Keep an answer for a day, and forget some of those that are older."""
-    now = clock.now()
     # Those that another request is forgetting are left to it: nobody waits.
     old = Answer.objects.filter(expires_at__lte=now).select_for_update(skip_locked=True)
     Answer.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:AT_ONCE])).delete()

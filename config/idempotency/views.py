@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 
 from config.idempotency.errors import KeyInUse, KeyMalformed, KeyMissing
 from config.idempotency.models import keep, kept
-from eventbus import locks
+from eventbus import clock, locks
 
 HEADER = "Idempotency-Key"
 METHODS = ("POST", "PATCH")
@@ -52,11 +52,12 @@ class Once(APIView):
             # A rival is told so at once; on SQLite, which has one writer, it waits and replays.
             if not locks.try_hold(f"answer/{slot}"):
                 raise KeyInUse(seconds=1)
-            if answer := kept(slot):
+            now = clock.now()
+            if answer := kept(slot, now):
                 return answer.again(fingerprint)
             response: HttpResponseBase = self._answered(handler, request, *args, **kwargs)
             if _is_final(response):
-                keep(slot, fingerprint, response)
+                keep(slot, fingerprint, response, now)
             else:
                 transaction.set_rollback(True)
         return response
