@@ -4,15 +4,13 @@ from eventbus import Refusal
 
 
 class KeyMissing(Refusal):
-    """This moves money, so it needs an Idempotency-Key: one that is new for what is new, and the
-    same when the same is sent again."""
+    """This moves money, so it needs an Idempotency-Key: the same one when it is sent again."""
 
     status = 400
 
 
 class KeyMalformed(Refusal):
-    """An Idempotency-Key is a string of 1 to 255 printable ASCII characters, such as
-    "8e03978e-40d5-43dd-bc93-6894a57f9324"."""
+    """An Idempotency-Key is a string of 1 to 255 printable ASCII characters, best a UUID."""
 
     status = 400
 
