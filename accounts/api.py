@@ -71,6 +71,7 @@ class Customers(APIView):
 
     permission_classes = [AllowAny]
     authentication_classes = []
+    throttle_scope = "signup"
     serializer_class = SignUp
 
     @extend_schema(operation_id="sign_up", request=SignUp, responses={201: Customer})
@@ -132,6 +133,8 @@ class Access(serializers.Serializer[Any]):
 class Tokens(token_views.TokenObtainPairView):
     """Log in. A stale token sent along does not stand in the way."""
 
+    keeps_answers = False  # tokens lie in no table
+    throttle_scope = "login"
     serializer_class = LogIn
 
 
@@ -139,4 +142,5 @@ class Tokens(token_views.TokenObtainPairView):
 class FreshTokens(token_views.TokenRefreshView):
     """Stay logged in."""
 
+    keeps_answers = False
     serializer_class = Refresh

@@ -25,10 +25,9 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, Refusal):
         errors = [{"field": error.field, "detail": str(error)}] if error.field else []
         body = _body(error.status, str(error), errors, type(error).__name__)
-        return Response(body, error.status, content_type=media)
+        return Response(body, error.status, headers=_when(error), content_type=media)
     if isinstance(error, TryLater):
-        headers = {"Retry-After": str(math.ceil(float(error.seconds)))}
-        return Response(_body(503, str(error)), 503, headers=headers, content_type=media)
+        return Response(_body(503, str(error)), 503, headers=_when(error), content_type=media)
     if isinstance(error, RequestDataTooBig):
         return Response(_body(413, "The request is too large."), 413, content_type=media)
     if isinstance(error, ObjectDoesNotExist):
@@ -43,6 +42,20 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     body = _body(response.status_code, detail, errors)
     headers = {name: response[name] for name in KEPT if name in response}
     return Response(body, response.status_code, headers=headers, content_type=media)
+
+
+def refused(request: HttpRequest, error: Refusal | TryLater) -> HttpResponse:
+    """Answer what a middleware refuses."""
+    told = problem(error, {})
+    assert told, "a refusal is no bug"
+    if request.path.startswith("/v1/"):
+        response: HttpResponse = JsonResponse(told.data, content_type=MEDIA)
+    else:
+        response = HttpResponse(told.data["detail"], content_type="text/plain; charset=utf-8")
+    response.status_code = told.status_code
+    for name in (name for name in KEPT if name in told):
+        response[name] = told[name]
+    return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
@@ -76,6 +89,13 @@ def _edge(
     if request.path.startswith("/v1/"):
         return JsonResponse(_body(status, detail), status=status, content_type=MEDIA)
     return page(request, *cause)
+
+
+def _when(error: Refusal | TryLater) -> dict[str, str]:
+    """Say when to come again, where the error does."""
+    if "seconds" not in error.fields:
+        return {}
+    return {"Retry-After": str(math.ceil(float(error.seconds)))}
 
 
 def _media(context: dict[str, Any]) -> str | None:

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
+
 from config.api import MEDIA
+from config.idempotency.views import HEADER, METHODS, keeps_answers
 
 PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -35,7 +39,28 @@ PROBLEM: dict[str, Any] = {
     },
     "required": ["type", "title", "status", "detail", "errors", "request_id"],
 }
+KEY = (
+    "New for what is new, and the same when a request is sent again: then nothing happens twice, "
+    "and the first answer is given again for 24 hours, marked `Idempotency-Replayed: true`. "
+    "409: the first is still under way. 422: it came with another payload. 400: this moves money "
+    "(paying, and cancelling what is paid), and it is missing."
+)
 REFUSED = {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+class Schema(AutoSchema):
+    """Describes the key that a request may, or must, come with."""
+
+    def get_override_parameters(self) -> list[Any]:
+        """Return the header besides what a room names."""
+        named: list[Any] = super().get_override_parameters()
+        kind = type(self.view)
+        if self.method not in METHODS or not keeps_answers(kind):
+            return named
+        # Where it depends (a property), the description cannot know.
+        required = getattr(kind, "moves_money", False) is True
+        key = OpenApiParameter(HEADER, str, "header", required=required, description=KEY)
+        return [*named, key]
 
 
 def describe_problems(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "health_check",
+    "config.idempotency",
     *ROOMS,
     "tools",
     "eventbus",  # after the rooms: it reads what they say and hear
@@ -70,6 +71,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.OriginMiddleware",
     "config.middleware.NoNulMiddleware",
+    "config.limits.Middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -111,7 +113,12 @@ else:
     DATABASE["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CACHES: dict[str, Any] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+_memory = "django.core.cache.backends.locmem.LocMemCache"
+CACHES: dict[str, Any] = {
+    "default": {"BACKEND": _memory},
+    # One that is full forgets a third of its counts: only a crowd may fill it.
+    "limits": {"BACKEND": _memory, "LOCATION": "limits", "OPTIONS": {"MAX_ENTRIES": 100_000}},
+}
 if CACHE_URL:
     CACHES["default"] = {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -119,6 +126,12 @@ if CACHE_URL:
         "KEY_PREFIX": "kabar",
         # A cache that is away makes things slower, not stuck.
         "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.5, "SOCKET_TIMEOUT": 0.5},
+    }
+    # A cache may pass over that it is away; who counts has to know.
+    CACHES["limits"] = {
+        **CACHES["default"],
+        "KEY_PREFIX": "kabar-limits",
+        "OPTIONS": {**CACHES["default"]["OPTIONS"], "IGNORE_EXCEPTIONS": False},
     }
 
 # --- the bus ----------------------------------------------------------------------------------
@@ -184,11 +197,22 @@ REST_FRAMEWORK = {
         "rest_framework.parsers.MultiPartParser",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "config.openapi.Schema",
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
     "PAGE_SIZE": 50,
+    "DEFAULT_THROTTLE_CLASSES": ["config.limits.Throttle"],
+    "NUM_PROXIES": env.int("NUM_PROXIES", 0),  # anybody can write an X-Forwarded-For
     "EXCEPTION_HANDLER": "config.api.problem",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+LIMITS = {
+    "ip": "1200/min",  # many may share an address
+    "user": "300/min",
+    "login": "10/min",
+    "signup": "20/hour",
+    "checkout": "30/min",
+    "payment": "30/min",
+    **env.dict("LIMITS", default={}),
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Kabar",
@@ -235,6 +259,9 @@ vars().update(env.email_url("EMAIL_URL", default=f"filemail:///{VAR / 'mail'}"))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Kabar <shop@kabar.example>")
 
+ORDERS = {
+    "MOST_OPEN": env.int("MOST_OPEN_ORDERS", 10),
+}
 INVENTORY = {
     "RESERVATION": timedelta(minutes=env.float("RESERVATION_MINUTES", 15)),
     "PIN": timedelta(seconds=env.float("PIN_SECONDS", 120)),

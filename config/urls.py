@@ -2,14 +2,15 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import URLResolver, include, path
 from django.utils.module_loading import module_has_submodule
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import health, home, problems
+from config.idempotency.views import once
 
 
-def _rooms() -> list[object]:
+def _rooms() -> list[URLResolver]:
     from django.apps import apps
 
     return [
@@ -21,7 +22,7 @@ def _rooms() -> list[object]:
 
 urlpatterns = [
     path("", home.page, name="home"),
-    *_rooms(),
+    *once(_rooms()),
     path("v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("v1/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("health/live", health.live, name="live"),

@@ -21,6 +21,15 @@ def hold(names: Iterable[str]) -> None:
     _run("SELECT count(pg_advisory_xact_lock(n)) FROM unnest(%s::bigint[]) n", _numbers(names))
 
 
+def try_hold(name: str) -> bool:
+    """Take the lock of this name until the transaction ends, unless somebody else has it."""
+    if connection.vendor != "postgresql":
+        return True
+    with session.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_number(name)])
+        return bool(cursor.fetchone()[0])
+
+
 def hold_as(consumer: str, names: Iterable[str]) -> None:
     """Take locks as a consumer at work, which `hold_alone` waits for and keeps out."""
     _run(

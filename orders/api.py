@@ -186,6 +186,7 @@ class Orders(generics.ListAPIView[Order]):
 
     serializer_class = OrderShown
     queryset = Order.objects.none()
+    throttle_scope = "checkout"
 
     def get_queryset(self) -> QuerySet[Order]:
         """Return what the caller may see."""
@@ -216,6 +217,12 @@ class OneOrder(APIView):
 
 class Cancellation(APIView):
     """The end of an order, on request."""
+
+    @property
+    def moves_money(self) -> bool:
+        """Know that what was paid is refunded."""
+        mine = _mine(self.request).filter(pk=self.kwargs["order_id"])
+        return mine.filter(status=Order.Status.PAID).exists()
 
     @extend_schema(request=CancellationWanted, responses={202: OrderShown})
     def post(self, request: Request, order_id: UUID) -> Response:

@@ -36,6 +36,10 @@ class TooDear(Refusal):
     field = "lines"
 
 
+class TooManyOpen(Refusal):
+    """{most} of your orders wait to be paid, which is as many as may: pay or cancel one first."""
+
+
 class AlreadyListed(Refusal):
     """{sku} is listed already."""
 

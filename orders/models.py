@@ -78,6 +78,8 @@ class Order(models.Model):
         PAID = "paid"
         CANCELLED = "cancelled"
 
+    OPEN = (Status.PLACED, Status.RESERVED)  # neither paid nor over
+
     class Code(models.TextChoices):
         """Why an order was cancelled."""
 
@@ -125,7 +127,7 @@ class Order(models.Model):
 
     def pay(self, lines: list[events.Line], at: dt.datetime) -> events.OrderPaid | None:
         """Take the money, unless the sale is off: then payments gives it back."""
-        if self.status not in (self.Status.PLACED, self.Status.RESERVED):
+        if self.status not in self.OPEN:
             return None
         self.status, self.paid_at = self.Status.PAID, at
         return events.OrderPaid(

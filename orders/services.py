@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from eventbus import Event, publish
+from eventbus import Event, locks, publish
 from eventbus.ids import new_id
 from orders import errors
 from orders.models import Order, OrderLine, Product, Shelf, lines_of
@@ -38,8 +39,11 @@ def place_order(
 ) -> Order:
     """Take the order down; others will see to the goods and the money.
 
-    An import gives the order the date and the id it has in the other books.
+    An import gives the order the date and the id it has in the other books. Raises a refusal of
+    `errors`: TooManyOpen among them, but not for an import, as history keeps goods from nobody.
     """
+    if placed_at is None:
+        _see_that_few_are_open(customer_id)
     products = _for_sale(wanted)
     lines = [_line(at, line, products[line.sku]) for at, line in enumerate(wanted)]
     total = sum((line.amount for line in lines), Decimal())
@@ -58,6 +62,13 @@ def place_order(
     OrderLine.objects.bulk_create(lines)
     publish(order.placed([line.fact() for line in lines]), version=order.version)
     return order
+
+
+def _see_that_few_are_open(customer_id: UUID) -> None:
+    locks.hold([f"orders of {customer_id}"])  # or two at once would both be the last
+    most = settings.ORDERS["MOST_OPEN"]
+    if Order.objects.filter(customer_id=customer_id, status__in=Order.OPEN).count() >= most:
+        raise errors.TooManyOpen(most=most)
 
 
 def _for_sale(wanted: Sequence[Wanted]) -> dict[str, Product]:

@@ -64,6 +64,16 @@ class Payments(generics.ListAPIView[Payment]):
     """One's own payments, the latest first."""
 
     queryset = Payment.objects.none()
+    moves_money = True
+    throttle_scope = "payment"
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Wait for an order's news before a transaction begins: SQLite has one writer."""
+        super().initial(request, *args, **kwargs)
+        if request.method == "POST":
+            asked = PaymentWanted(data=request.data)
+            if asked.is_valid():  # or `post` says what is wrong
+                _await_news(asked.validated_data["order_id"], _customer(request))
 
     def get_queryset(self) -> QuerySet[Payment]:
         """Return the caller's."""
@@ -84,7 +94,6 @@ class Payments(generics.ListAPIView[Payment]):
         asked = PaymentWanted(data=request.data)
         asked.is_valid(raise_exception=True)
         order_id, customer_id = asked.validated_data["order_id"], _customer(request)
-        _await_news(order_id, customer_id)
         payment = services.request_payment(order_id, customer_id, asked.validated_data["card"])
         return Response(
             PaymentShown(payment).data,

@@ -20,10 +20,12 @@ def present() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def own_cache(settings) -> None:
-    """Give each test an empty cache: breakers remember. Hash passwords fast."""
-    from django.core.cache import cache
+    """Give each test an empty cache: breakers remember. Hash passwords fast, and limit nobody."""
+    from django.core.cache import caches
 
-    cache.clear()
+    for cache in caches.all():
+        cache.clear()
+    settings.LIMITS = {}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 

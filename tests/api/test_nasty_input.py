@@ -12,6 +12,7 @@ from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
 from accounts.models import User
+from tests.clients import KeyedClient
 
 pytestmark = pytest.mark.django_db
 WORDS = ["", "\0", "a\0b", "'; --", "💥", "..", "x" * 5000, "-1", str(10**30), "NaN", "1e999"]
@@ -80,7 +81,7 @@ def quick_passwords(settings: Any) -> None:
 
 @pytest.fixture(params=["nobody", "customer", "operator"])
 def client(request: pytest.FixtureRequest) -> Client:
-    client = Client(raise_request_exception=False)
+    client = KeyedClient(raise_request_exception=False)
     if request.param != "nobody":
         operator = request.param == "operator"
         user = User.objects.create_user(

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from config.idempotency.views import once
 from config.urls import handler400, handler403, handler404, handler500
 from config.urls import urlpatterns as real
 from eventbus import Refusal
@@ -88,6 +89,17 @@ class Private(APIView):
         return Response({})
 
 
+class Flaky(APIView):
+    """Fail as asked, until it is calm."""
+
+    calm = False
+
+    def post(self, request: Request) -> Response:
+        if not Flaky.calm:
+            raise ERRORS[request.data["fail"]]
+        return Response({})
+
+
 def outside(request: HttpRequest, kind: str) -> HttpResponse:
     """Raise what Django itself answers."""
     raise {
@@ -102,6 +114,7 @@ urlpatterns = [
     path("v1/broken/<kind>", Broken.as_view()),
     path("v1/kettle", Kettle.as_view()),
     path("v1/private", Private.as_view()),
+    *once([path("v1/flaky", Flaky.as_view())]),
     path("v1/outside/<kind>", outside),
     path("outside/<kind>", outside),
     *real,

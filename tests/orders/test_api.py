@@ -1,15 +1,21 @@
 """What the API of orders takes and refuses."""
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
 from eventbus.testing import said
 from orders import services
-from orders.events import OrderPlaced
+from orders.events import OrderCancelled, OrderPlaced
 from orders.models import Order
 
 
@@ -101,6 +107,54 @@ def test_orders_of_others_are_not_there(client, operator, goods):
     assert client.get(f"/v1/orders/{theirs.pk}").status_code == 404
     assert client.post(f"/v1/orders/{theirs.pk}/cancellation", {}).status_code == 404
     assert client.get("/v1/orders").data["count"] == 0
+
+
+def test_so_many_orders_of_one_customer_may_wait_to_be_paid(client, operator, goods, settings):
+    settings.ORDERS = {"MOST_OPEN": 2}
+    first, _ = (client.post("/v1/orders", order(("cup", 1))) for _ in range(2))
+
+    refused = client.post("/v1/orders", order(("cup", 1)))
+    assert (refused.status_code, refused.data["type"]) == (409, "/problems/TooManyOpen")
+    assert services.place_order(operator.pk, [services.Wanted(sku="cup", quantity=1)], "ID")
+
+    services.pay_order(UUID(first.data["id"]), timezone.now())
+    assert client.post("/v1/orders", order(("cup", 1))).status_code == 201
+
+
+def test_history_may_have_as_many_open_orders_as_it_had(customer, goods, settings):
+    settings.ORDERS = {"MOST_OPEN": 1}
+    for _ in range(3):
+        wanted = [services.Wanted(sku="cup", quantity=1)]
+        services.place_order(customer.pk, wanted, "ID", placed_at=timezone.now())
+    assert Order.objects.count() == 3
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_who_orders_many_times_at_once_gets_no_more_than_may_be_open(customer, goods, settings):
+    settings.ORDERS = {"MOST_OPEN": 3}
+
+    def ask(_: int) -> int:
+        with closing(connection):
+            client = APIClient()
+            client.force_authenticate(customer)
+            return client.post("/v1/orders", order(("cup", 1))).status_code
+
+    with ThreadPoolExecutor(8) as crowd:
+        statuses = list(crowd.map(ask, range(16)))
+    assert Counter(statuses) == {201: 3, 409: 13}
+
+
+def test_cancelling_what_is_paid_moves_money_and_needs_a_key(client, goods):
+    placed = client.post("/v1/orders", order(("cup", 1)))
+    services.pay_order(UUID(placed.data["id"]), timezone.now())
+    where = placed["Location"] + "/cancellation"
+
+    refused = client.post(where, {})
+    assert (refused.status_code, refused.data["type"]) == (400, "/problems/KeyMissing")
+    again = [client.post(where, {}, headers={"idempotency-key": "once"}) for _ in range(2)]
+    assert [answer.status_code for answer in again] == [202, 202]
+    assert len([fact for fact in said("orders") if isinstance(fact, OrderCancelled)]) == 1
 
 
 def test_cancelling_twice_is_refused_with_the_reason(client, goods):

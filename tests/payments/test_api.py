@@ -10,6 +10,7 @@ from accounts.models import User
 from eventbus.testing import hear
 from payments import api, services
 from payments.models import Payment
+from tests.clients import KeyedAPIClient
 from tests.payments.conftest import cancelled, pinned, placed
 
 
@@ -40,7 +41,7 @@ def impatient(monkeypatch) -> None:
 
 
 def as_(user: User) -> APIClient:
-    client = APIClient()
+    client = KeyedAPIClient()
     client.force_authenticate(user)
     return client
 
@@ -160,7 +161,25 @@ def test_what_is_no_object_is_refused(client, body):
     assert client.post("/v1/payments", body, format="json").status_code == 400
 
 
-def test_a_form_from_the_browsable_page_is_taken(client, sari):
+def test_who_pays_without_a_key_is_asked_for_one(sari):
+    forgetful = APIClient()
+    forgetful.force_authenticate(sari)
+    answer = forgetful.post("/v1/payments", wanted(sari))
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/KeyMissing")
+    assert not Payment.objects.exists()
+
+
+def test_a_payment_asked_for_twice_with_one_key_is_made_once(client, sari):
+    body = wanted(sari)
+    first, again = (
+        client.post("/v1/payments", body, HTTP_IDEMPOTENCY_KEY="pay-1") for _ in range(2)
+    )
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json() == again.json()
+    assert Payment.objects.count() == 1
+
+
+def test_a_form_is_taken(client, sari):
     body = wanted(sari, csrfmiddlewaretoken="x")
     assert client.post("/v1/payments", body, format="multipart").status_code == 202
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -51,10 +52,18 @@ class Buyer:
             trust_env=False,
         )
 
+    def post(self, path: str, body: Any, key: str) -> httpx.Response:
+        """Ask for something once, however often it is sent."""
+        return self._http.post(path, json=body, headers={"Idempotency-Key": f'"{key}"'})
+
+    @staticmethod
+    def wish(sku: str, pieces: int = 1) -> dict[str, Any]:
+        """Say what to order."""
+        return {"lines": [{"sku": sku, "quantity": pieces}], "country": "ID"}
+
     def order(self, sku: str, pieces: int = 1) -> str:
         """Place an order and return its address."""
-        body = {"lines": [{"sku": sku, "quantity": pieces}], "country": "ID"}
-        answer = self._http.post("/v1/orders", json=body)
+        answer = self.post("/v1/orders", self.wish(sku, pieces), key=str(uuid4()))
         assert answer.status_code == 201, answer.text
         return str(answer.headers["Location"])
 
@@ -62,8 +71,10 @@ class Buyer:
         """Pay, as soon as payments knows the order; return the last status."""
         body = {"order_id": order.rpartition("/")[2], "card": card}
 
+        key = str(uuid4())
+
         def asked() -> httpx.Response | None:
-            answer = self._http.post("/v1/payments", json=body)
+            answer = self.post("/v1/payments", body, key)
             return None if answer.status_code == 404 else answer
 
         return int(_patiently(asked).status_code)

@@ -1,0 +1,43 @@
+"""The front door in processes of its own, which die."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.processes.buyers import buyers, shelve
+from tests.processes.house import House, wait_until
+
+COUNTS = """SELECT (SELECT count(*) FROM orders_order),
+                   (SELECT count(*) FROM idempotency_answer),
+                   (SELECT count(*) FROM eventbus_event WHERE name = 'orders.OrderPlaced')"""
+
+
+@pytest.mark.postgres
+def test_a_web_process_killed_before_its_commit_leaves_nothing_and_the_key_is_good(
+    house: House, tmp_path: Path
+) -> None:
+    # given
+    failpoint = tmp_path / "failpoints" / "outbox-written"
+    failpoint.parent.mkdir()
+    web = house.web(KABAR_FAILPOINTS=str(failpoint.parent), WEB_CONCURRENCY="1")
+    web.until("live", "ok")
+    shelve(house, "teapot", 5)
+    (sari,) = buyers(house, web)
+
+    def order() -> int:
+        try:
+            return sari.post("/v1/orders", sari.wish("teapot"), key="once").status_code
+        except httpx.TransportError:
+            return 0
+
+    # when
+    failpoint.touch()
+    assert order() == 0
+    assert not failpoint.exists()
+
+    # then
+    assert house.sql(COUNTS) == [(0, 0, 0)]
+    assert wait_until(order) == 201
+    assert order() == 201
+    assert house.sql(COUNTS) == [(1, 1, 1)]
