@@ -4,14 +4,14 @@ A variable NAME may also come from a file that NAME_FILE names. `.env.example` l
 Without any, Kabar runs in one process on SQLite.
 """
 
-import secrets
 from datetime import timedelta
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import environ
 
-from config import logs
+from config import logs, own
 
 env = environ.FileAwareEnv()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -19,18 +19,11 @@ VAR = Path(env.str("VAR_DIR", "") or BASE_DIR / "var").resolve()
 VAR.mkdir(parents=True, exist_ok=True)
 
 
-def _own_secret() -> str:
-    """Make a secret for this machine once: nothing secret has a default in the repository."""
-    path = VAR / "secret_key"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(50))
-    return path.read_text()
-
-
 # --- the deployment ---------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", False)
-SECRET_KEY = env.str("SECRET_KEY", "") or _own_secret()
+SECRET_KEY = env.str("SECRET_KEY", "") or own.made_once(
+    VAR / "secret_key", lambda: token_urlsafe(50)
+)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 BROKER_URL = env.str("BROKER_URL", "")
@@ -180,6 +173,8 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
     "PAGE_SIZE": 50,
+    "DEFAULT_THROTTLE_RATES": {"login": "10/min"},
+    "NUM_PROXIES": 0,  # believe no X-Forwarded-For: anybody can write one
     "EXCEPTION_HANDLER": "config.api.problem",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -200,10 +195,17 @@ SPECTACULAR_SETTINGS = {
         "config.openapi.forget_columns",
     ],
 }
-SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
-    "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
-    "UPDATE_LAST_LOGIN": False,
+JWT: dict[str, Any] = {
+    "KEYS_FILE": Path(env.str("JWT_SIGNING_KEYS_FILE", "") or VAR / "jwt_keys.json"),
+    "MAKE_KEYS": not env.str("JWT_SIGNING_KEYS_FILE", ""),  # one that is named has to be there
+    "ISSUER": env.str("JWT_ISSUER", "kabar"),
+    "AUDIENCE": env.str("JWT_AUDIENCE", "kabar"),
+    "ACCESS": timedelta(minutes=5),
+}
+ACCOUNTS: dict[str, Any] = {
+    "SIGN": "config.tokens.sign",
+    "STAY": timedelta(days=1),  # without a sign of life
+    "STAY_AT_MOST": timedelta(days=30),
 }
 LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"
