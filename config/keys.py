@@ -15,11 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
-from jwt import PyJWK
+from jwt import PyJWK, PyJWKClient, PyJWKClientError
 from jwt.algorithms import OKPAlgorithm
+from jwt.exceptions import PyJWKClientConnectionError
 from jwt.utils import base64url_encode
 
 from config import own
+from eventbus import TryLater
 
 ALGORITHM = "EdDSA"  # with Ed25519 (RFC 8037): one algorithm, so that none can be chosen for us
 FRESH = 300  # seconds others may remember the page
@@ -31,8 +33,19 @@ def signing() -> PyJWK:
 
 
 def verifying(kid: str) -> PyJWK | None:
-    """Return the public key of this name, if it is one of ours."""
+    """Return the public key of this name, if it is one of ours.
+
+    Raises TryLater where the keys are on a page elsewhere (`JWKS_URL`) and it cannot be had.
+    """
+    if url := settings.JWT["JWKS_URL"]:
+        return _verifying_elsewhere(url, kid)
     return next((PyJWK(_public(key), ALGORITHM) for key in _ring() if key["kid"] == kid), None)
+
+
+def must_be_there() -> None:
+    """Keep a process from opening where nobody could log in. Raises OSError, InvalidKeyError."""
+    if not settings.JWT["JWKS_URL"]:
+        _ring()
 
 
 @require_safe
@@ -50,6 +63,20 @@ def rotate(path: Path, compromised: bool = False) -> None:
         return
     last, following, *_ = [*_read_file(path), _new_key()]
     own.replace(path, _text([following, _new_key(), last]))
+
+
+def _verifying_elsewhere(url: str, kid: str) -> PyJWK | None:
+    try:
+        return _client(url).get_signing_key(kid)
+    except PyJWKClientConnectionError as away:
+        raise TryLater(seconds=5, reason="the page of keys cannot be had") from away
+    except PyJWKClientError:
+        return None
+
+
+@lru_cache(maxsize=1)
+def _client(url: str) -> PyJWKClient:
+    return PyJWKClient(url, lifespan=FRESH, timeout=5)
 
 
 def _ring() -> Sequence[dict[str, Any]]:

@@ -159,9 +159,10 @@ else:
     }
 
 # --- the front door ---------------------------------------------------------------------------
+JWKS_URL = env.str("JWKS_URL", "")  # of the keys' page, where accounts live elsewhere
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "config.authentication.Bearer",
+        f"config.authentication.{'BearerAlone' if JWKS_URL else 'Bearer'}",
         "config.authentication.Session",
     ],
     "DEFAULT_PARSER_CLASSES": [
@@ -198,6 +199,7 @@ SPECTACULAR_SETTINGS = {
 JWT: dict[str, Any] = {
     "KEYS_FILE": Path(env.str("JWT_SIGNING_KEYS_FILE", "") or VAR / "jwt_keys.json"),
     "MAKE_KEYS": not env.str("JWT_SIGNING_KEYS_FILE", ""),  # one that is named has to be there
+    "JWKS_URL": JWKS_URL,
     "ISSUER": env.str("JWT_ISSUER", "kabar"),
     "AUDIENCE": env.str("JWT_AUDIENCE", "kabar"),
     "ACCESS": timedelta(minutes=5),

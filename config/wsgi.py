@@ -17,5 +17,5 @@ from eventbus import embedded
 from eventbus.checks import enforce
 
 enforce()
-keys.signing()  # or do not open: nobody could log in
+keys.must_be_there()
 embedded.start()

@@ -115,6 +115,16 @@ def test_who_is_disabled_is_out_at_once(anyone, sari, asks):
     assert asks(tokens.access) == 401, "what was ended stays ended"
 
 
+def test_a_session_ends_at_once_too(client, operator):
+    client.force_login(operator)
+    assert client.get("/v1/customers/me").status_code == client.get("/admin/").status_code == 200
+
+    disable(operator.id, "left")
+
+    assert client.get("/v1/customers/me").status_code == 401
+    assert client.get("/admin/").status_code == 302
+
+
 def test_who_is_disabled_between_password_and_token_is_out_too(sari, asks):
     disable(sari.id, "fraud")
     tokens = log_in(sari)

@@ -7,14 +7,19 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import jwt
 import pytest
 from django.conf import settings as configured
 from django.core.management import CommandError, call_command
-from django.test import Client
+from django.test import Client, RequestFactory
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
 
-from config import own, tokens
+from config import keys, own, tokens
+from config.authentication import BearerAlone
+from eventbus import TryLater
 
 CLAIMS = {"sub": "somebody", "sid": "a stay"}
 
@@ -150,3 +155,41 @@ def test_a_key_of_another_kind_is_refused(ring: Path) -> None:
 
     with pytest.raises(jwt.InvalidKeyError):
         tokens.sign(CLAIMS)
+
+
+@pytest.fixture
+def moved_out(live_server: Any, settings: Any, ring: Path) -> Any:
+    """Ask in a context that knows the page's address and nobody's row."""
+    keys._client.cache_clear()
+    settings.JWT = settings.JWT | {"JWKS_URL": f"{live_server.url}/.well-known/jwks.json"}
+
+    def ask(token: str) -> Any:
+        request = RequestFactory().get("/", headers={"Authorization": f"Bearer {token}"})
+        return BearerAlone().authenticate(Request(request))[0]
+
+    return ask
+
+
+def test_a_context_that_moved_out_knows_its_callers_by_the_page(
+    moved_out: Any, ring: Path, django_assert_num_queries: Any
+) -> None:
+    who = {"sub": str(uuid4()), "sid": str(uuid4())}
+    customer, operator = (tokens.sign(who | {"roles": [role]}) for role in ("customer", "operator"))
+    with django_assert_num_queries(0):
+        assert str(moved_out(customer).pk) == who["sub"]
+        assert [moved_out(token).is_staff for token in (customer, operator)] == [False, True]
+        with pytest.raises(AuthenticationFailed):
+            moved_out(f"{customer[:-4]}AAAA")
+
+    turn_back(ring)
+    call_command("rotatekeys")
+    assert moved_out(tokens.sign(who)).is_authenticated
+    assert moved_out(customer).is_authenticated
+
+
+def test_where_the_page_cannot_be_had_nobody_is_let_in_nor_blamed(
+    moved_out: Any, settings: Any
+) -> None:
+    settings.JWT = settings.JWT | {"JWKS_URL": "http://127.0.0.1:9/jwks.json"}
+    with pytest.raises(TryLater):
+        moved_out(tokens.sign(CLAIMS))
