@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
+from rest_framework.throttling import ScopedRateThrottle
 
 from accounts.models import User
 
@@ -74,8 +75,9 @@ def _spoilt(body: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(autouse=True)
-def quick_passwords(settings: Any) -> None:
+def patient_doors(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    monkeypatch.setattr(ScopedRateThrottle, "THROTTLE_RATES", {"login": None})
 
 
 @pytest.fixture(params=["nobody", "customer", "operator"])
