@@ -1,8 +1,11 @@
 """What accounts remembers: the project's own user, from the first migration."""
 
+import datetime as dt
 from typing import Any
+from uuid import UUID
 
 import pycountry
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -35,6 +38,10 @@ class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> "User":
         """Find who logs in."""
         return self.get(email=self.normalize_email(username))
+
+    def who_stays(self, user_id: UUID, stay_id: UUID) -> "User | None":
+        """Return who is still logged in: neither disabled nor logged out."""
+        return self.filter(pk=user_id, is_active=True, stays=stay_id).first()
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """Make a customer, without telling anybody; `services.sign_up` tells."""
@@ -105,3 +112,29 @@ class User(AbstractBaseUser, PermissionsMixin):
     def promote(self) -> None:
         """Make an operator who may do everything."""
         self.is_active = self.is_staff = self.is_superuser = True
+
+
+class Stay(models.Model):
+    """Somebody's being logged in: a family of refresh tokens, of which the last is good, once."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="stays")
+    turn = models.PositiveIntegerField(default=0)
+    begun_at = models.DateTimeField()
+    good_until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.user_id} since {self.begun_at:%F %T}"
+
+    def begin(self, now: dt.datetime) -> None:
+        """Start the clock."""
+        self.begun_at, self.good_until = now, now + settings.ACCOUNTS["STAY"]
+
+    def go_on(self, turn: int, now: dt.datetime) -> bool:
+        """Take a refresh token, once: an old one shows that somebody else has it, too."""
+        if turn != self.turn or now >= self.good_until or not self.user.is_active:
+            return False
+        self.turn += 1
+        end = self.begun_at + settings.ACCOUNTS["STAY_AT_MOST"]
+        self.good_until = min(now + settings.ACCOUNTS["STAY"], end)
+        return True

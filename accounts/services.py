@@ -2,14 +2,33 @@
 
 import datetime as dt
 import secrets
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
+import structlog
+from django.conf import settings
+from django.core import signing
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.utils.module_loading import import_string
 
 from accounts.errors import EmailTaken
-from accounts.models import User, is_country
-from eventbus import publish
+from accounts.models import Stay, User, is_country
+from eventbus import clock, publish
+
+log = structlog.get_logger(__name__)
+# What accounts alone reads needs no public key; nobody takes it for an access token.
+_refreshes = signing.Signer(salt="accounts.refresh")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What one shows (access), and what one gets the next ones for (refresh), once."""
+
+    access: str
+    refresh: str
 
 
 def sign_up(
@@ -64,7 +83,68 @@ def disable(user_id: UUID, reason: str) -> None:
     fact = user.disable(reason)
     if fact:
         user.save(update_fields=["is_active"])
+        user.stays.all().delete()
         publish(fact)
+
+
+def log_in(user: User) -> Tokens:
+    """Begin a stay of somebody who has shown who they are."""
+    now = clock.now()
+    Stay.objects.filter(user=user, good_until__lt=now).delete()
+    stay = Stay(user=user)
+    stay.begin(now)
+    stay.save()
+    return _tokens(stay)
+
+
+def stay_logged_in(refresh: str) -> Tokens | None:
+    """Give the next tokens for the last refresh token; for an older one, end the stay."""
+    said = _read(refresh)
+    with transaction.atomic():
+        stay = _stay(said)
+        if stay is None:
+            return None
+        if not (_is_sealed(said, stay) and stay.go_on(said["turn"], clock.now())):
+            log.warning("refresh token refused, stay ended", user=str(stay.user_id))
+            stay.delete()
+            return None
+        stay.save(update_fields=["turn", "good_until"])
+    return _tokens(stay)
+
+
+@transaction.atomic
+def log_out(refresh: str) -> None:
+    """End the stay a refresh token is of, whichever of its tokens it is; once is enough."""
+    stay = _stay(_read(refresh))
+    if stay:
+        stay.delete()
+
+
+def _tokens(stay: Stay) -> Tokens:
+    user = stay.user
+    roles = ["operator"] if user.is_staff else ["customer"]
+    sign = import_string(settings.ACCOUNTS["SIGN"])
+    access = sign({"sub": str(user.pk), "sid": str(stay.pk), "roles": roles})
+    said = {"stay": str(stay.pk), "turn": stay.turn, "seal": user.get_session_auth_hash()}
+    return Tokens(access, _refreshes.sign_object(said))
+
+
+def _read(refresh: str) -> dict[str, Any]:
+    try:
+        said: dict[str, Any] = _refreshes.unsign_object(refresh)
+    except signing.BadSignature:
+        return {}
+    return said
+
+
+def _stay(said: dict[str, Any]) -> Stay | None:
+    stays = Stay.objects.select_for_update(of=("self",)).select_related("user")
+    return stays.filter(pk=said["stay"]).first() if said else None
+
+
+def _is_sealed(said: dict[str, Any], stay: Stay) -> bool:
+    """Whether the password is still that of the log-in: a new one ends what the old one began."""
+    return constant_time_compare(said["seal"], stay.user.get_session_auth_hash())
 
 
 def make_operator(email: str, password: str | None = None) -> str | None:

@@ -10,4 +10,5 @@ urlpatterns = [
     path("customers/<uuid:id>/disablement", api.Disablements.as_view(), name="disablement"),
     path("tokens", api.Tokens.as_view(), name="tokens"),
     path("tokens/refresh", api.FreshTokens.as_view(), name="fresh-tokens"),
+    path("tokens/revocation", api.Revocation.as_view(), name="revocation"),
 ]

@@ -9,10 +9,12 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.module_loading import module_has_submodule
+from django.views.decorators.http import require_safe
 
 from eventbus import Refusal
 
 
+@require_safe
 def page(request: HttpRequest, kind: str = "") -> HttpResponse:
     """Show one refusal, or all."""
     told = {refusal.__name__: _told(refusal) for refusal in refusals()}

@@ -4,29 +4,20 @@ A variable NAME may also come from a file that NAME_FILE names. `.env.example` l
 Without any, Kabar runs in one process on SQLite.
 """
 
-import secrets
 from datetime import timedelta
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config import logs
+from config import logs, own
 
 env = environ.FileAwareEnv()
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = Path(env.str("VAR_DIR", "") or BASE_DIR / "var").resolve()
 VAR.mkdir(parents=True, exist_ok=True)
-
-
-def _own_secret() -> str:
-    """Make a secret for this machine once: nothing secret has a default in the repository."""
-    path = VAR / "secret_key"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(50))
-    return path.read_text()
 
 
 def _secrets_in(listed: list[str]) -> list[str]:
@@ -37,7 +28,9 @@ def _secrets_in(listed: list[str]) -> list[str]:
 
 # --- the deployment ---------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", False)
-SECRET_KEY = env.str("SECRET_KEY", "") or _own_secret()
+SECRET_KEY = env.str("SECRET_KEY", "") or own.made_once(
+    VAR / "secret_key", lambda: token_urlsafe(50)
+)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 BROKER_URL = env.str("BROKER_URL", "")
@@ -186,9 +179,10 @@ else:
     }
 
 # --- the front door ---------------------------------------------------------------------------
+JWKS_URL = env.str("JWKS_URL", "")  # of the keys' page, where accounts live elsewhere
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "config.authentication.Bearer",
+        f"config.authentication.{'BearerAlone' if JWKS_URL else 'Bearer'}",
         "config.authentication.Session",
     ],
     "DEFAULT_PARSER_CLASSES": [
@@ -231,10 +225,18 @@ SPECTACULAR_SETTINGS = {
         "config.openapi.forget_columns",
     ],
 }
-SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
-    "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
-    "UPDATE_LAST_LOGIN": False,
+JWT: dict[str, Any] = {
+    "KEYS_FILE": Path(env.str("JWT_SIGNING_KEYS_FILE", "") or VAR / "jwt_keys.json"),
+    "MAKE_KEYS": not env.str("JWT_SIGNING_KEYS_FILE", ""),  # one that is named has to be there
+    "JWKS_URL": JWKS_URL,
+    "ISSUER": env.str("JWT_ISSUER", "kabar"),
+    "AUDIENCE": env.str("JWT_AUDIENCE", "kabar"),
+    "ACCESS": timedelta(minutes=5),
+}
+ACCOUNTS: dict[str, Any] = {
+    "SIGN": "config.tokens.sign",
+    "STAY": timedelta(days=1),  # without a sign of life
+    "STAY_AT_MOST": timedelta(days=30),
 }
 LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"

@@ -6,7 +6,7 @@ from django.urls import URLResolver, include, path
 from django.utils.module_loading import module_has_submodule
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from config import health, home, problems
+from config import health, home, keys, problems
 from config.idempotency.views import once
 
 
@@ -25,6 +25,7 @@ urlpatterns = [
     *once(_rooms()),
     path("v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("v1/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path(".well-known/jwks.json", keys.page, name="jwks"),
     path("health/live", health.live, name="live"),
     path("health/ready", health.ready, name="ready"),
     path("problems", problems.page, name="problems"),

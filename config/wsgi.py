@@ -12,8 +12,10 @@ from django.core.wsgi import get_wsgi_application
 
 application = get_wsgi_application()
 
+from config import keys
 from eventbus import embedded
 from eventbus.checks import enforce
 
 enforce()
+keys.must_be_there()
 embedded.start()

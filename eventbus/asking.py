@@ -1,11 +1,16 @@
-"""How an operator's command reads its options, asks before it acts, and says who asked."""
+"""How an operator's command reads its options, asks before it acts, and says who asked.
+
+Whoever has a shell on the machine may do anything; `--as` lets operators do there what they may do
+in the admin, and under their own name.
+"""
 
 import argparse
 import datetime as dt
 import getpass
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 
 
@@ -16,7 +21,8 @@ def take_times(parser: CommandParser, of_what: str) -> None:
 
 
 def take_consent(parser: CommandParser) -> None:
-    """Take --dry-run and --yes."""
+    """Take --as, --dry-run and --yes."""
+    parser.add_argument("--as", dest="operator", metavar="EMAIL", help="with an operator's rights")
     parser.add_argument("--dry-run", action="store_true", help="count only; change nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -48,9 +54,22 @@ def may(command: BaseCommand, question: str, options: dict[str, Any]) -> bool:
     return agreed
 
 
-def actor(command: str) -> str:
-    """Name who acts, for the record: the command, and the system's user."""
+def actor(command: str, power: str, operator: str | None) -> str:
+    """Name who acts, for the record: the operator, or the command and the system's user.
+
+    Raises CommandError where the operator lacks the power.
+    """
+    if operator:
+        return _operator(operator, power)
     try:
         return f"command:{command} {getpass.getuser()}"
     except (KeyError, OSError):
         return f"command:{command}"
+
+
+def _operator(email: str, power: str) -> str:
+    people: Any = get_user_model()
+    user = people.objects.filter(**{people.USERNAME_FIELD: email.strip().lower()}).first()
+    if user is None or not (user.is_staff and user.has_perm(power)):
+        raise CommandError(f"{email} may not do this: it takes the right {power}.")
+    return f"operator:{user.pk}"

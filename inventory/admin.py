@@ -15,8 +15,8 @@ class StockItemAdmin(Looked):
     search_fields = ["sku"]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only the line below which it is low."""
-        return True
+        """Let those change who may: only the line below which it is low."""
+        return request.user.has_perm("inventory.change_stockitem")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["sku", "on_hand", "reserved"]

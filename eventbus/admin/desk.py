@@ -10,13 +10,12 @@ from unfold.decorators import action
 from eventbus.actions import state
 from eventbus.admin import replays
 from eventbus.admin.delivery import OfAnEvent, RetryAdmin
-from eventbus.admin.letters import HANDLE, Desk
-from eventbus.admin.sealed import SEE, Sealed
+from eventbus.admin.letters import Desk
+from eventbus.admin.sealed import Sealed
 from eventbus.looks import Looked, link, pretty
 from eventbus.models import Action, Correction, DeadLetter, Discarded, Outcome
+from eventbus.powers import EDIT, REPLAY, SEE
 from eventbus.story import standing
-
-ACT = "eventbus.add_action"
 
 
 @admin.register(DeadLetter)
@@ -29,7 +28,7 @@ class DeadLetterAdmin(RetryAdmin, Desk):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         shown = super().get_fields(request, obj)
-        return [*shown, "mending"] if request.user.has_perms([HANDLE, SEE]) else shown
+        return [*shown, "mending"] if request.user.has_perms([EDIT, SEE]) else shown
 
     @admin.display(description="envelope")
     def wire(self, row: DeadLetter) -> str:
@@ -47,7 +46,7 @@ class ActionAdmin(Looked):
     actions_list = ["replay"]
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(ACT)
+        return request.user.has_perm(REPLAY)
 
     @action(description="Replay events …", permissions=["replay"], url_path="replay")
     def replay(self, request: HttpRequest) -> HttpResponse:

@@ -16,14 +16,14 @@ from django.urls import path, reverse
 
 from eventbus import corrections, jobs, letters
 from eventbus.actions import looked
-from eventbus.admin.sealed import SEE, Sealed, actor, under_way
+from eventbus.admin.sealed import Sealed, actor, under_way
 from eventbus.asking import time
 from eventbus.chosen import Selection, groups
 from eventbus.errors import EventBusError
 from eventbus.looks import link
 from eventbus.models import DeadLetter
+from eventbus.powers import DISCARD, EDIT, NOTE, REPLAY, SEE
 
-HANDLE = "eventbus.change_deadletter"
 FILTERS = ("consumer", "name", "died_at__gte", "died_at__lt")
 
 
@@ -56,9 +56,17 @@ class Desk(Sealed):
     actions = ["retry", "discard", "note"]
     change_form_outer_after_template = "eventbus/letter.html"
 
-    def has_handle_permission(self, request: HttpRequest) -> bool:
-        """Let those act who may change letters, though nobody edits them in place."""
-        return request.user.has_perm(HANDLE)
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        """Let those retry who may have things delivered again."""
+        return request.user.has_perm(REPLAY)
+
+    def has_discard_permission(self, request: HttpRequest) -> bool:
+        """Let those discard who may."""
+        return request.user.has_perm(DISCARD)
+
+    def has_note_permission(self, request: HttpRequest) -> bool:
+        """Let those add notes who may change letters, though nobody edits them in place."""
+        return request.user.has_perm(NOTE)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Allow what a selection knows: all that match must be what is shown."""
@@ -70,17 +78,17 @@ class Desk(Sealed):
         """Search as a selection does: a signature, or a part of it."""
         return queryset.filter(signature__contains=search_term.strip()), False
 
-    @admin.action(description="Retry …", permissions=["handle"])
+    @admin.action(description="Retry …", permissions=["replay"])
     def retry(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> HttpResponse | None:
         """Ask, then deliver again."""
         return self._act(request, rows, letters.retry)
 
-    @admin.action(description="Discard …", permissions=["handle"])
+    @admin.action(description="Discard …", permissions=["discard"])
     def discard(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> HttpResponse | None:
         """Ask why, then give up for good."""
         return self._act(request, rows, letters.discard, "Why, for those who come after")
 
-    @admin.action(description="Add a note …", permissions=["handle"])
+    @admin.action(description="Add a note …", permissions=["note"])
     def note(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> HttpResponse | None:
         """Ask for the words, then add them."""
         return self._act(request, rows, letters.note, "What those who come after should know")
@@ -126,8 +134,8 @@ class Desk(Sealed):
         return TemplateResponse(request, "eventbus/ask.html", page)
 
     def beside(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Offer those who may act to add a note."""
-        return {"noting": self.has_handle_permission(request)}
+        """Offer those who may to add a note."""
+        return {"noting": self.has_note_permission(request)}
 
     def get_urls(self) -> Any:
         """Add the page on which a letter is mended."""
@@ -137,7 +145,7 @@ class Desk(Sealed):
 
     def mend(self, request: HttpRequest, letter: int) -> HttpResponse:
         """Show the payload, then what would change, then send it."""
-        if not request.user.has_perms([HANDLE, SEE]):
+        if not request.user.has_perms([EDIT, SEE]):
             raise PermissionDenied
         row = get_object_or_404(DeadLetter, pk=letter)
         before, diff = row.envelope["data"], []

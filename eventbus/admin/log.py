@@ -12,9 +12,10 @@ from django.utils.html import format_html
 from unfold.views import ChangeList
 
 from eventbus import registry
-from eventbus.admin.sealed import SEE, Sealed
+from eventbus.admin.sealed import Sealed
 from eventbus.looks import Looked, event_link, link, pretty, short
 from eventbus.models import Archive, Event, Scheduled
+from eventbus.powers import SEE
 from eventbus.story import MOST, hearings, lineage, story, tree
 
 

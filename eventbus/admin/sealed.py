@@ -8,8 +8,7 @@ from django.shortcuts import redirect
 
 from eventbus.actions import looked
 from eventbus.looks import Looked
-
-SEE = "eventbus.see_payload"
+from eventbus.powers import SEE
 
 
 class Sealed(Looked):

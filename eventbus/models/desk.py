@@ -21,7 +21,13 @@ class Action(models.Model):
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
-        permissions = [("see_payload", "Can see what is in events and letters")]
+        permissions = [
+            ("see_payload", "Can see what is in events and letters"),
+            ("replay_event", "Can have events and letters delivered again"),
+            ("edit_payload", "Can edit what a consumer is told"),
+            ("discard_letter", "Can discard letters"),
+            ("archive_event", "Can move old events into files, and back"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.actor} {self.verb}"

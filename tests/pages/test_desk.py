@@ -276,7 +276,7 @@ class TestReplaying:
         assert clerk.get(self.PAGE).status_code == 403
         assert clerk.post(self.PAGE, self.ASKED | {"sure": "1"}).status_code == 403
         assert not Action.objects.exists()
-        allowed(clerk, "add_action")
+        allowed(clerk, "replay_event")
         assert clerk.get(self.PAGE).status_code == 200
 
 

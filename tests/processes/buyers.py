@@ -23,16 +23,14 @@ with transaction.atomic():
     inventory.replenish("{sku}", {pieces})
 """
 SIGN_UP = """
-import json
-from accounts.services import sign_up
-from rest_framework_simplejwt.tokens import AccessToken
-import datetime
+import datetime, json
+from accounts.services import log_in, sign_up
+from django.conf import settings
+settings.JWT["ACCESS"] = datetime.timedelta(hours=1)
 def token(n):
     user = sign_up(email=f"buyer-{{n}}@example.org", password=None, name=f"Buyer {{n}}",
                    language="en", country="ID")
-    access = AccessToken.for_user(user)
-    access.set_exp(lifetime=datetime.timedelta(hours=1))
-    return str(access)
+    return log_in(user).access
 print(json.dumps([token(n) for n in range({first}, {first} + {count})]))
 """
 

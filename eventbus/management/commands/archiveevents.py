@@ -9,6 +9,7 @@ from tqdm import tqdm
 from eventbus import retention
 from eventbus.asking import actor, may, take_consent
 from eventbus.errors import EventBusError
+from eventbus.powers import ARCHIVE
 
 
 class Command(BaseCommand):
@@ -20,7 +21,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take --older-than, --to, --dry-run and --yes."""
+        """Take --older-than, --to, --as, --dry-run and --yes."""
         parser.add_argument(
             "--older-than", type=int, required=True, metavar="DAYS", help="at least 1"
         )
@@ -31,6 +32,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, ask, archive."""
+        who = actor("archiveevents", ARCHIVE, options["operator"])
         try:
             until = retention.before(options["older_than"])
             found = retention.preview(until)
@@ -41,7 +43,7 @@ class Command(BaseCommand):
             if not total or not may(self, f"Move {total} events to {folder}?", options):
                 return
             with tqdm(total=total, unit=" events", disable=None) as bar:
-                gone = retention.archive(until, folder, actor("archiveevents"), bar.update)
+                gone = retention.archive(until, folder, who, bar.update)
         except (EventBusError, OSError) as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(f"{gone} events are in {folder}. Keep the files as safe as the database.")

@@ -10,6 +10,7 @@ from eventbus.asking import actor, may, take_consent
 from eventbus.chosen import groups
 from eventbus.errors import NeedsReason
 from eventbus.management.commands.deadletters import report, selected, show, take_selection
+from eventbus.powers import DISCARD
 
 
 class Command(BaseCommand):
@@ -25,6 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, ask, discard."""
+        who = actor("discarddeadletters", DISCARD, options["operator"])
         selection, why = selected(options), options["why"]
         if not why.strip():
             raise CommandError(str(NeedsReason()))
@@ -32,5 +34,5 @@ class Command(BaseCommand):
         if not total or not may(self, f"Discard {total}?", options):
             return
         with tqdm(total=total, unit=" letters", disable=None) as bar:
-            result = letters.discard(selection, why, actor("discarddeadletters"), bar.update)
+            result = letters.discard(selection, why, who, bar.update)
         report(self, result)

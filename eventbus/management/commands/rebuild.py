@@ -8,6 +8,7 @@ from tqdm import tqdm
 from eventbus import rebuild
 from eventbus.asking import actor, may, take_consent
 from eventbus.errors import EventBusError
+from eventbus.powers import REPLAY
 
 
 class Command(BaseCommand):
@@ -22,6 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, ask, rebuild."""
+        who = actor("rebuild", REPLAY, options["operator"])
         room = options["room"]
         try:
             found = rebuild.preview(room)
@@ -31,7 +33,7 @@ class Command(BaseCommand):
             if not may(self, f"Empty {room} and fill it with {total} events?", options):
                 return
             with tqdm(total=total, unit=" events", disable=None) as bar:
-                done = rebuild.rebuild(room, actor("rebuild"), bar.update)
+                done = rebuild.rebuild(room, who, bar.update)
         except EventBusError as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(

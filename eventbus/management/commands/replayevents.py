@@ -8,6 +8,7 @@ from tqdm import tqdm
 from eventbus import replay
 from eventbus.asking import actor, may, take_consent, take_times
 from eventbus.errors import EventBusError
+from eventbus.powers import REPLAY
 from eventbus.replay import Selection
 
 
@@ -28,6 +29,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, ask, send."""
+        who = actor("replayevents", REPLAY, options["operator"])
         if options["rate"] < 0:
             raise CommandError("--rate is events a second, above 0.")
         kinds = ("consumer", "name", "since", "until", "aggregate")
@@ -38,15 +40,15 @@ class Command(BaseCommand):
                 self.stdout.write(f"{count:>8}  {what}")
             total = found["to deliver"]
             if total and may(self, f"Deliver {total} to {selection.consumer}?", options):
-                self._send(selection, total, options)
+                self._send(selection, total, who, options)
         except EventBusError as refusal:
             raise CommandError(str(refusal)) from refusal
 
-    def _send(self, selection: Selection, total: int, options: dict[str, Any]) -> None:
+    def _send(self, selection: Selection, total: int, who: str, options: dict[str, Any]) -> None:
         with tqdm(total=total, unit=" events", disable=None) as bar:
             sent = replay.replay(
                 selection,
-                actor("replayevents"),
+                who,
                 again=options["again"],
                 rate=options["rate"],
                 progress=bar.update,

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from eventbus import retention
 from eventbus.asking import actor, may, take_consent
 from eventbus.errors import EventBusError
+from eventbus.powers import ARCHIVE
 
 
 class Command(BaseCommand):
@@ -20,12 +21,13 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the files, --dry-run and --yes."""
+        """Take the files, --as, --dry-run and --yes."""
         parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="like events-….gz")
         take_consent(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, ask, restore."""
+        who = actor("restoreevents", ARCHIVE, options["operator"])
         try:
             rows = [retention.recorded(file) for file in options["files"]]
             for row in rows:
@@ -37,7 +39,7 @@ class Command(BaseCommand):
                 return
             with tqdm(total=total, unit=" events", disable=None) as bar:
                 for file in options["files"]:
-                    retention.restore(file, actor("restoreevents"), bar.update)
+                    retention.restore(file, who, bar.update)
         except (EventBusError, OSError) as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(f"{total} events are in the log again.")

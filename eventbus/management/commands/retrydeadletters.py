@@ -9,6 +9,7 @@ from eventbus import letters
 from eventbus.asking import actor, may, take_consent
 from eventbus.chosen import groups
 from eventbus.management.commands.deadletters import report, selected, show, take_selection
+from eventbus.powers import REPLAY
 
 
 class Command(BaseCommand):
@@ -23,10 +24,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, ask, retry."""
+        who = actor("retrydeadletters", REPLAY, options["operator"])
         selection = selected(options)
         total = show(self, groups(selection))
         if not total or not may(self, f"Retry {total}?", options):
             return
         with tqdm(total=total, unit=" letters", disable=None) as bar:
-            result = letters.retry(selection, actor("retrydeadletters"), bar.update)
+            result = letters.retry(selection, who, bar.update)
         report(self, result)

@@ -1,0 +1,123 @@
+"""An operator's powers are apart: each opens its own door, on the pages and in the commands."""
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from eventbus import failures, powers
+from eventbus.models import Action, DeadLetter
+from tests.pages.conftest import visitor
+from tests.pages.test_desk import LETTERS, SECRET, act, shown
+
+pytestmark = pytest.mark.django_db
+POWERS = [powers.SEE, powers.REPLAY, powers.EDIT, powers.DISCARD, powers.NOTE]
+
+
+@pytest.fixture
+def letter(news) -> DeadLetter:
+    envelope = news["cancelled"].envelope()
+    failures.bury("analytics.count_cancellation", envelope, ValueError("no sense"), 15)
+    return DeadLetter.objects.get()
+
+
+@pytest.fixture
+def ayu(db) -> Client:
+    """An operator who may look at letters and at what was done."""
+    return having(visitor(is_staff=True), "eventbus.view_deadletter", "eventbus.view_action")
+
+
+def having(client: Client, *rights: str) -> Client:
+    """Give the person at the desk these rights."""
+    codes = [right.partition(".")[2] for right in rights]
+    user = get_user_model().objects.get(pk=client.session["_auth_user_id"])
+    user.user_permissions.add(*Permission.objects.filter(codename__in=codes))
+    return client
+
+
+def open_doors(client: Client, letter: DeadLetter) -> set[str]:
+    """Try every door, as far as the question whether one is sure."""
+    page = client.get(shown(DeadLetter, letter.pk)).content.decode()
+    tried = {
+        "see payloads": SECRET in page,
+        "retry": asks(client, letter, "retry"),
+        "discard": asks(client, letter, "discard"),
+        "note": asks(client, letter, "note"),
+        "edit": client.get(f"{LETTERS}{letter.pk}/mend").status_code == 200,
+        "replay": client.get("/admin/eventbus/action/replay/").status_code == 200,
+    }
+    return {door for door, opened in tried.items() if opened}
+
+
+def asks(client: Client, letter: DeadLetter, verb: str) -> bool:
+    """Whether the page asks if one is sure; a verb one may not use is none, and nothing happens."""
+    return b'name="sure"' in act(client, letter, verb).content
+
+
+DOORS = {
+    (): set(),
+    (powers.SEE,): {"see payloads"},
+    (powers.REPLAY,): {"retry", "replay"},
+    (powers.DISCARD,): {"discard"},
+    (powers.NOTE,): {"note"},
+    (powers.EDIT,): set(),
+    (powers.EDIT, powers.SEE): {"edit", "see payloads"},
+}
+
+
+@pytest.mark.parametrize(("rights", "doors"), DOORS.items())
+def test_each_power_opens_its_own_door_and_no_other(ayu, letter, rights, doors):
+    assert open_doors(having(ayu, *rights), letter) == doors
+
+
+def test_who_lacks_a_power_cannot_send_the_form_either(ayu, letter):
+    for verb in ("retry", "discard", "note"):
+        act(ayu, letter, verb, sure="1", why="because")
+    edited = {"payload": json.dumps(letter.envelope["data"]), "sure": "1"}
+    assert ayu.post(f"{LETTERS}{letter.pk}/mend", edited).status_code == 403
+
+    assert DeadLetter.objects.get().notes == letter.notes
+    assert not Action.objects.exists()
+
+
+COMMANDS: dict[str, tuple[str, list[str]]] = {
+    "retrydeadletters": (powers.REPLAY, []),
+    "discarddeadletters": (powers.DISCARD, ["--why", "a test"]),
+    "notedeadletters": (powers.NOTE, ["a note"]),
+    "replayevents": (powers.REPLAY, ["--consumer", "analytics.count_cancellation"]),
+    "rebuild": (powers.REPLAY, ["analytics"]),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_for_an_operator_does_what_the_operator_may(ayu, letter, command: str):
+    power, options = COMMANDS[command]
+    user: Any = get_user_model().objects.get(pk=ayu.session["_auth_user_id"])
+    others = [right for right in POWERS if right != power]
+
+    with pytest.raises(CommandError, match=power):
+        call_command(command, *options, "--as", user.email, "--yes")
+    having(ayu, *others)
+    with pytest.raises(CommandError, match=power):
+        call_command(command, *options, "--as", user.email, "--yes")
+    assert not Action.objects.exists()
+
+    having(ayu, power)
+    call_command(command, *options, "--as", user.email.upper(), "--dry-run")
+    if command in ("retrydeadletters", "discarddeadletters", "notedeadletters"):
+        call_command(command, *options, "--as", user.email, "--yes")
+        assert {action.actor for action in Action.objects.all()} == {f"operator:{user.pk}"}
+
+
+@pytest.mark.parametrize("who", [{"is_staff": False}, {"is_active": False, "is_staff": True}])
+def test_a_right_without_being_an_active_operator_is_none(letter, who: dict[str, bool]):
+    user = get_user_model().objects.create_user("gone@kabar.example", name="Gone", **who)
+    user.user_permissions.add(Permission.objects.get(codename="replay_event"))
+
+    for email in (user.email, "nobody@kabar.example"):
+        with pytest.raises(CommandError):
+            call_command("retrydeadletters", "--as", email, "--yes")
