@@ -9,14 +9,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import environ
-
 from config import logs
+from config.environment import BROKERS, WEB, Environment
+from config.environment import CACHES as CACHE_SERVERS
+from live.fields import live_fields
+from live.settings import Live
 
-env = environ.FileAwareEnv()
+env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR = Path(env.str("VAR_DIR", "") or BASE_DIR / "var").resolve()
-VAR.mkdir(parents=True, exist_ok=True)
+VAR = env.folder("VAR_DIR", BASE_DIR / "var")
 
 
 def _own_secret() -> str:
@@ -33,14 +34,20 @@ DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", "") or _own_secret()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-BROKER_URL = env.str("BROKER_URL", "")
-CACHE_URL = env.str("CACHE_URL", "")
+BROKER_URL = env.url("BROKER_URL", BROKERS)
+CACHE_URL = env.url("CACHE_URL", CACHE_SERVERS)
+HOST, PORT = env.str("HOST", "127.0.0.1"), env.int("PORT", 8000)
+# Without a broker the relay lives in the web process, so one process is the house.
+WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 2 if BROKER_URL else 1, least=1)
+# How long balancers may take to notice that readiness fails; requests are served meanwhile.
+DRAIN_SECONDS = env.float("DRAIN_SECONDS", 0.0)
 
 # --- the rooms --------------------------------------------------------------------------------
 ROOMS = ["accounts", "orders", "payments", "inventory", "notifications", "analytics"]
-ROOMS += env.list("EXTRA_ROOMS", default=[])
+ROOMS += env.packages("EXTRA_ROOMS")
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.constance",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -52,6 +59,8 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "health_check",
+    "constance",
+    "live",
     *ROOMS,
     "tools",
     "eventbus",  # after the rooms: it reads what they say and hear
@@ -89,7 +98,7 @@ TEMPLATES = [
 
 # --- the ground -------------------------------------------------------------------------------
 DATABASES: dict[str, Any] = {
-    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR / 'kabar.sqlite3'}")
+    "default": env.db_url("DATABASE_URL", f"sqlite:///{VAR / 'kabar.sqlite3'}")
 }
 DATABASE = DATABASES["default"]
 if DATABASE["ENGINE"].endswith("sqlite3"):
@@ -104,7 +113,11 @@ else:
     DATABASE["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CACHES: dict[str, Any] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CACHES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # Copies that processes do not share would not all be forgotten: better none.
+    "aside": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+}
 if CACHE_URL:
     CACHES["default"] = {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -113,6 +126,9 @@ if CACHE_URL:
         # A cache that is away makes things slower, not stuck.
         "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.5, "SOCKET_TIMEOUT": 0.5},
     }
+    CACHES["aside"] = CACHES["default"] | {"BACKEND": "caching.fail_open.FailOpen"}
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_CACHE_ALIAS = "aside"
 
 # --- the bus ----------------------------------------------------------------------------------
 EVENTBUS: dict[str, Any] = {
@@ -136,7 +152,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_ACKS_ON_FAILURE_OR_TIMEOUT = False
-CELERY_TASK_TIME_LIMIT = env.int("TASK_TIME_LIMIT", 150)
+CELERY_TASK_TIME_LIMIT = env.int("TASK_TIME_LIMIT", 150, least=1)
 CELERY_TASK_SOFT_TIME_LIMIT = max(1, CELERY_TASK_TIME_LIMIT * 4 // 5)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -224,31 +240,66 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 
 # --- what the rooms ask outside ---------------------------------------------------------------
-vars().update(env.email_url("EMAIL_URL", default=f"filemail:///{VAR / 'mail'}"))
+vars().update(env.email_url("EMAIL_URL", f"filemail:///{VAR / 'mail'}"))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Kabar <shop@kabar.example>")
 
-INVENTORY = {
-    "RESERVATION": timedelta(minutes=env.float("RESERVATION_MINUTES", 15)),
-    "PIN": timedelta(seconds=env.float("PIN_SECONDS", 120)),
-    "LOW": env.int("STOCK_LOW", 5),
+# What is named by key may be changed while the shop runs (docs/operate/configuration.md).
+ORDERS = Live(
+    "ORDERS",
+    {"OPEN": env.bool("ORDERS_OPEN", True)},
+    OPEN=("flag", "Whether new orders are taken."),
+)
+INVENTORY = Live(
+    "INVENTORY",
+    {
+        "RESERVATION": timedelta(minutes=env.float("RESERVATION_MINUTES", 15)),
+        "PIN": timedelta(seconds=env.float("PIN_SECONDS", 120)),
+        "LOW": env.int("STOCK_LOW", 5),
+    },
+    RESERVATION=("span", "How long goods stay reserved for an order that is not paid."),
+    PIN=("span", "How long a reservation cannot lapse while the bank is asked for the money."),
+    LOW=("count", "Below so many available pieces the operator gets a message; for new products."),
+)
+_BANK = env.url("BANK_URL", WEB)
+PAYMENTS = Live(
+    "PAYMENTS",
+    {
+        "BANK_URL": _BANK,  # empty: the fake bank in this process
+        "BANK_TIMEOUT": env.float("BANK_TIMEOUT", 5.0, least=0.1),
+        "FRAUD_URL": env.url("FRAUD_URL", WEB) or _BANK,
+        "FRAUD_TIMEOUT": env.float("FRAUD_TIMEOUT", 2.0, least=0.1),
+        "FRAUD_AWAY": env.str("FRAUD_AWAY", "hold", choices=("refuse", "hold", "allow")),
+        "FRAUD_ALLOW_BELOW": env.decimal("FRAUD_ALLOW_BELOW", "50.00"),
+        "PIN_TIMEOUT": timedelta(seconds=env.float("PIN_TIMEOUT_SECONDS", 60)),
+    },
+    BANK_TIMEOUT=("seconds", "Seconds until a call to the bank counts as unanswered."),
+    FRAUD_TIMEOUT=("seconds", "Seconds until the fraud service counts as away."),
+    FRAUD_AWAY=("fraud_away", "What happens to payments while the fraud service is away."),
+    FRAUD_ALLOW_BELOW=("money", "With allow: payments below this amount go through unasked."),
+    PIN_TIMEOUT=("span", "How long inventory may take to say that the goods will stay."),
+)
+NOTIFICATIONS = Live(
+    "NOTIFICATIONS",
+    {
+        "OPERATOR_EMAIL": env.str("OPERATOR_EMAIL", "operator@kabar.example"),
+        "SMS_URL": env.url("SMS_URL", WEB),  # empty: the fake provider, which writes files
+        "PUSH_URL": env.url("PUSH_URL", WEB),
+        "PROVIDER_TIMEOUT": env.float("PROVIDER_TIMEOUT", 5.0, least=0.1),
+        "REMIND_BEFORE": timedelta(minutes=env.float("REMIND_MINUTES_BEFORE", 5)),
+    },
+    PROVIDER_TIMEOUT=("seconds", "Seconds until a provider of SMS or push counts as away."),
+    REMIND_BEFORE=("span", "So long before a reservation lapses its customer is reminded."),
+)
+
+# --- live settings ----------------------------------------------------------------------------
+CONSTANCE_BACKEND = "live.store.Store"
+CONSTANCE_CONFIG = {
+    name: field
+    for room in (ORDERS, INVENTORY, PAYMENTS, NOTIFICATIONS)
+    for name, field in room.fields().items()
 }
-PAYMENTS = {
-    "BANK_URL": env.str("BANK_URL", ""),  # empty: the fake bank in this process
-    "BANK_TIMEOUT": env.float("BANK_TIMEOUT", 5.0),
-    "FRAUD_URL": env.str("FRAUD_URL", "") or env.str("BANK_URL", ""),
-    "FRAUD_TIMEOUT": env.float("FRAUD_TIMEOUT", 2.0),
-    "FRAUD_AWAY": env.str("FRAUD_AWAY", "hold"),  # refuse, hold, or allow
-    "FRAUD_ALLOW_BELOW": env.str("FRAUD_ALLOW_BELOW", "50.00"),
-    "PIN_TIMEOUT": timedelta(seconds=env.float("PIN_TIMEOUT_SECONDS", 60)),
-}
-NOTIFICATIONS = {
-    "OPERATOR_EMAIL": env.str("OPERATOR_EMAIL", "operator@kabar.example"),
-    "SMS_URL": env.str("SMS_URL", ""),  # empty: the fake provider, which writes files
-    "PUSH_URL": env.str("PUSH_URL", ""),
-    "PROVIDER_TIMEOUT": env.float("PROVIDER_TIMEOUT", 5.0),
-    "REMIND_BEFORE": timedelta(minutes=env.float("REMIND_MINUTES_BEFORE", 5)),
-}
+CONSTANCE_ADDITIONAL_FIELDS = live_fields()
 
 # --- language, time, logs ---------------------------------------------------------------------
 LANGUAGE_CODE = "en"
@@ -256,7 +307,8 @@ LANGUAGES = [("en", "English"), ("id", "Bahasa Indonesia")]
 TIME_ZONE = "UTC"
 USE_TZ = True
 LOGGING_CONFIG = None
-logs.configure(level=env.str("LOG_LEVEL", "INFO"), style=env.str("LOG_FORMAT", "console"))
+_LEVEL = env.str("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+logs.configure(level=_LEVEL, style=env.str("LOG_FORMAT", "console", choices=("console", "json")))
 
 UNFOLD = {
     "SITE_TITLE": "Kabar",
@@ -265,3 +317,5 @@ UNFOLD = {
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
 }
+
+env.must_be_sound()

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from eventbus import Event, publish
 from eventbus.ids import new_id
-from orders import errors
+from orders import cache, errors
 from orders.models import Order, OrderLine, Product, Shelf, lines_of
 
 MOST = Decimal("999999999999.99")  # what the column for a total holds
@@ -40,6 +41,8 @@ def place_order(
 
     An import gives the order the date and the id it has in the other books.
     """
+    if not settings.ORDERS["OPEN"] and not placed_at:
+        raise errors.Closed
     products = _for_sale(wanted)
     lines = [_line(at, line, products[line.sku]) for at, line in enumerate(wanted)]
     total = sum((line.amount for line in lines), Decimal())
@@ -146,6 +149,7 @@ def list_product(
     if not new:
         raise errors.AlreadyListed(sku=sku)
     publish(product.listed())
+    cache.forget_product(sku)
     return product
 
 
@@ -166,12 +170,13 @@ def _change_product(sku: str, decide: Callable[[Product], Event | None]) -> Prod
     if happened:
         product.save()
         publish(happened)
+        cache.forget_product(sku)
     return product
 
 
 def note_view(sku: str) -> None:
-    """Count that somebody looked at a product."""
-    Product.objects.filter(pk=sku).update(views=F("views") + 1)
+    """Count that somebody looked at a product; the table hears of it some seconds later."""
+    cache.views.add(sku)
 
 
 @transaction.atomic
@@ -183,3 +188,4 @@ def move_goods(changes: Mapping[str, int]) -> None:
     )
     for sku, pieces in sorted(changes.items()):
         Shelf.objects.filter(pk=sku).update(available=F("available") + pieces)
+    cache.shelves.invalidate(*changes)
