@@ -23,7 +23,7 @@ PAUSE = 2.0  # seconds: of all reads, only one in so long waits for a server tha
 LONGEST = 300.0
 
 
-class FailOpen(RedisCache):  # type: ignore[type-arg]
+class FailOpen(RedisCache):
     """Django's cache in Redis; while it is away, nothing is found and nothing is kept."""
 
     _rests_until = 0.0

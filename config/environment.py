@@ -9,13 +9,18 @@ from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import environ
 from environ.fileaware_mapping import FileAwareMapping
 
 Read = TypeVar("Read")
-Text, Whole, Number, Flag = str, int, float, bool  # the methods below have their names
+# The methods below have their names.
+Text: TypeAlias = str
+Whole: TypeAlias = int
+Number: TypeAlias = float
+Flag: TypeAlias = bool
+Words: TypeAlias = list[str]
 
 YES, NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 DATABASES = ("postgresql", "postgres", "sqlite")
@@ -81,14 +86,14 @@ class Environment:
 
         return self._read(name, default, either)
 
-    def list(self, name: Text, default: Collection[Text] = ()) -> "list[Text]":
+    def list(self, name: Text, default: Collection[Text] = ()) -> Words:
         """Read words separated by commas."""
         return self._read(name, [*default], _words)
 
-    def packages(self, name: Text) -> "list[Text]":
+    def packages(self, name: Text) -> Words:
         """Read names of Python packages that are on the path."""
 
-        def found(text: Text) -> "list[Text]":
+        def found(text: Text) -> Words:
             for word in _words(text):
                 if not word.isidentifier() or not find_spec(word):
                     raise Wrong(
@@ -96,7 +101,7 @@ class Environment:
                     )
             return _words(text)
 
-        return self._read(name, [], found)
+        return self._read(name, Words(), found)
 
     def folder(self, name: Text, default: Path) -> Path:
         """Read a folder, and make it where it is not there yet."""
@@ -175,7 +180,7 @@ def _number(kind: Callable[[Text], Any], text: Text, least: float, called: Text)
     return number
 
 
-def _words(text: Text) -> list[Text]:
+def _words(text: Text) -> Words:
     return [word for part in text.split(",") if (word := part.strip())]
 
 

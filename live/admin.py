@@ -16,7 +16,7 @@ admin.site.unregister([Config])
 
 
 @admin.register(Config)
-class LiveSettings(ConstanceAdmin):  # type: ignore[misc]
+class LiveSettings(ConstanceAdmin):
     """Constance's form; whoever sends it is written down."""
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:

@@ -11,7 +11,8 @@ from constance.backends import Backend
 from django.db import DatabaseError, transaction
 
 from caching import WriteThrough
-from eventbus import asking, origin
+from eventbus import asking
+from eventbus.origin import origin
 from live.models import Change, latest, read, written
 
 log = structlog.get_logger(__name__)
@@ -64,7 +65,7 @@ def put_back(unwanted: Change, by: str = "") -> None:
     change(unwanted.name, read(before.value) if before else None, by)
 
 
-class Store(Backend):  # type: ignore[misc]
+class Store(Backend):
     """Constance's door to them, for its form in the admin and its command."""
 
     def get(self, key: str) -> Any:

@@ -135,7 +135,7 @@ class Products(generics.ListAPIView[Product]):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Show a page of it, from the cache."""
-        page = self.paginate_queryset(queries.Catalogue())  # type: ignore[arg-type]
+        page: Any = self.paginate_queryset(queries.Catalogue())  # type: ignore[arg-type]
         return self.get_paginated_response(ProductShown(page, many=True).data)
 
     @extend_schema(request=ProductListing, responses={201: ProductShown})
@@ -160,7 +160,7 @@ class OneProduct(APIView):
     @extend_schema(responses=ProductShown)
     def get(self, request: Request, sku: str) -> Response:
         """Show a product, and count the view."""
-        product = queries.one_product(sku)
+        product: Any = queries.one_product(sku)
         if product is None:
             raise Http404
         services.note_view(sku)
