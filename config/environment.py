@@ -96,9 +96,7 @@ class Environment:
         def found(text: Text) -> Words:
             for word in _words(text):
                 if not word.isidentifier() or not find_spec(word):
-                    raise Wrong(
-                        f"names {word}, which is no package on the path; correct PYTHONPATH"
-                    )
+                    raise Wrong(f"names {word}, which is no package on the path (PYTHONPATH)")
             return _words(text)
 
         return self._read(name, Words(), found)
