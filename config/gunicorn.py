@@ -5,18 +5,14 @@ import threading
 from types import FrameType
 from typing import Any
 
-import environ
+# Read before any worker is: a wrong environment ends us, instead of one worker after another.
+from config import settings
 
-env = environ.FileAwareEnv()
-
-bind = f"{env.str('HOST', '127.0.0.1')}:{env.int('PORT', 8000)}"
+bind = f"{settings.HOST}:{settings.PORT}"
 worker_class = "gthread"
 threads = 8
-# Without a broker the relay lives in the web process, so one process is the house.
-workers = env.int("WEB_CONCURRENCY", 2 if env.str("BROKER_URL", "") else 1)
-# How long balancers may take to notice that readiness fails; requests are served meanwhile.
-drain_seconds = env.float("DRAIN_SECONDS", 0.0)
-graceful_timeout = int(30 + drain_seconds)
+workers = settings.WEB_CONCURRENCY
+graceful_timeout = int(30 + settings.DRAIN_SECONDS)
 accesslog = None
 control_socket_disable = True
 
@@ -28,7 +24,7 @@ def post_worker_init(worker: Any) -> None:
         from config import health
 
         health.draining.set()
-        end = threading.Timer(drain_seconds, worker.handle_exit, (number, frame))
+        end = threading.Timer(settings.DRAIN_SECONDS, worker.handle_exit, (number, frame))
         end.daemon = True
         end.start()
 

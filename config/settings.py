@@ -9,15 +9,15 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
-import environ
-from django.core.exceptions import ImproperlyConfigured
-
 from config import logs, own
+from config.environment import BROKERS, WEB, Environment
+from config.environment import CACHES as CACHE_SERVERS
+from live.fields import live_fields
+from live.settings import Live
 
-env = environ.FileAwareEnv()
+env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR = Path(env.str("VAR_DIR", "") or BASE_DIR / "var").resolve()
-VAR.mkdir(parents=True, exist_ok=True)
+VAR = env.folder("VAR_DIR", BASE_DIR / "var")
 
 
 def _secrets_in(listed: list[str]) -> list[str]:
@@ -33,14 +33,20 @@ SECRET_KEY = env.str("SECRET_KEY", "") or own.made_once(
 )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-BROKER_URL = env.str("BROKER_URL", "")
-CACHE_URL = env.str("CACHE_URL", "")
+BROKER_URL = env.url("BROKER_URL", BROKERS)
+CACHE_URL = env.url("CACHE_URL", CACHE_SERVERS)
+HOST, PORT = env.str("HOST", "127.0.0.1"), env.int("PORT", 8000)
+# Without a broker the relay lives in the web process, so one process is the house.
+WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 2 if BROKER_URL else 1, least=1)
+# How long balancers may take to notice that readiness fails; requests are served meanwhile.
+DRAIN_SECONDS = env.float("DRAIN_SECONDS", 0.0)
 
 # --- the rooms --------------------------------------------------------------------------------
 ROOMS = ["accounts", "orders", "payments", "inventory", "notifications", "analytics"]
-ROOMS += env.list("EXTRA_ROOMS", default=[])
+ROOMS += env.packages("EXTRA_ROOMS")
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.constance",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -53,6 +59,8 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "health_check",
     "config.idempotency",
+    "constance",
+    "live",
     *ROOMS,
     "tools",
     "eventbus",  # after the rooms: it reads what they say and hear
@@ -91,7 +99,7 @@ TEMPLATES = [
 
 # --- the ground -------------------------------------------------------------------------------
 DATABASES: dict[str, Any] = {
-    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR / 'kabar.sqlite3'}")
+    "default": env.db_url("DATABASE_URL", f"sqlite:///{VAR / 'kabar.sqlite3'}")
 }
 DATABASE = DATABASES["default"]
 if DATABASE["ENGINE"].endswith("sqlite3"):
@@ -109,6 +117,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 _memory = "django.core.cache.backends.locmem.LocMemCache"
 CACHES: dict[str, Any] = {
     "default": {"BACKEND": _memory},
+    # Copies that processes do not share would not all be forgotten: better none.
+    "aside": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
     # One that is full forgets a third of its counts: only a crowd may fill it.
     "limits": {"BACKEND": _memory, "LOCATION": "limits", "OPTIONS": {"MAX_ENTRIES": 100_000}},
 }
@@ -126,6 +136,9 @@ if CACHE_URL:
         "KEY_PREFIX": "kabar-limits",
         "OPTIONS": {**CACHES["default"]["OPTIONS"], "IGNORE_EXCEPTIONS": False},
     }
+    CACHES["aside"] = CACHES["default"] | {"BACKEND": "caching.fail_open.FailOpen"}
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_CACHE_ALIAS = "aside"
 
 # --- the bus ----------------------------------------------------------------------------------
 EVENTBUS: dict[str, Any] = {
@@ -149,7 +162,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_ACKS_ON_FAILURE_OR_TIMEOUT = False
-CELERY_TASK_TIME_LIMIT = env.int("TASK_TIME_LIMIT", 150)
+CELERY_TASK_TIME_LIMIT = env.int("TASK_TIME_LIMIT", 150, least=1)
 CELERY_TASK_SOFT_TIME_LIMIT = max(1, CELERY_TASK_TIME_LIMIT * 4 // 5)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -199,15 +212,19 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "config.api.problem",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-LIMITS = {
+_RATES = {
     "ip": "1200/min",  # many may share an address
     "user": "300/min",
     "login": "10/min",
     "signup": "20/hour",
     "checkout": "30/min",
     "payment": "30/min",
-    **env.dict("LIMITS", default={}),
 }
+LIMITS = Live(
+    "LIMITS",
+    env.rates("LIMITS", _RATES),
+    **{name: ("rate", f"How often: {name}, like 30/min; empty: ever.") for name in _RATES},
+)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Kabar",
     "DESCRIPTION": "A shop whose parts talk only by news.",
@@ -257,46 +274,79 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 
 # --- what the rooms ask outside ---------------------------------------------------------------
-vars().update(env.email_url("EMAIL_URL", default=f"filemail:///{VAR / 'mail'}"))
+vars().update(env.email_url("EMAIL_URL", f"filemail:///{VAR / 'mail'}"))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Kabar <shop@kabar.example>")
 
-ORDERS = {
-    "MOST_OPEN": env.int("MOST_OPEN_ORDERS", 10),
-}
-INVENTORY = {
-    "RESERVATION": timedelta(minutes=env.float("RESERVATION_MINUTES", 15)),
-    "PIN": timedelta(seconds=env.float("PIN_SECONDS", 120)),
-    "LOW": env.int("STOCK_LOW", 5),
-}
-PAYMENTS = {
-    "BANK": env.str("BANK", ""),  # stripe; otherwise the bank at BANK_URL
-    "BANK_URL": env.str("BANK_URL", ""),  # empty: the fake bank in this process
-    "BANK_TIMEOUT": env.float("BANK_TIMEOUT", 5.0),
-    "BANK_ASK_AFTER": env.float("BANK_ASK_AFTER", 2.0),
-    "BANK_UNDER_WAY": env.float("BANK_UNDER_WAY", 600.0),
-    "STRIPE_API_KEY": env.str("STRIPE_API_KEY", "").strip(),
-    "STRIPE_API_BASE": env.str("STRIPE_API_BASE", "https://api.stripe.com"),
-    "WEBHOOK_SECRETS": {
-        "bank": _secrets_in(env.list("BANK_WEBHOOK_SECRET", default=[])),
-        "stripe": _secrets_in(env.list("STRIPE_WEBHOOK_SECRET", default=[])),
+# What is named by key may be changed while the shop runs (docs/operate/configuration.md).
+ORDERS = Live(
+    "ORDERS",
+    {"OPEN": env.bool("ORDERS_OPEN", True), "MOST_OPEN": env.int("MOST_OPEN_ORDERS", 10)},
+    OPEN=("flag", "Whether new orders are taken."),
+    MOST_OPEN=("count", "How many orders of one customer may wait to be paid at once."),
+)
+INVENTORY = Live(
+    "INVENTORY",
+    {
+        "RESERVATION": timedelta(minutes=env.float("RESERVATION_MINUTES", 15)),
+        "PIN": timedelta(seconds=env.float("PIN_SECONDS", 120)),
+        "LOW": env.int("STOCK_LOW", 5),
     },
-    "FRAUD_URL": env.str("FRAUD_URL", "") or env.str("BANK_URL", ""),
-    "FRAUD_TIMEOUT": env.float("FRAUD_TIMEOUT", 2.0),
-    "FRAUD_AWAY": env.str("FRAUD_AWAY", "hold"),  # refuse, hold, or allow
-    "FRAUD_ALLOW_BELOW": env.str("FRAUD_ALLOW_BELOW", "50.00"),
-    "PIN_TIMEOUT": timedelta(seconds=env.float("PIN_TIMEOUT_SECONDS", 60)),
+    RESERVATION=("span", "How long goods stay reserved for an order that is not paid."),
+    PIN=("span", "How long a reservation cannot lapse while the bank is asked for the money."),
+    LOW=("count", "Below so many available pieces the operator gets a message; for new products."),
+)
+_BANK = env.url("BANK_URL", WEB)
+PAYMENTS = Live(
+    "PAYMENTS",
+    {
+        # A bank misspelt must not become the fake one, which takes no money.
+        "BANK": env.str("BANK", choices=("stripe",)),  # otherwise the bank at BANK_URL
+        "BANK_URL": _BANK,  # empty: the fake bank in this process
+        "BANK_TIMEOUT": env.float("BANK_TIMEOUT", 5.0, least=0.1),
+        "BANK_ASK_AFTER": env.float("BANK_ASK_AFTER", 2.0, least=0.1),
+        "BANK_UNDER_WAY": env.float("BANK_UNDER_WAY", 600.0),
+        "STRIPE_API_KEY": env.str("STRIPE_API_KEY").strip(),
+        "STRIPE_API_BASE": env.url("STRIPE_API_BASE", WEB) or "https://api.stripe.com",
+        "WEBHOOK_SECRETS": {
+            "bank": _secrets_in(env.list("BANK_WEBHOOK_SECRET")),
+            "stripe": _secrets_in(env.list("STRIPE_WEBHOOK_SECRET")),
+        },
+        "FRAUD_URL": env.url("FRAUD_URL", WEB) or _BANK,
+        "FRAUD_TIMEOUT": env.float("FRAUD_TIMEOUT", 2.0, least=0.1),
+        "FRAUD_AWAY": env.str("FRAUD_AWAY", "hold", choices=("refuse", "hold", "allow")),
+        "FRAUD_ALLOW_BELOW": env.decimal("FRAUD_ALLOW_BELOW", "50.00"),
+        "PIN_TIMEOUT": timedelta(seconds=env.float("PIN_TIMEOUT_SECONDS", 60)),
+    },
+    BANK_TIMEOUT=("seconds", "Seconds until a call to the bank counts as unanswered."),
+    FRAUD_TIMEOUT=("seconds", "Seconds until the fraud service counts as away."),
+    FRAUD_AWAY=("fraud_away", "What happens to payments while the fraud service is away."),
+    FRAUD_ALLOW_BELOW=("money", "With allow: payments below this amount go through unasked."),
+    PIN_TIMEOUT=("span", "How long inventory may take to say that the goods will stay."),
+)
+if PAYMENTS["BANK"] and not PAYMENTS["STRIPE_API_KEY"]:
+    env.problems.append("BANK is stripe, which needs STRIPE_API_KEY. Give it, or leave BANK out.")
+NOTIFICATIONS = Live(
+    "NOTIFICATIONS",
+    {
+        "OPERATOR_EMAIL": env.str("OPERATOR_EMAIL", "operator@kabar.example"),
+        "SMS_URL": env.url("SMS_URL", WEB),  # empty: the fake provider, which writes files
+        "PUSH_URL": env.url("PUSH_URL", WEB),
+        "PROVIDER_TIMEOUT": env.float("PROVIDER_TIMEOUT", 5.0, least=0.1),
+        "REMIND_BEFORE": timedelta(minutes=env.float("REMIND_MINUTES_BEFORE", 5)),
+    },
+    PROVIDER_TIMEOUT=("seconds", "Seconds until a provider of SMS or push counts as away."),
+    REMIND_BEFORE=("span", "So long before a reservation lapses its customer is reminded."),
+)
+
+# --- live settings ----------------------------------------------------------------------------
+CONSTANCE_BACKEND = "live.store.Store"
+CONSTANCE_CONFIG = {
+    name: field
+    for room in (ORDERS, INVENTORY, PAYMENTS, NOTIFICATIONS, LIMITS)
+    for name, field in room.fields().items()
 }
-# A bank misspelt must not become the fake one, which takes no money.
-if PAYMENTS["BANK"] not in ("", "stripe") or (PAYMENTS["BANK"] and not PAYMENTS["STRIPE_API_KEY"]):
-    raise ImproperlyConfigured("BANK is stripe, which needs STRIPE_API_KEY, or not set.")
-NOTIFICATIONS = {
-    "OPERATOR_EMAIL": env.str("OPERATOR_EMAIL", "operator@kabar.example"),
-    "SMS_URL": env.str("SMS_URL", ""),  # empty: the fake provider, which writes files
-    "PUSH_URL": env.str("PUSH_URL", ""),
-    "PROVIDER_TIMEOUT": env.float("PROVIDER_TIMEOUT", 5.0),
-    "REMIND_BEFORE": timedelta(minutes=env.float("REMIND_MINUTES_BEFORE", 5)),
-}
+CONSTANCE_ADDITIONAL_FIELDS = live_fields()
 
 # --- language, time, logs ---------------------------------------------------------------------
 LANGUAGE_CODE = "en"
@@ -304,7 +354,8 @@ LANGUAGES = [("en", "English"), ("id", "Bahasa Indonesia")]
 TIME_ZONE = "UTC"
 USE_TZ = True
 LOGGING_CONFIG = None
-logs.configure(level=env.str("LOG_LEVEL", "INFO"), style=env.str("LOG_FORMAT", "console"))
+_LEVEL = env.str("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+logs.configure(level=_LEVEL, style=env.str("LOG_FORMAT", "console", choices=("console", "json")))
 
 UNFOLD = {
     "SITE_TITLE": "Kabar",
@@ -313,3 +364,5 @@ UNFOLD = {
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
 }
+
+env.must_be_sound()

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from eventbus.looks import Looked
+from inventory import cache
 from inventory.models import Movement, Reservation, StockItem
 
 
@@ -20,6 +21,11 @@ class StockItemAdmin(Looked):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["sku", "on_hand", "reserved"]
+
+    def save_model(self, request: HttpRequest, obj: StockItem, form: Any, change: bool) -> None:
+        """Forget the copy, too."""
+        super().save_model(request, obj, form, change)
+        cache.quantities.invalidate(obj.sku)
 
 
 @admin.register(Movement)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers, status
 from rest_framework.permissions import IsAdminUser
@@ -45,8 +46,15 @@ class OneStock(generics.RetrieveAPIView[StockItem]):
 
     permission_classes = [IsAdminUser]
     serializer_class = StockShown
-    queryset = queries.stock()
+    queryset = StockItem.objects.none()
     lookup_field = "sku"
+
+    def get_object(self) -> Any:
+        """Return its quantities."""
+        found = queries.one_stock(self.kwargs["sku"])
+        if found is None:
+            raise Http404
+        return found
 
 
 class Movements(generics.ListAPIView[Movement]):

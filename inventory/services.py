@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from eventbus import clock, origin, publish
-from inventory import errors
+from inventory import cache, errors
 from inventory.events import ReservationExpiryDue, StockReplenished
 from inventory.models import MOST, Movement, Reservation, StockItem, shortages
 
@@ -19,6 +19,7 @@ def open_shelf(sku: str, low_at: int | None = None) -> None:
     """Keep stock of a product from now on; nothing happens where it is kept already."""
     low = settings.INVENTORY["LOW"] if low_at is None else low_at
     StockItem.objects.get_or_create(sku=sku, defaults={"low_at": low})
+    cache.quantities.invalidate(sku)
 
 
 @transaction.atomic
@@ -151,6 +152,7 @@ def _write(
     for move in moves:
         move.order_id, move.cause, move.actor = order_id, here.cause, here.actor
     StockItem.objects.bulk_update(items.values(), ["on_hand", "reserved"], batch_size=500)
+    cache.quantities.invalidate(*items)
     return Movement.objects.bulk_create(moves)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from eventbus import consumer
-from orders import services
+from orders import cache, services
 from orders.models import Order
 
 
@@ -65,6 +65,12 @@ def give_up(order_id: UUID, reason: str, final: bool) -> None:
     """A card that was refused for good ends the order."""
     if final:
         services.cancel_order(order_id, Order.Code.DECLINED, reason)
+
+
+@consumer("orders.ProductListed", "orders.ProductRepriced", "orders.ProductRetired", key="sku")
+def forget_product(sku: str) -> None:
+    """Our own news, in case that whoever told it died before it could forget the copies."""
+    cache.forget_product(sku)
 
 
 @consumer("inventory.StockReserved", key=_skus)

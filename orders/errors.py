@@ -3,6 +3,12 @@
 from eventbus import Refusal
 
 
+class Closed(Refusal):
+    """The shop takes no orders at the moment."""
+
+    status = 503
+
+
 class EmptyOrder(Refusal):
     """An order needs at least one line."""
 

@@ -1,16 +1,36 @@
 """What orders answers."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from django.db.models import IntegerField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
+from orders import cache
 from orders.models import Order, Product, Shelf
 
 
-def catalogue() -> QuerySet[Product]:
-    """What is for sale, the most looked-at first, with how many can be had."""
-    return products().filter(active=True).order_by("-views", "sku")
+class Catalogue:
+    """What is for sale, the most looked-at first, with how many can be had; from the cache."""
+
+    def count(self) -> int:
+        """How many products are for sale."""
+        return cache.pages.get(cache.COUNT) or 0
+
+    def __getitem__(self, part: slice) -> list[dict[str, Any]]:
+        return _with_shelves(cache.pages.get(f"{part.start}-{part.stop}") or [])
+
+
+def one_product(sku: str) -> dict[str, Any] | None:
+    """A product with how many can be had, from the cache; None where there never was one."""
+    product = cache.products.get(sku)
+    return _with_shelves([product])[0] if product else None
+
+
+def _with_shelves(products: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    available = cache.shelves.get_many(product["sku"] for product in products)
+    return [{**product, "available": available[product["sku"]] or 0} for product in products]
 
 
 def products() -> QuerySet[Product]:

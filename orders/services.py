@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from eventbus import Event, locks, publish
 from eventbus.ids import new_id
-from orders import errors
+from orders import cache, errors
 from orders.models import Order, OrderLine, Product, Shelf, lines_of
 
 MOST = Decimal("999999999999.99")  # what the column for a total holds
@@ -43,6 +43,8 @@ def place_order(
     `errors`: TooManyOpen among them, but not for an import, as history keeps goods from nobody.
     """
     if placed_at is None:
+        if not settings.ORDERS["OPEN"]:
+            raise errors.Closed
         _see_that_few_are_open(customer_id)
     products = _for_sale(wanted)
     lines = [_line(at, line, products[line.sku]) for at, line in enumerate(wanted)]
@@ -157,6 +159,7 @@ def list_product(
     if not new:
         raise errors.AlreadyListed(sku=sku)
     publish(product.listed())
+    cache.forget_product(sku)
     return product
 
 
@@ -177,12 +180,13 @@ def _change_product(sku: str, decide: Callable[[Product], Event | None]) -> Prod
     if happened:
         product.save()
         publish(happened)
+        cache.forget_product(sku)
     return product
 
 
 def note_view(sku: str) -> None:
-    """Count that somebody looked at a product."""
-    Product.objects.filter(pk=sku).update(views=F("views") + 1)
+    """Count that somebody looked at a product; the table hears of it some seconds later."""
+    cache.views.add(sku)
 
 
 @transaction.atomic
@@ -194,3 +198,4 @@ def move_goods(changes: Mapping[str, int]) -> None:
     )
     for sku, pieces in sorted(changes.items()):
         Shelf.objects.filter(pk=sku).update(available=F("available") + pieces)
+    cache.shelves.invalidate(*changes)

@@ -1,6 +1,7 @@
 """What every test may use: the weather, the bus, and the shop."""
 
 import datetime as dt
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -19,13 +20,20 @@ def present() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(settings) -> None:
-    """Give each test an empty cache: breakers remember. Hash passwords fast, and limit nobody."""
+def own_cache(settings, monkeypatch) -> None:
+    """Give each test an empty cache: breakers remember. Hash passwords fast, and limit nobody.
+
+    No live setting is changed, and no database asked, unless a test says `store.forget()`.
+    """
     from django.core.cache import caches
+
+    from live import store
 
     for cache in caches.all():
         cache.clear()
     settings.LIMITS = {}
+    monkeypatch.setattr(store, "_known", {})
+    monkeypatch.setattr(store, "_until", math.inf)
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
 EXAMPLE = (ROOT / ".env.example").read_text()
-READERS = ("config/settings.py", "config/gunicorn.py")
+READERS = ("config/settings.py",)
 # Read by libraries and by tools on their own.
 OTHERS = {"OTEL_EXPORTER_OTLP_ENDPOINT", "KABAR_STACK_DIR", "BANK_PORT"}
 

@@ -108,12 +108,12 @@ def _patiently(look: Callable[[], Any], seconds: float = PATIENCE * 4) -> Any:
 
 def shelve(house: House, sku: str, pieces: int) -> None:
     """List a product with so many pieces."""
-    _shell(house, STOCK_UP.format(sku=sku, pieces=pieces))
+    shell(house, STOCK_UP.format(sku=sku, pieces=pieces))
 
 
 def buyers(house: House, web: Process, count: int = 1, first: int = 0) -> list[Buyer]:
     """Sign customers up."""
-    tokens = json.loads(_shell(house, SIGN_UP.format(count=count, first=first)).splitlines()[-1])
+    tokens = json.loads(shell(house, SIGN_UP.format(count=count, first=first)).splitlines()[-1])
     return [Buyer(web, token) for token in tokens]
 
 
@@ -123,7 +123,8 @@ def all_at_once(crowd: list[Buyer], do: Callable[[Buyer], Any]) -> list[Any]:
         return list(pool.map(do, crowd))
 
 
-def _shell(house: House, script: str) -> str:
+def shell(house: House, script: str) -> str:
+    """Run a script in a process of its own and return what it printed."""
     done = house.manage("shell", "-c", script)
     assert done.returncode == 0, done.stderr
     return done.stdout

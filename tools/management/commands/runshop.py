@@ -1,6 +1,5 @@
 """`make run`: the whole shop in one process."""
 
-import os
 import signal
 from typing import Any
 
@@ -32,8 +31,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take --port and --host."""
-        port = int(os.environ.get("PORT", 8000))
-        parser.add_argument("--port", type=int, default=port, help="default: PORT, or 8000")
+        parser.add_argument(
+            "--port", type=int, default=settings.PORT, help="default: PORT, or 8000"
+        )
         parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,0 +1,23 @@
+"""What inventory keeps at hand: quantities by sku, until they move."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from caching import CacheAside
+from inventory.models import StockItem
+
+
+def _quantities(skus: Sequence[str]) -> dict[str, dict[str, Any]]:
+    return {
+        item.sku: {
+            "sku": item.sku,
+            "on_hand": item.on_hand,
+            "reserved": item.reserved,
+            "available": item.available,
+            "low_at": item.low_at,
+        }
+        for item in StockItem.objects.filter(pk__in=skus)
+    }
+
+
+quantities = CacheAside("stock", _quantities, ttl=15)

@@ -1,0 +1,121 @@
+"""What is wrong in the environment is told at start: all of it, in sentences, without secrets."""
+
+from pathlib import Path
+
+import pytest
+
+from config.environment import BROKERS, Environment, Unsound
+from tests.processes.house import House
+
+UP = "from 0 up. Correct it, or leave it out for"
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "sentence"),
+    [
+        (("int", 8000), "eighty", f"X is 'eighty', but has to be a whole number {UP} '8000'."),
+        (("int", 8000), "-1", f"X is '-1', but has to be a whole number {UP} '8000'."),
+        (("float", 5.0), "nan", f"X is 'nan', but has to be a number {UP} '5.0'."),
+        (("decimal", "50"), "5,0", f"X is '5,0', but has to be an amount {UP} '50'."),
+        (
+            ("bool", False),
+            "maybe",
+            "X is 'maybe', but has to be true or false. Correct it, or leave it out for 'False'.",
+        ),
+        (
+            ("packages",),
+            "json,loyalti",
+            "X is 'json,loyalti', but names loyalti, which is no package on the path "
+            "(PYTHONPATH). Correct it, or leave it out for none.",
+        ),
+        (
+            ("url", BROKERS),
+            "http://ann:pw@mq",
+            "X is 'http://***@mq', but has to begin with amqp:// or amqps:// or redis:// or "
+            "rediss:// or redis+socket:// or sentinel://. Correct it, or leave it out for none.",
+        ),
+        (
+            ("db_url", "sqlite:///x"),
+            "mysql://ann:p@ss@db/x",
+            "X is 'mysql://***@db/x', but has to begin with postgresql:// or postgres:// or "
+            "sqlite://. Correct it, or leave it out for the default.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_a_sentence_with_value_and_way_out(read, value, sentence):
+    env = Environment({"X": value})
+    kind, *arguments = read
+    getattr(env, kind)("X", *arguments)
+    assert env.problems == [sentence]
+
+
+def test_a_choice_names_the_choices():
+    env = Environment({"X": "perhaps"})
+    assert env.str("X", "hold", choices=("hold", "allow")) == "hold"
+    assert env.problems == [
+        "X is 'perhaps', but has to be one of hold, allow. Correct it, or leave it out for 'hold'."
+    ]
+
+
+def test_all_problems_are_told_at_once_and_end_the_process():
+    env = Environment({"A": "x", "B": "y"})
+    env.int("A", 1), env.bool("B", True)
+    with pytest.raises(Unsound) as told:
+        env.must_be_sound()
+    assert isinstance(told.value, SystemExit)
+    assert [line.strip()[:4] for line in str(told.value).splitlines()[1:]] == ["A is", "B is"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("API_KEY", "hunter2"),
+        ("DB_URL", "postgres:ann:hunter2@db"),
+        ("DB_URL", "postgres://ann:hun/ter@hunter2@db/x"),
+        ("DB_URL", "postgres//db?password=hunter2&x=1"),
+    ],
+)
+def test_no_secret_is_told(name, value):
+    env = Environment({name: value})
+    env.int(name, 1)
+    assert name in env.problems[0]
+    assert "hunter2" not in env.problems[0]
+
+
+def test_a_value_may_come_from_a_file_and_keeps_its_dollars(tmp_path: Path):
+    (tmp_path / "secret").write_text("$ecret \n")
+    env = Environment({"X_FILE": str(tmp_path / "secret"), "X": "not this"})
+    assert env.str("X") == "$ecret "
+
+
+def test_a_file_that_is_not_there_is_told_of():
+    env = Environment({"X_FILE": "/nowhere/secret"})
+    env.str("X")
+    assert env.problems == [
+        "X_FILE names /nowhere/secret, which cannot be read (No such file or directory). "
+        "Correct the path or the rights, or leave it out."
+    ]
+
+
+def test_empty_is_left_out():
+    assert Environment({"X": ""}).int("X", 7) == 7
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["manage.py", "check"],
+        ["manage.py", "runrelay"],
+        ["-m", "gunicorn", "-c", "config/gunicorn.py", "config.wsgi"],
+        ["-m", "celery", "-A", "config", "worker"],
+    ],
+    ids=["command", "relay", "web", "worker"],
+)
+def test_no_process_starts_in_a_wrong_environment(command, small_house: House):
+    wrong = {"RESERVATION_MINUTES": "soon", "BROKER_URL": "amqps//ann:hunter2@mq"}
+    process = small_house.start("wrong", command, **wrong)
+    assert process.ended() != 0
+    assert "RESERVATION_MINUTES is 'soon', but has to be a number from 0 up." in process.said
+    assert "BROKER_URL is" in process.said
+    assert "hunter2" not in process.said
+    assert "Traceback" not in process.said
