@@ -110,7 +110,7 @@ def test_orders_of_others_are_not_there(client, operator, goods):
 
 
 def test_so_many_orders_of_one_customer_may_wait_to_be_paid(client, operator, goods, settings):
-    settings.ORDERS = {"MOST_OPEN": 2}
+    settings.ORDERS = {**settings.ORDERS, "MOST_OPEN": 2}
     first, _ = (client.post("/v1/orders", order(("cup", 1))) for _ in range(2))
 
     refused = client.post("/v1/orders", order(("cup", 1)))
@@ -122,7 +122,7 @@ def test_so_many_orders_of_one_customer_may_wait_to_be_paid(client, operator, go
 
 
 def test_history_may_have_as_many_open_orders_as_it_had(customer, goods, settings):
-    settings.ORDERS = {"MOST_OPEN": 1}
+    settings.ORDERS = {**settings.ORDERS, "MOST_OPEN": 1}
     for _ in range(3):
         wanted = [services.Wanted(sku="cup", quantity=1)]
         services.place_order(customer.pk, wanted, "ID", placed_at=timezone.now())
@@ -132,7 +132,7 @@ def test_history_may_have_as_many_open_orders_as_it_had(customer, goods, setting
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_who_orders_many_times_at_once_gets_no_more_than_may_be_open(customer, goods, settings):
-    settings.ORDERS = {"MOST_OPEN": 3}
+    settings.ORDERS = {**settings.ORDERS, "MOST_OPEN": 3}
 
     def ask(_: int) -> int:
         with closing(connection):
