@@ -12,11 +12,14 @@ from django.db import connection, transaction
 
 from analytics import queries, services
 from eventbus import GiveUp, publish, rebuild, registry
+from eventbus.chosen import Selection
 from eventbus.cloudevents import to_cloudevent
-from eventbus.delivery import deliver
+from eventbus.delivery import deliver, together
 from eventbus.errors import CannotRebuild
-from eventbus.letters import Selection, discard
+from eventbus.events import Envelope
+from eventbus.letters import discard
 from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription
+from eventbus.registry import Consumer
 from eventbus.testing import Bus, alone
 from tests.analytics.news import CUP, MONDAY, fortnight, paid, placed
 from tests.analytics.test_figures import figures
@@ -56,11 +59,11 @@ def test_the_result_equals_what_was_there(told):
 def test_what_is_told_again_is_marked_as_such(told, monkeypatch):
     marks = []
 
-    def noting(flight: int, name: str, events: list[dict[str, Any]]) -> None:
-        marks.extend(event["replayed"] for event in events)
-        deliver(flight, name, events)
+    def noting(flight: int, consumer: Consumer, envelopes: list[Envelope]) -> None:
+        marks.extend(envelope.replayed for envelope in envelopes)
+        together(flight, consumer, envelopes)
 
-    monkeypatch.setattr(rebuild, "deliver", noting)
+    monkeypatch.setattr(rebuild, "together", noting)
     rebuild.rebuild(ROOM, "operator:1")
     assert len(marks) == Event.objects.count()
     assert set(marks) == {True}
