@@ -7,5 +7,6 @@ SEE = "eventbus.see_payload"
 REPLAY = "eventbus.replay_event"  # letters retried, events replayed, read models rebuilt
 EDIT = "eventbus.edit_payload"  # together with SEE
 DISCARD = "eventbus.discard_letter"
+ARCHIVE = "eventbus.archive_event"  # and restore
 NOTE = "eventbus.change_deadletter"
 ARCHIVE = "eventbus.archive_event"

@@ -26,7 +26,7 @@ class Action(models.Model):
             ("replay_event", "Can have events and letters delivered again"),
             ("edit_payload", "Can edit what a consumer is told"),
             ("discard_letter", "Can discard letters"),
-            ("archive_event", "Can move old events into files, and back"),
+            ("archive_event", "Can archive and restore events"),
         ]
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ from tests.pages.conftest import visitor
 from tests.pages.test_desk import LETTERS, SECRET, act, shown
 
 pytestmark = pytest.mark.django_db
-POWERS = [powers.SEE, powers.REPLAY, powers.EDIT, powers.DISCARD, powers.NOTE]
+POWERS = [powers.SEE, powers.REPLAY, powers.EDIT, powers.DISCARD, powers.NOTE, powers.ARCHIVE]
 
 
 @pytest.fixture
@@ -90,6 +90,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "notedeadletters": (powers.NOTE, ["a note"]),
     "replayevents": (powers.REPLAY, ["--consumer", "analytics.count_cancellation"]),
     "rebuild": (powers.REPLAY, ["analytics"]),
+    "archiveevents": (powers.ARCHIVE, ["--older-than", "1", "--to", "nowhere"]),
 }
 
 
