@@ -37,7 +37,7 @@ bench: install  ## Measure the bus beside bare Celery and a raw loop (OPTIONS=--
 	@exec $(BIN)/python -m tools.bench $(OPTIONS)
 
 storm: install  ## Kill, freeze, empty and restart things for some minutes, and count what was lost
-	$(BIN)/python manage.py storm --cycles 20
+	@exec $(BIN)/python manage.py storm $(or $(OPTIONS),--cycles 20)
 
 fmt: install  ## Put the code in order, as far as ruff can
 	$(BIN)/ruff check --fix

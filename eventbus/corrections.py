@@ -20,8 +20,9 @@ from eventbus.wire import payload_of
 
 
 def corrected(flights: Iterable[Flight]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what flights of second attempts carry instead, by consumer and event id."""
-    ids = {id for flight in flights if flight.retry for id in flight.event_ids}
+    """Return what second attempts and replays carry instead, by consumer and event id."""
+    late = [flight for flight in flights if flight.retry or flight.replayed]
+    ids = {id for flight in late for id in flight.event_ids}
     return _told(Correction.objects.filter(event_id__in=ids)) if ids else {}
 
 

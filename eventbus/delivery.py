@@ -86,6 +86,7 @@ def _in_transaction(consumer: Consumer, envelope: Envelope) -> None:
 def _handle(consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
     keys = {key for envelope in envelopes for key in consumer.keys(envelope)}
     taken = inbox.take(consumer.name, [envelope.id for envelope in envelopes], keys)
+    taken -= inbox.bygone(consumer.name, (e for e in envelopes if e.id in taken))
     fresh = [envelope for envelope in envelopes if envelope.id in taken]
     if consumer.item:
         _all_at_once(consumer, fresh)
@@ -125,7 +126,8 @@ def _call_outside(consumer: Consumer, envelope: Envelope) -> None:
     """Prepare, call, record: no transaction is open while the other side thinks."""
     with transaction.atomic():
         state, until = inbox.start(consumer.name, envelope.id)
-    if state == "done":
+        gone = inbox.bygone(consumer.name, [envelope] if state == "fresh" else [])
+    if state == "done" or gone:
         return
     if state == "busy":
         raise TryLater(seconds=inbox.left(until), reason="another delivery is calling")

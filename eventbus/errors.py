@@ -14,6 +14,10 @@ Exception
     ├── NeedsReason
     ├── CannotReplay
     ├── CannotRebuild
+    ├── CannotArchive
+    ├── CannotRestore
+    ├── InArchive
+    ├── LogBusy
     ├── BrokerAway
     ├── TryLater              a consumer's word: the other side is away, no attempt is counted
     │   └── Away              said by the circuit breaker
@@ -110,6 +114,23 @@ class CannotReplay(EventBusError):
 
 class CannotRebuild(EventBusError):
     """{room} cannot be rebuilt: {reason}."""
+
+
+class CannotArchive(EventBusError):
+    """The log was not archived: {reason}."""
+
+
+class CannotRestore(EventBusError):
+    """{file} was not restored: {reason}."""
+
+
+class InArchive(EventBusError):
+    """{events} events of that time are not in the log but in archives, the last of them of {until}.
+    Bring them back first: manage.py restoreevents {files}"""
+
+
+class LogBusy(EventBusError):
+    """Somebody archives, restores, replays or rebuilds just now: try again when that has ended."""
 
 
 class BrokerAway(EventBusError):

@@ -18,6 +18,7 @@ NAMES = (
     "committed-not-acked",
     "retry-moved",  # a failure is written down, not yet committed
     "dead-letters-retried",
+    "retention",  # a part of the log is in a file, and still in the log
 )
 _FOLDER = os.environ.get("KABAR_FAILPOINTS", "")
 

@@ -45,10 +45,15 @@ def note(consumer: str, envelope: Envelope, error: Exception) -> None:
 
 
 def count_delivery(consumer: str, envelope: Envelope) -> None:
-    """Count that a suspect event is begun, in a transaction of its own. Raises WorkerKilled."""
+    """Count that a suspect event is begun, in a transaction of its own. Raises WorkerKilled.
+
+    It goes again when nothing has come of it after LOST_AFTER: this may be a second copy of the
+    message, whose flight another one has landed, and nobody would miss it.
+    """
+    lost_at = clock.now() + dt.timedelta(seconds=conf().LOST_AFTER)
     with transaction.atomic():
         retry = _written_down(consumer, envelope, failed_at=clock.now(), **_SUSPECT)
-        retry.deliveries, retry.next_at = retry.deliveries + 1, None
+        retry.deliveries, retry.next_at = retry.deliveries + 1, lost_at
         retry.save()
     if retry.deliveries > conf().DELIVERIES:
         raise WorkerKilled(consumer=consumer, deliveries=retry.deliveries - 1, reason="killed")

@@ -15,10 +15,12 @@ from django.db.models import Max
 
 from eventbus import clock, locks, session
 from eventbus.conf import conf
-from eventbus.models import Inbox, Subscription
+from eventbus.events import Envelope
+from eventbus.models import Event, Inbox, Subscription
 
 log = structlog.get_logger(__name__)
 
+YOUNG = dt.timedelta(hours=12)  # archived is what is twice as old: clocks of machines may differ
 _GENERATION = "SELECT coalesce(max(generation), 0) FROM eventbus_subscription WHERE consumer = %s"
 _TABLE = Inbox._meta.db_table
 _TAKE = {
@@ -85,6 +87,20 @@ def forget(consumer: str, event: UUID, until: dt.datetime) -> None:
     Inbox.objects.filter(
         consumer=consumer, event_id=event, handled_at=None, lease_until=until
     ).delete()
+
+
+def bygone(consumer: str, marked: Iterable[Envelope]) -> set[UUID]:
+    """Unmark events that are archived, and their inbox rows with them: second copies of messages.
+
+    Asked after the mark: one that had to wait for the archive's commit sees it then.
+    """
+    lately = dt.datetime.now(dt.UTC) - YOUNG
+    old = {envelope.id for envelope in marked if envelope.recorded_at < lately}
+    if not old:
+        return old
+    gone = old - set(Event.objects.filter(pk__in=old).values_list("pk", flat=True))
+    Inbox.objects.filter(consumer=consumer, event_id__in=gone).delete()
+    return gone
 
 
 def generation(consumer: str) -> int:

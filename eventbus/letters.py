@@ -1,22 +1,19 @@
 """What operators may do with dead letters: try again, discard, mend, note. Each is written down.
 
 What came of each letter is an outcome of the action.
-
-A selection is evaluated in the database, when the verb begins: what dies meanwhile stays.
 """
 
-import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from django.db import transaction
-from django.db.models import Count, Max, Min, QuerySet
+from django.db.models import Max, QuerySet
 from django.forms.models import model_to_dict
 
 from eventbus import clock, corrections
 from eventbus.actions import doing, went
+from eventbus.chosen import Selection, groups
 from eventbus.errors import NeedsReason, NotInLog
 from eventbus.failpoints import reach
 from eventbus.models import (
@@ -35,55 +32,6 @@ BATCH = 500  # letters in one transaction
 
 Progress = Callable[[int], object]
 Result = dict[str, dict[str, int]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """Which letters: what is left open does not matter. Times are those of death."""
-
-    consumer: str = ""
-    name: str = ""
-    signature: str = ""  # or a part of it
-    since: dt.datetime | None = None
-    until: dt.datetime | None = None
-    ids: tuple[int, ...] = ()
-
-    def rows(self) -> QuerySet[DeadLetter]:
-        """Return the letters, oldest first."""
-        wanted = {
-            "consumer": self.consumer,
-            "name": self.name,
-            "signature__contains": self.signature,
-            "died_at__gte": self.since,
-            "died_at__lt": self.until,
-            "pk__in": self.ids,
-        }
-        given = {key: value for key, value in wanted.items() if value}
-        return DeadLetter.objects.filter(**given).order_by("pk")
-
-    def told(self) -> dict[str, Any]:
-        """Return the filter as JSON, for the record."""
-        given = {key: value for key, value in asdict(self).items() if value}
-        return {k: moment(v) if isinstance(v, dt.datetime) else v for k, v in given.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """Letters of one signature: consumer, exception, place."""
-
-    signature: str
-    letters: int
-    oldest: dt.datetime
-    newest: dt.datetime
-
-
-def groups(selection: Selection) -> list[Group]:
-    """Return what a selection holds, by signature, the most frequent first."""
-    found = selection.rows().order_by().values("signature")
-    counted = found.annotate(
-        letters=Count("pk"), oldest=Min("died_at"), newest=Max("died_at")
-    ).order_by("-letters", "signature")
-    return [Group(**row) for row in counted]
 
 
 def retry(selection: Selection, actor: str, progress: Progress = lambda n: None) -> Result:

@@ -22,7 +22,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, Max, OuterRef
 
-from eventbus import corrections, inbox, locks, registry
+from eventbus import corrections, inbox, locks, registry, retention
 from eventbus.actions import doing, went
 from eventbus.delivery import together
 from eventbus.errors import CannotRebuild
@@ -67,19 +67,25 @@ def consumers_of(room: str) -> list[Consumer]:
 
 
 def preview(room: str) -> dict[str, int]:
-    """Count what each consumer would be told. Raises CannotRebuild."""
-    return {c.name: Event.objects.filter(name__in=c.hears).count() for c in consumers_of(room)}
+    """Count what each consumer would be told. Raises CannotRebuild, InArchive."""
+    found = {c.name: Event.objects.filter(name__in=c.hears).count() for c in consumers_of(room)}
+    retention.must_be_whole()
+    return found
 
 
 def rebuild(room: str, actor: str, progress: Progress = lambda n: None) -> Rebuilt:
-    """Empty a room and fill it from the whole log; cut off, begin again. Raises CannotRebuild.
+    """Empty a room and fill it from the whole log; cut off, begin again.
 
     Also news from before its consumers listened: from now on they are owed all of the log.
+    Raises CannotRebuild, InArchive, LogBusy.
     """
     consumers, began = consumers_of(room), time.monotonic()
     found = preview(room)
-    total = sum(found.values())
-    with doing("rebuilt", actor, chosen={"room": room}, preview=found, total=total) as action:
+    chosen, total = {"room": room}, sum(found.values())
+    with (
+        retention.whole(),
+        doing("rebuilt", actor, chosen=chosen, preview=found, total=total) as action,
+    ):
 
         def step(n: int) -> None:
             went(action, n)

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, F, Max, OuterRef, QuerySet
 
-from eventbus import inbox, locks, registry
+from eventbus import inbox, locks, registry, retention
 from eventbus.actions import doing, went
 from eventbus.conf import conf
 from eventbus.errors import CannotReplay, UnknownConsumer
@@ -55,8 +55,9 @@ class Selection:
 
 
 def preview(selection: Selection, again: bool = False) -> dict[str, int]:
-    """Count what a replay would meet. Raises UnknownConsumer, CannotReplay."""
+    """Count what a replay would meet. Raises UnknownConsumer, CannotReplay, InArchive."""
     _fit(selection, again)
+    retention.must_be_whole(selection.since, selection.until)
     events, consumer = selection.events(), selection.consumer
     counts = {
         "matching": events.count(),
@@ -83,11 +84,12 @@ def replay(
 
     The rate is in events per second, 0 for no limit. Dead letters, retries and what an operator
     discarded stay as they are. Cut off, the same call without `again` does the rest.
-    Raises UnknownConsumer, CannotReplay.
+    Raises UnknownConsumer, CannotReplay, InArchive, LogBusy.
     """
     found = preview(selection, again)
     chosen, total = selection.told() | {"again": again, "rate": rate}, found["to deliver"]
-    with doing("replayed", actor, chosen=chosen, preview=found, total=total) as action:
+    whole = retention.whole(selection.since, selection.until)
+    with whole, doing("replayed", actor, chosen=chosen, preview=found, total=total) as action:
         if again:
             _open_again(selection)
         for ids in _paced(_open_in_order(selection, _size(rate)), rate):
@@ -193,8 +195,6 @@ def _paced(batches: Iterator[list[UUID]], rate: float) -> Iterator[list[UUID]]:
 
 @transaction.atomic
 def _mark(consumer: str, ids: list[UUID], action: Action) -> None:
-    """Put a message on its way, as a second attempt: that is told what was corrected."""
-    Flight.objects.create(
-        consumer=consumer, event_ids=[str(id) for id in ids], retry=True, replayed=True
-    )
+    """Put a message on its way."""
+    Flight.objects.create(consumer=consumer, event_ids=[str(id) for id in ids], replayed=True)
     went(action, len(ids))

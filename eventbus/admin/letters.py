@@ -18,8 +18,8 @@ from eventbus import corrections, jobs, letters
 from eventbus.actions import looked
 from eventbus.admin.sealed import SEE, Sealed, actor, under_way
 from eventbus.asking import time
+from eventbus.chosen import Selection, groups
 from eventbus.errors import EventBusError
-from eventbus.letters import Selection
 from eventbus.looks import link
 from eventbus.models import DeadLetter
 
@@ -110,14 +110,14 @@ class Desk(Sealed):
         verb: str,
         words: str,
     ) -> HttpResponse:
-        groups = letters.groups(chosen)
+        found = groups(chosen)
         page = {
             **self.admin_site.each_context(request),
             "title": f"{verb.title()} dead letters",
             "verb": verb,
             "words": words,
-            "groups": groups,
-            "total": sum(group.letters for group in groups),
+            "groups": found,
+            "total": sum(group.letters for group in found),
             "ids": chosen.ids or rows.values_list("pk", flat=True)[:1],
             "chosen": chosen.told(),
             "everything": not chosen.ids,

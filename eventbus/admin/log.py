@@ -13,8 +13,8 @@ from unfold.views import ChangeList
 
 from eventbus import registry
 from eventbus.admin.sealed import SEE, Sealed
-from eventbus.looks import event_link, link, pretty, short
-from eventbus.models import Event, Scheduled
+from eventbus.looks import Looked, event_link, link, pretty, short
+from eventbus.models import Archive, Event, Scheduled
 from eventbus.story import MOST, hearings, lineage, story, tree
 
 
@@ -153,6 +153,9 @@ class ScheduledAdmin(Sealed):
     fields = ["name", "payload_told", "aggregate", "due_at", "actor", "because", "cause"]
     about, because = EventAdmin.about, EventAdmin.because
     cause, payload_told = EventAdmin.cause, EventAdmin.payload_told
+
+
+admin.site.register(Archive, Looked)
 
 
 def _about(event: Event) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from eventbus.models.delivery import (
     Trouble,
 )
 from eventbus.models.desk import Action, Correction, Discarded, Outcome
-from eventbus.models.log import Event, Fact, Position, Scheduled
+from eventbus.models.log import Archive, Event, Fact, Position, Scheduled
 
 __all__ = [
     "Action",
+    "Archive",
     "Correction",
     "DeadLetter",
     "Discarded",

@@ -65,7 +65,10 @@ class Inbox(models.Model):
 
 
 class Retry(models.Model):
-    """A delivery that failed and will be tried again; `next_at` is empty while it is in flight."""
+    """A delivery that failed and will be tried again; `next_at` is empty while it is in flight.
+
+    What may have killed its worker is written down before it runs, due when it counts as lost.
+    """
 
     id = models.BigAutoField(primary_key=True)
     consumer = models.CharField(max_length=120)

@@ -12,11 +12,12 @@ from django.db import connection, transaction
 
 from analytics import queries, services
 from eventbus import GiveUp, publish, rebuild, registry
+from eventbus.chosen import Selection
 from eventbus.cloudevents import to_cloudevent
 from eventbus.delivery import deliver, together
 from eventbus.errors import CannotRebuild
 from eventbus.events import Envelope
-from eventbus.letters import Selection, discard
+from eventbus.letters import discard
 from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription
 from eventbus.registry import Consumer
 from eventbus.testing import Bus, alone

@@ -6,7 +6,8 @@ import threading
 import pytest
 from django.db import connection, transaction
 
-from eventbus import clock, publish, sweeper
+from eventbus import GiveUp, clock, publish, sweeper
+from eventbus.conf import conf
 from eventbus.delivery import deliver
 from eventbus.floor import Floor
 from eventbus.models import DeadLetter, Flight, Inbox, Outbox, Retry, Tick, Trouble
@@ -96,6 +97,42 @@ class TestTheSweeper:
         sweeper.sweep(line, ["orders", "inventory"])
         sweeper.sweep(line, ["orders", "inventory"])
         assert [queue for queue, _ in line.ticks] == ["orders", "inventory"]
+
+
+@pytest.mark.parametrize("first", ["dead", "failed"])
+def test_a_second_copy_that_was_lost_with_its_worker_goes_again(relay, line, first):
+    ends = {"dead": GiveUp(reason="no"), "failed": ValueError(), "killed": SystemExit()}
+    now, heard = first, []
+
+    def listen(sku: str) -> None:
+        if now in ends:
+            raise ends[now]
+        heard.append(sku)
+
+    with listening(hearing(listen)):
+        # given: one copy has an outcome and lands the flight, the other dies with its worker
+        say("a")
+        relay.turn()
+        (parcel,) = line.parcels
+        line.parcels.clear()
+        deliver(parcel.flight, parcel.consumer, parcel.events, suspect=True)
+        now = "killed"
+        with pytest.raises(SystemExit):
+            deliver(parcel.flight, parcel.consumer, parcel.events, suspect=True)
+        assert not Flight.objects.exists()
+
+        # when: the broker loses it
+        now = "well"
+        assert relay.turn() == 0
+        clock.offset = dt.timedelta(seconds=conf().LOST_AFTER + 1)
+        relay.turn()
+
+        # then
+        (parcel,) = line.parcels
+        deliver(parcel.flight, parcel.consumer, parcel.events, parcel.suspect)
+    assert heard == ["a"]
+    for table in (Retry, DeadLetter, Flight):
+        assert not table.objects.exists()
 
 
 def test_what_kills_its_worker_becomes_a_dead_letter_and_its_neighbours_do_not(relay, line):

@@ -9,13 +9,14 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from eventbus import GiveUp, publish, replay
+from eventbus.chosen import Selection as Letters
 from eventbus.errors import CannotReplay, UnknownConsumer
 from eventbus.events import Envelope
-from eventbus.letters import Selection as Letters
-from eventbus.letters import discard, retry
+from eventbus.letters import discard, edit_and_retry, retry
 from eventbus.models import Action, DeadLetter, Event, Flight, Inbox, Outbox, Retry, Subscription
+from eventbus.relay import Relay
 from eventbus.replay import Selection
-from eventbus.testing import alone, listening
+from eventbus.testing import Basket, alone, listening
 from orders.events import ProductRetired
 from tests.eventbus.test_delivery import hearing
 
@@ -140,6 +141,26 @@ def test_dead_letters_and_what_was_discarded_stay_as_they_are(bus, late, heard):
         "to deliver": 2,
     }
     assert replay.replay(LISTEN, "operator:1") == 2
+
+
+def test_what_was_corrected_is_replayed_as_corrected(bus, late, heard):
+    say("bad")
+    bus.settle(trouble=True)
+    edit_and_retry(DeadLetter.objects.get().pk, {"sku": "good"}, "operator:1")
+    bus.settle(trouble=True)
+    assert heard == ["good"]
+    replay.replay(LISTEN, "operator:1", again=True)
+    bus.settle()
+    assert sorted(heard) == ["a", "b", "good", "good"]
+
+
+def test_a_replay_is_delivered_in_batches(late):
+    basket = Basket()
+    replay.replay(LISTEN, "operator:1")
+    Relay(basket).turn()
+    (parcel,) = basket.parcels
+    assert not parcel.suspect
+    assert len(Flight.objects.get(pk=parcel.flight).event_ids) == 2
 
 
 def test_who_is_not_replayable_is_not_told_twice(calm):

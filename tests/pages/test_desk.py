@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import re
 import threading
+import time
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -195,16 +196,33 @@ def test_an_action_under_way_says_how_far_it_is(chief, db):
     assert "Refresh" not in answer
 
 
+def let_it_end() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "verb":
+            thread.join(10)
+
+
 @pytest.mark.django_db(transaction=True)
 class TestWhatTakesLong:
     def test_it_goes_on_after_the_page_has_answered(self, chief, letter, monkeypatch):
         monkeypatch.setattr(jobs, "PATIENCE", 0.0)
         answer = act(chief, letter, "retry", sure="1")
         assert answer["Location"] == "/admin/eventbus/action/"
-        (thread,) = [thread for thread in threading.enumerate() if thread.name == "verb"]
-        thread.join(10)
+        let_it_end()
         assert Retry.objects.get().event_id == letter.event_id
         assert Action.objects.get().ended_at
+
+    def test_meanwhile_its_action_tells_how_far_it_is(self, chief, news, monkeypatch):
+        monkeypatch.setattr(jobs, "PATIENCE", 0.0)
+        asked = {"consumer": "analytics.count_order", "rate": "0.5", "sure": "1"}
+        chief.post("/admin/eventbus/action/replay/", asked)
+        deadline = time.monotonic() + 10
+        while not (action := Action.objects.filter(done=1).first()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert "1 of 2, under way" in chief.get(shown(Action, action.pk)).content.decode()
+        let_it_end()
+        assert "2 of 2, done" in chief.get(shown(Action, action.pk)).content.decode()
 
     def test_what_is_soon_done_is_told_at_once(self, chief, letter):
         answer = act(chief, letter, "retry", sure="1")

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from eventbus import failures, letters
+from eventbus.chosen import Selection
 from eventbus.ids import new_id
 from eventbus.models import Event, Flight, Inbox
 from eventbus.story import MOST, hearings, lineage, story, tree
@@ -71,7 +72,7 @@ def test_it_says_what_was_given_up(news):
     failures.bury("analytics.count_sale", event.envelope(), ValueError(), 1)
     # given: a call that was cut off, too
     Inbox.objects.create(consumer="analytics.count_sale", event_id=event.pk)
-    letters.discard(letters.Selection(), "nobody wants it", "operator:1")
+    letters.discard(Selection(), "nobody wants it", "operator:1")
     states = {hearing.consumer: hearing.state for hearing in hearings(event)}
     assert states["analytics.count_sale"] == "discarded"
 

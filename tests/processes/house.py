@@ -171,7 +171,8 @@ class House:
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Run a statement on the house's database and return its rows."""
         if "DATABASE_URL" not in self.env:
-            with closing(sqlite3.connect(f"{self.env['VAR_DIR']}/kabar.sqlite3")) as connection:
+            file = f"{self.env['VAR_DIR']}/kabar.sqlite3"
+            with closing(sqlite3.connect(file, isolation_level=None)) as connection:
                 return connection.execute(statement, values).fetchall()
         with psycopg.connect(self.env["DATABASE_URL"], autocommit=True) as connection:
             cursor = connection.execute(statement, values or None)

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from eventbus import letters
 from eventbus.asking import take_times
-from eventbus.letters import Group, Result, Selection
+from eventbus.chosen import Group, Selection, groups
+from eventbus.letters import Result
 
 
 class Command(BaseCommand):
@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print a line a group."""
-        show(self, letters.groups(selected(options)))
+        show(self, groups(selected(options)))
 
 
 def take_selection(parser: CommandParser) -> None:
@@ -44,12 +44,12 @@ def selected(options: dict[str, Any]) -> Selection:
     )
 
 
-def show(command: BaseCommand, groups: list[Group]) -> int:
+def show(command: BaseCommand, found: list[Group]) -> int:
     """Print groups and return how many letters they hold."""
-    for group in groups:
+    for group in found:
         span = f"{group.oldest:%F %R} to {group.newest:%F %R}"
         command.stdout.write(f"{group.letters:>8}  {span}  {group.signature}")
-    total = sum(group.letters for group in groups)
+    total = sum(group.letters for group in found)
     command.stdout.write(f"{total:>8}  dead letters")
     return total
 

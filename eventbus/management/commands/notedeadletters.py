@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from eventbus import letters
 from eventbus.asking import actor, may, take_consent
+from eventbus.chosen import groups
 from eventbus.errors import NeedsReason
 from eventbus.management.commands.deadletters import report, selected, show, take_selection
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         selection, note = selected(options), options["note"]
         if not note.strip():
             raise CommandError(str(NeedsReason()))
-        total = show(self, letters.groups(selection))
+        total = show(self, groups(selection))
         if not total or not may(self, f"Add the note to {total}?", options):
             return
         with tqdm(total=total, unit=" letters", disable=None) as bar:

@@ -25,15 +25,15 @@ class Command(BaseCommand):
         room = options["room"]
         try:
             found = rebuild.preview(room)
+            for consumer, count in found.items():
+                self.stdout.write(f"{count:>8}  for {consumer}")
+            total = sum(found.values())
+            if not may(self, f"Empty {room} and fill it with {total} events?", options):
+                return
+            with tqdm(total=total, unit=" events", disable=None) as bar:
+                done = rebuild.rebuild(room, actor("rebuild"), bar.update)
         except EventBusError as refusal:
             raise CommandError(str(refusal)) from refusal
-        for consumer, count in found.items():
-            self.stdout.write(f"{count:>8}  for {consumer}")
-        total = sum(found.values())
-        if not may(self, f"Empty {room} and fill it with {total} events?", options):
-            return
-        with tqdm(total=total, unit=" events", disable=None) as bar:
-            done = rebuild.rebuild(room, actor("rebuild"), bar.update)
         self.stdout.write(
             f"{done.events} events in {done.seconds:.1f} s, {done.rate:.0f} events/s;"
             f" {done.failed} wait among the retries and the dead letters."

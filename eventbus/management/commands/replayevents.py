@@ -34,13 +34,13 @@ class Command(BaseCommand):
         selection = Selection(**{kind: options[kind] for kind in kinds})
         try:
             found = replay.preview(selection, options["again"])
+            for what, count in found.items():
+                self.stdout.write(f"{count:>8}  {what}")
+            total = found["to deliver"]
+            if total and may(self, f"Deliver {total} to {selection.consumer}?", options):
+                self._send(selection, total, options)
         except EventBusError as refusal:
             raise CommandError(str(refusal)) from refusal
-        for what, count in found.items():
-            self.stdout.write(f"{count:>8}  {what}")
-        total = found["to deliver"]
-        if total and may(self, f"Deliver {total} to {selection.consumer}?", options):
-            self._send(selection, total, options)
 
     def _send(self, selection: Selection, total: int, options: dict[str, Any]) -> None:
         with tqdm(total=total, unit=" events", disable=None) as bar:

@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from eventbus import letters
 from eventbus.asking import actor, may, take_consent
+from eventbus.chosen import groups
 from eventbus.management.commands.deadletters import report, selected, show, take_selection
 
 
@@ -23,7 +24,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, ask, retry."""
         selection = selected(options)
-        total = show(self, letters.groups(selection))
+        total = show(self, groups(selection))
         if not total or not may(self, f"Retry {total}?", options):
             return
         with tqdm(total=total, unit=" letters", disable=None) as bar:

@@ -1,0 +1,550 @@
+"""The log in files and back: nothing that is needed goes, and nothing that went is lost."""
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+
+from eventbus import clock, publish, rebuild, registry, replay, retention
+from eventbus.cloudevents import to_cloudevent
+from eventbus.delivery import deliver
+from eventbus.errors import CannotArchive, CannotRestore, GiveUp, InArchive, LogBusy
+from eventbus.letters import Selection as Letters
+from eventbus.letters import discard
+from eventbus.models import (
+    Action,
+    Archive,
+    DeadLetter,
+    Event,
+    Flight,
+    Inbox,
+    Outbox,
+    Retry,
+    Subscription,
+)
+from eventbus.replay import Selection
+from eventbus.testing import Bus, alone, listening
+from orders.events import ProductRetired
+from tests.analytics.news import fortnight
+from tests.analytics.test_figures import figures
+from tests.eventbus.test_delivery import hearing
+
+OLD = dt.timedelta(days=40)
+ME = "operator:1"
+LISTEN = Selection(consumer="orders.listen")
+
+
+def say(*skus: str) -> None:
+    with transaction.atomic():
+        for sku in skus:
+            publish(ProductRetired(sku=sku))
+
+
+def grow_old() -> None:
+    """Let forty days pass for all there is."""
+    for row in Event.objects.all():
+        Event.objects.filter(pk=row.pk).update(recorded_at=row.recorded_at - OLD)
+    for sub in Subscription.objects.all():
+        Subscription.objects.filter(pk=sub.pk).update(since=sub.since - OLD)
+
+
+def rows(*tables: Any) -> list[dict[str, Any]]:
+    """Return all that tables hold."""
+    return [row for table in tables for row in table.objects.order_by("pk").values()]
+
+
+def archive(folder: Path, days: int = 30) -> int:
+    return retention.archive(retention.before(days), folder, ME)
+
+
+def restore_all(folder: Path) -> int:
+    return sum(retention.restore(file, ME) for file in sorted(folder.iterdir()))
+
+
+def skus() -> list[str]:
+    return sorted(Event.objects.values_list("payload__sku", flat=True))
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def log(calm, heard) -> Iterator[Bus]:
+    """Three old events that a consumer has handled, and a new one."""
+
+    def listen(sku: str) -> None:
+        if sku == "bad":
+            raise GiveUp(reason="bad")
+        heard.append(sku)
+
+    with alone("nobody"), listening(hearing(listen, replayable=True)):
+        Subscription.objects.exclude(consumer="orders.listen").delete()
+        say("a", "b", "c")
+        calm.settle()
+        grow_old()
+        say("new")
+        calm.settle()
+        yield calm
+
+
+def test_what_is_old_goes_with_its_inbox_rows_and_comes_back_as_it_was(log, tmp_path):
+    before = rows(Event, Inbox)
+    assert archive(tmp_path) == 3
+    assert skus() == ["new"]
+    assert Inbox.objects.count() == 1
+
+    assert restore_all(tmp_path) == 3
+    assert rows(Event, Inbox) == before
+    assert not Archive.objects.exists()
+
+
+def test_an_event_with_all_its_attributes_comes_back_as_it_was(log, tmp_path):
+    Event.objects.filter(payload__sku="a").update(
+        payload={"sku": "a", "words": 'é "\n\u2028', "deep": [1, -0.5, 1e300, None, {"b": True}]},
+        aggregate="product:a",
+        aggregate_version=0,
+        causation=Event.objects.get(payload__sku="b").pk,
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        tracestate="vendor=1",
+        actor="customer:1",
+    )
+    Inbox.objects.update(lease_until=clock.now())
+    before = rows(Event, Inbox)
+    archive(tmp_path)
+    restore_all(tmp_path)
+    assert rows(Event, Inbox) == before
+
+
+def test_batches_are_files_and_each_is_recorded(log, tmp_path, monkeypatch):
+    monkeypatch.setattr(retention, "BATCH", 2)
+    monkeypatch.setattr(retention, "PAGE", 1)
+    before, told = rows(Event, Inbox), []
+    retention.archive(retention.before(30), tmp_path, ME, told.append)
+    assert told == [2, 1]
+    kept = Archive.objects.order_by("pk")
+    assert [(row.events, row.inbox_rows) for row in kept] == [(2, 2), (1, 1)]
+    assert [row.file for row in kept] == sorted(file.name for file in tmp_path.iterdir())
+    assert kept[0].last_position < kept[1].first_position
+    assert kept[0].since <= kept[0].until <= kept[1].since == kept[1].until
+    # then: in whatever order they come back
+    for file in sorted(tmp_path.iterdir(), reverse=True):
+        retention.restore(file, ME)
+    assert rows(Event, Inbox) == before
+
+
+def flight(event: Event) -> None:
+    Flight.objects.create(consumer="orders.other", event_ids=[str(event.pk)])
+
+
+def retry(event: Event) -> None:
+    now = clock.now()
+    Retry.objects.create(consumer="orders.other", event_id=event.pk, failed_at=now, next_at=now)
+
+
+def letter(event: Event) -> None:
+    DeadLetter.objects.create(
+        consumer="orders.other", event_id=event.pk, envelope={}, died_at=clock.now()
+    )
+
+
+def never_told(event: Event) -> None:
+    Inbox.objects.filter(event_id=event.pk).delete()
+
+
+def being_called(event: Event) -> None:
+    Inbox.objects.filter(event_id=event.pk).update(handled_at=None)
+
+
+def not_yet_told_again(event: Event) -> None:
+    """A rebuild was cut off."""
+    Inbox.objects.exclude(event_id=event.pk).update(generation=1)
+    Subscription.objects.update(generation=1)
+
+
+@pytest.mark.parametrize(
+    "need",
+    [
+        lambda event: Outbox.objects.create(event_id=event.pk),
+        flight,
+        retry,
+        letter,
+        never_told,
+        being_called,
+        not_yet_told_again,
+    ],
+    ids=["outbox", "flight", "retry", "letter", "never_told", "being_called", "rebuild"],
+)
+def test_what_somebody_needs_stays(log, tmp_path, need):
+    need(Event.objects.get(payload__sku="b"))
+    found = retention.preview(retention.before(30))
+    assert (found["events"], found["still needed"]) == (2, 1)
+    assert archive(tmp_path) == 2
+    assert skus() == ["b", "new"]
+
+
+def test_what_was_discarded_is_needed_no_more(log, tmp_path):
+    say("bad")
+    log.settle(trouble=True)
+    discard(Letters(), "a test", ME)
+    grow_old()
+    say("newest")
+    archive(tmp_path)
+    assert skus() == ["newest"]
+
+
+def test_what_became_needed_while_it_was_written_stays(log, tmp_path, monkeypatch):
+    event = Event.objects.get(payload__sku="b")
+    monkeypatch.setattr(retention, "reach", lambda name: flight(event))
+    with pytest.raises(CannotArchive, match="needed again"):
+        archive(tmp_path)
+    assert skus() == ["a", "b", "c", "new"]
+    assert not Archive.objects.exists()
+
+
+def test_the_last_event_stays(log, tmp_path):
+    grow_old()
+    assert archive(tmp_path) == 3
+    say("next")
+    log.settle()
+    restore_all(tmp_path)
+    assert skus() == ["a", "b", "c", "new", "next"]
+
+
+def test_nothing_younger_than_a_day_goes():
+    with pytest.raises(CannotArchive, match="at least a day"):
+        retention.before(0)
+
+
+def test_nothing_old_is_no_file(log, tmp_path):
+    assert archive(tmp_path, days=50) == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_are_for_their_owner_alone(log, tmp_path):
+    archive(tmp_path)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o077 == 0
+
+
+class TestASecondCopy:
+    """A message that lay somewhere for forty days is not taken for fresh."""
+
+    def wire(self, sku: str) -> dict[str, Any]:
+        return to_cloudevent(Event.objects.get(payload__sku=sku).envelope())
+
+    def test_of_what_is_archived_changes_nothing(self, log, heard, tmp_path):
+        copy = self.wire("a")
+        archive(tmp_path)
+        deliver(0, "orders.listen", [copy])
+        assert heard == ["a", "b", "c", "new"]
+        assert Inbox.objects.count() == 1
+
+    def test_calls_nobody(self, log, tmp_path):
+        called: list[str] = []
+
+        def call(sku: str) -> None:
+            called.append(sku)
+
+        copy = self.wire("a")
+        archive(tmp_path)
+        with listening(hearing(call, outside=True)):
+            deliver(0, "orders.call", [copy])
+            assert not called
+            assert Inbox.objects.filter(consumer="orders.call").count() == 0
+            restore_all(tmp_path)
+            deliver(0, "orders.call", [copy])
+            assert called == ["a"]
+
+
+class TestReadingAgain:
+    """Nothing that is in a file is left out in silence."""
+
+    def test_a_replay_refuses_and_works_after_the_restore(self, log, heard, tmp_path):
+        archive(tmp_path)
+        heard.clear()
+        with pytest.raises(InArchive, match=rf"manage\.py restoreevents {tmp_path}/events-"):
+            replay.replay(LISTEN, ME, again=True)
+        with pytest.raises(InArchive, match="3 events"):
+            replay.preview(LISTEN)
+        assert not Action.objects.filter(verb="replayed").exists()
+
+        restore_all(tmp_path)
+        assert replay.replay(LISTEN, ME, again=True) == 4
+        log.settle()
+        assert heard == ["a", "b", "c", "new"]
+
+    def test_a_replay_of_another_time_goes_on(self, log, tmp_path):
+        archive(tmp_path)
+        (kept,) = Archive.objects.all()
+        after = kept.until + dt.timedelta(microseconds=1)
+        assert replay.preview(Selection(consumer="orders.listen", since=after))["matching"] == 1
+        assert not replay.preview(Selection(consumer="orders.listen", until=kept.since))["matching"]
+        for reached in ({"since": kept.until}, {"until": kept.since + dt.timedelta.resolution}):
+            with pytest.raises(InArchive):
+                replay.preview(Selection(consumer="orders.listen", **reached))
+
+    def test_what_comes_back_after_a_replay_of_another_time_is_known(self, log, heard, tmp_path):
+        """Inbox rows come back under the generation that there is by then."""
+        archive(tmp_path)
+        heard.clear()
+        since = Archive.objects.get().until + dt.timedelta(seconds=1)
+        replay.replay(Selection(consumer="orders.listen", since=since), ME, again=True)
+        log.settle()
+        assert heard == ["new"]
+
+        restore_all(tmp_path)
+        assert replay.replay(LISTEN, ME) == 0
+        assert Inbox.objects.filter(generation=1).count() == 4
+
+    def test_what_comes_back_to_a_renamed_consumer_is_known(self, log, tmp_path):
+        archive(tmp_path)
+        registry.consumers.pop("orders.listen")
+
+        def attend(sku: str) -> None:
+            raise AssertionError(sku)
+
+        with listening(hearing(attend, was="orders.listen")):
+            restore_all(tmp_path)
+            assert replay.preview(Selection(consumer="orders.attend"))["to deliver"] == 0
+
+    def test_a_rebuild_refuses_and_works_after_the_restore(self, calm, tmp_path):
+        with alone("analytics"):
+            Subscription.objects.exclude(consumer__startswith="analytics.").delete()
+            with transaction.atomic():
+                for fact in fortnight():
+                    publish(fact)
+            grow_old()
+            say("new")
+            calm.settle()
+            before = figures()
+            assert archive(tmp_path) == len(fortnight())
+            with pytest.raises(CommandError, match=r"manage\.py restoreevents"):
+                call_command("rebuild", "analytics", "--yes", stdout=StringIO())
+            with pytest.raises(InArchive):
+                rebuild.rebuild("analytics", ME)
+            assert figures() == before
+
+            restore_all(tmp_path)
+            rebuild.rebuild("analytics", ME)
+            assert figures() == before
+
+    def test_many_files_are_named_in_short(self, log, tmp_path, monkeypatch):
+        monkeypatch.setattr(retention, "BATCH", 1)
+        monkeypatch.setattr(retention, "SHOWN", 2)
+        archive(tmp_path)
+        with pytest.raises(InArchive, match="and 1 more"):
+            retention.must_be_whole()
+
+
+class TestAFile:
+    def test_that_is_damaged_is_refused(self, log, tmp_path):
+        archive(tmp_path)
+        (file,) = tmp_path.iterdir()
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(CannotRestore, match="damaged"):
+            retention.restore(file, ME)
+        assert skus() == ["new"]
+        assert Archive.objects.exists()
+
+    def test_that_is_gone_is_refused(self, log, tmp_path):
+        archive(tmp_path)
+        (file,) = tmp_path.iterdir()
+        file.unlink()
+        with pytest.raises(CannotRestore, match="No such file"):
+            retention.restore(file, ME)
+
+    def test_that_nobody_recorded_is_refused(self, log, tmp_path):
+        archive(tmp_path)
+        (file,) = tmp_path.iterdir()
+        retention.restore(file, ME)
+        with pytest.raises(CannotRestore, match="no archive of that name"):
+            retention.restore(file, ME)
+
+    def test_whose_place_is_taken_is_refused_and_nothing_is_left_out(self, log, tmp_path):
+        position = Event.objects.get(payload__sku="b").position
+        archive(tmp_path)
+        Event.objects.update(position=position)
+        (file,) = tmp_path.iterdir()
+        with pytest.raises(CannotRestore, match="positions of 1 events are taken"):
+            retention.restore(file, ME)
+        assert Archive.objects.exists()
+
+
+def test_a_restore_cut_off_is_finished_by_the_next_one(log, tmp_path, monkeypatch):
+    before = rows(Event, Inbox)
+    archive(tmp_path)
+    (file,) = tmp_path.iterdir()
+    monkeypatch.setattr(retention, "PAGE", 1)
+
+    def killed(n: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        retention.restore(file, ME, killed)
+    assert skus() == ["a", "new"]
+    with pytest.raises(InArchive):
+        replay.preview(LISTEN)
+    assert retention.restore(file, ME) == 3
+    assert rows(Event, Inbox) == before
+
+
+def test_what_a_restore_cut_off_brought_back_may_be_archived_again(log, tmp_path, monkeypatch):
+    before = rows(Event, Inbox)
+    archive(tmp_path)
+    (file,) = tmp_path.iterdir()
+
+    def killed(n: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        retention.restore(file, ME, killed)
+    assert archive(tmp_path) == 3
+    restore_all(tmp_path)
+    assert rows(Event, Inbox) == before
+
+
+def test_it_is_written_down(log, tmp_path):
+    archive(tmp_path)
+    (file,) = tmp_path.iterdir()
+    did = Action.objects.get(verb="archived")
+    assert did.actor == ME
+    assert did.preview == {"events": 3, "inbox rows": 3, "still needed": 0}
+    assert did.result == {"files": [file.name], "events": 3}
+    assert did.chosen["folder"] == str(tmp_path)
+    restore_all(tmp_path)
+    did = Action.objects.get(verb="restored")
+    assert did.chosen == {"file": str(file)}
+    assert did.result == {"events": 3, "inbox rows": 3}
+    assert did.ended_at
+
+
+class TestTheCommands:
+    def run(self, command: str, *options: object) -> str:
+        out = StringIO()
+        call_command(command, *options, stdout=out)
+        return out.getvalue()
+
+    def test_a_dry_run_counts_and_changes_nothing(self, log, tmp_path):
+        before = rows(Event, Inbox)
+        said = self.run("archiveevents", "--older-than=30", f"--to={tmp_path}", "--dry-run")
+        assert "3  events" in said
+        assert "0  still needed" in said
+        assert rows(Event, Inbox) == before
+        assert not list(tmp_path.iterdir())
+        assert not Action.objects.exists()
+
+        archive(tmp_path)
+        (file,) = tmp_path.iterdir()
+        assert "3  20" in self.run("restoreevents", file, "--dry-run")
+        assert skus() == ["new"]
+
+    def test_there_and_back(self, log, tmp_path):
+        folder = tmp_path / "made" / "here"
+        said = self.run("archiveevents", "--older-than=30", f"--to={folder}", "--yes")
+        assert f"3 events are in {folder}" in said
+        assert "3 events are in the log again" in self.run(
+            "restoreevents", *folder.iterdir(), "--yes"
+        )
+
+    def test_a_refusal_is_a_sentence(self, log, tmp_path):
+        with pytest.raises(CommandError, match="at least a day"):
+            self.run("archiveevents", "--older-than=0", f"--to={tmp_path}")
+        with pytest.raises(CommandError, match="no archive of that name"):
+            self.run("restoreevents", "nothing.gz")
+        (tmp_path / "file").touch()
+        with pytest.raises(CommandError, match="File exists"):
+            self.run("archiveevents", "--older-than=30", f"--to={tmp_path / 'file'}", "--yes")
+        archive(tmp_path)
+        with pytest.raises(CommandError, match=r"manage\.py restoreevents"):
+            self.run("replayevents", "--consumer=orders.listen", "--yes")
+
+    def test_the_audit_agrees(self, log, tmp_path):
+        archive(tmp_path)
+        assert "The books agree." in self.run("audit")
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_second_copy_that_comes_while_its_event_goes_changes_nothing(
+    log, heard, tmp_path, monkeypatch
+):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer")
+    copy, save = to_cloudevent(Event.objects.get(payload__sku="a").envelope()), Archive.save
+
+    def bring() -> None:
+        deliver(0, "orders.listen", [copy])
+        connection.close()
+
+    late = threading.Thread(target=bring)
+
+    def save_late(row: Archive) -> None:
+        """What goes is deleted, and not yet committed."""
+        late.start()
+        deadline = time.monotonic() + 10
+        while not waits_for_a_lock() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert waits_for_a_lock()
+        save(row)
+
+    monkeypatch.setattr(Archive, "save", save_late)
+    assert archive(tmp_path) == 3
+    late.join()
+    assert heard == ["a", "b", "c", "new"]
+    assert Inbox.objects.count() == 1
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchall())
+
+
+@contextmanager
+def elsewhere(shared: bool) -> Iterator[None]:
+    """Let somebody with a connection of his own be at the log."""
+    begun, over = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        with retention._held(shared=shared):
+            begun.set()
+            over.wait(10)
+        connection.close()
+
+    thread = threading.Thread(target=stay)
+    thread.start()
+    assert begun.wait(10)
+    yield
+    over.set()
+    thread.join()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("shared", [False, True], ids=["archiving", "replaying"])
+def test_two_at_once_take_turns(tmp_path, shared):
+    Bus()
+    say("a")
+    with elsewhere(shared):
+        with pytest.raises(LogBusy):
+            archive(tmp_path)
+        if shared:
+            with retention.whole():
+                pass
+        else:
+            with pytest.raises(LogBusy), retention.whole():
+                pass
+    assert archive(tmp_path) == 0
+    with retention.whole():
+        pass

@@ -1,0 +1,248 @@
+"""Killed by SIGKILL at each failpoint, in a real process: nothing is lost and nothing doubled."""
+
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventbus.failpoints import NAMES
+from tests.processes.buyers import under_way
+from tests.processes.house import PATIENCE, ROOMS, House, Process, wait_until
+
+ONCE_EACH = {"a": 1, "b": 1, "c": 1}
+SAY = """
+from django.db import transaction
+from eventbus import publish
+from orders.events import ProductRetired
+with transaction.atomic():
+    for sku in "abc":
+        publish(ProductRetired(sku=sku))
+"""
+BURY = """
+from eventbus import failures
+from eventbus.models import Event
+for event in Event.objects.all():
+    failures.bury("witness.note", event.envelope(), ValueError("a mistake"), 15)
+"""
+# A room that notes what it hears in the transaction that marks it heard, and may stumble then.
+CONSUMERS = """
+import os
+from pathlib import Path
+from django.db import connection
+from eventbus import consumer
+@consumer("orders.ProductRetired")
+def note(sku: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO witness VALUES (%s)", [sku])
+    if Path(os.environ["STONE"]).exists():
+        raise ValueError("stumbled")
+"""
+LOG = (
+    "SELECT * FROM eventbus_event ORDER BY position",
+    "SELECT * FROM eventbus_inbox ORDER BY consumer, event_id",
+)
+
+
+@dataclass
+class Scene:
+    """A house with a witness in it, where somebody will be killed."""
+
+    house: House
+    folder: Path
+    starts: tuple[Callable[[], Process], ...]
+
+    @property
+    def stone(self) -> Path:
+        """While it lies there, the witness stumbles."""
+        return self.folder / "stone"
+
+    def arm(self, failpoint: str) -> Path:
+        """Lay the file that kills."""
+        file = self.folder / "failpoints" / failpoint
+        file.touch()
+        return file
+
+    def does(self, *command: str) -> str:
+        """Run a command that ends well."""
+        done = self.house.manage(*command)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def dies(self, failpoint: str, *command: str) -> None:
+        """Run a command that is killed at a failpoint."""
+        self.arm(failpoint)
+        done: subprocess.CompletedProcess[str] = self.house.manage(*command)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+
+    def deliver(self, file: Path | None = None) -> None:
+        """Let all who carry news work, and replace whoever is killed, until all has arrived."""
+        standing = [(start, start()) for start in self.starts]
+
+        def arrived() -> bool:
+            for at, (start, process) in enumerate(standing):
+                if not process.running:
+                    assert process.ended() == -signal.SIGKILL, process.said
+                    standing[at] = start, start()
+            if file and file.exists():
+                return False
+            self.stone.unlink(missing_ok=True)
+            return not under_way(self.house)
+
+        wait_until(arrived, PATIENCE * 3)
+        for _, process in standing:
+            process.stop()
+
+    def heard(self) -> dict[str, int]:
+        """Return how often the witness noted what."""
+        return dict(self.house.sql("SELECT sku, count(*) FROM witness GROUP BY sku"))
+
+    def count(self, table: str) -> int:
+        """Count what a table of the bus holds."""
+        return int(self.house.sql(f"SELECT count(*) FROM eventbus_{table}")[0][0])
+
+    def log(self) -> list[list[tuple[Any, ...]]]:
+        """Return the log and the inbox."""
+        return [self.house.sql(rows) for rows in LOG]
+
+    def let_time_pass(self) -> None:
+        """Make all there is forty days older."""
+        ago = "{0} - interval '40 days'" if "DATABASE_URL" in self.house.env else _SQLITE_AGO
+        for table, column in (("event", "recorded_at"), ("subscription", "since")):
+            self.house.sql(f"UPDATE eventbus_{table} SET {column} = " + ago.format(column))
+
+
+def furnished(scene: Scene) -> Scene:
+    """Put the witness into the house."""
+    room = scene.folder / "rooms" / "witness"
+    room.mkdir(parents=True)
+    (room / "__init__.py").touch()
+    (room / "consumers.py").write_text(CONSUMERS)
+    (scene.folder / "failpoints").mkdir()
+    scene.house.env |= {
+        "DJANGO_SETTINGS_MODULE": "tests.processes.hasty",
+        "EXTRA_ROOMS": "witness",
+        "PYTHONPATH": str(room.parent),
+        "STONE": str(scene.stone),
+        "KABAR_FAILPOINTS": str(scene.folder / "failpoints"),
+    }
+    scene.does("migrate", "-v0")
+    scene.house.sql("CREATE TABLE witness (sku text)")
+    return scene
+
+
+_SQLITE_AGO = "strftime('%Y-%m-%d %H:%M:%f', {0}, '-40 days')"
+
+
+@pytest.fixture
+def scene(house: House, tmp_path: Path) -> Scene:
+    """Relay and worker, and a broker between them."""
+
+    def worker() -> Process:
+        return house.worker(queues=f"{ROOMS},witness")
+
+    return furnished(Scene(house, tmp_path, (house.relay, worker)))
+
+
+@pytest.fixture
+def small_scene(small_house: House, tmp_path: Path) -> Scene:
+    """All of it in one process."""
+
+    def shop() -> Process:
+        return small_house.start("shop", ["manage.py", "runshop"])
+
+    return furnished(Scene(small_house, tmp_path, (shop,)))
+
+
+def a_publisher_dies_before_the_commit(scene: Scene) -> None:
+    scene.dies("outbox-written", "shell", "-c", SAY)
+    assert scene.count("event") == scene.count("outbox") == 0
+    scene.does("shell", "-c", SAY)
+    scene.deliver()
+
+
+def a_publisher_dies_after_the_commit(scene: Scene) -> None:
+    scene.dies("committed-not-kicked", "shell", "-c", SAY)
+    assert scene.count("event") == scene.count("outbox") == 3
+    scene.deliver()
+
+
+def a_carrier_dies(failpoint: str) -> Callable[[Scene], None]:
+    def dies(scene: Scene) -> None:
+        scene.does("shell", "-c", SAY)
+        scene.deliver(scene.arm(failpoint))
+
+    return dies
+
+
+def a_worker_dies_while_it_writes_a_failure_down(scene: Scene) -> None:
+    scene.stone.touch()
+    a_carrier_dies("retry-moved")(scene)
+
+
+def an_operator_dies_while_letters_are_retried(scene: Scene) -> None:
+    scene.does("shell", "-c", SAY)
+    scene.does("shell", "-c", BURY)
+    scene.dies("dead-letters-retried", "retrydeadletters", "--yes")
+    assert (scene.count("deadletter"), scene.count("retry")) == (3, 0)
+    scene.does("retrydeadletters", "--yes")
+    assert (scene.count("deadletter"), scene.count("retry")) == (0, 3)
+    scene.deliver()
+
+
+def an_operator_dies_while_the_log_is_archived(scene: Scene) -> None:
+    scene.does("shell", "-c", SAY)
+    scene.deliver()
+    scene.let_time_pass()
+    before, folder = scene.log(), scene.folder / "archive"
+    archive = ("archiveevents", "--older-than=30", f"--to={folder}", "--yes")
+    scene.dies("retention", *archive)
+    (file,) = folder.iterdir()
+    assert scene.log() == before
+    assert scene.count("archive") == 0
+    # when: it is done over, the file is the same; the last event of a log stays
+    scene.does(*archive)
+    assert [file] == list(folder.iterdir())
+    assert scene.count("event") == 1
+    scene.does("restoreevents", str(file), "--yes")
+    assert _plain(scene.log()) == _plain(before)
+
+
+def _plain(tables: list[list[tuple[Any, ...]]]) -> list[list[list[str]]]:
+    """Read times alike: SQLite keeps them as text, with or without trailing zeros."""
+    return [[[str(value).rstrip("0") for value in row] for row in rows] for rows in tables]
+
+
+DEATHS: dict[str, Callable[[Scene], None]] = {
+    "outbox-written": a_publisher_dies_before_the_commit,
+    "committed-not-kicked": a_publisher_dies_after_the_commit,
+    "claimed-not-sent": a_carrier_dies("claimed-not-sent"),
+    "sent-not-confirmed": a_carrier_dies("sent-not-confirmed"),
+    "received-not-begun": a_carrier_dies("received-not-begun"),
+    "handled-not-committed": a_carrier_dies("handled-not-committed"),
+    "committed-not-acked": a_carrier_dies("committed-not-acked"),
+    "retry-moved": a_worker_dies_while_it_writes_a_failure_down,
+    "dead-letters-retried": an_operator_dies_while_letters_are_retried,
+    "retention": an_operator_dies_while_the_log_is_archived,
+}
+
+
+def try_it(scene: Scene, failpoint: str) -> None:
+    DEATHS[failpoint](scene)
+    assert scene.heard() == ONCE_EACH
+    assert scene.count("deadletter") == 0
+    assert not list((scene.folder / "failpoints").iterdir())
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("failpoint", NAMES)
+def test_killed_there_nothing_is_lost_and_nothing_doubled(scene: Scene, failpoint: str) -> None:
+    try_it(scene, failpoint)
+
+
+@pytest.mark.parametrize("failpoint", ["handled-not-committed", "committed-not-acked", "retention"])
+def test_killed_there_in_one_process(small_scene: Scene, failpoint: str) -> None:
+    try_it(small_scene, failpoint)
