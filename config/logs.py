@@ -10,6 +10,7 @@ from logging.config import dictConfig
 from typing import Any
 
 import structlog
+
 from eventbus.origin import trace_id
 
 SECRETS = (
@@ -56,41 +57,38 @@ class Masked(structlog.stdlib.ProcessorFormatter):
         return mask(super().format(record))
 
 
+SHARED: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _trace,
+]
+
+
+def formatter(style: str) -> logging.Formatter:
+    """Return what makes a line of a record, ours or anybody's. Style: console or json."""
+    last: list[Any] = [structlog.dev.ConsoleRenderer(colors=False)]
+    if style == "json":
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return Masked(
+        foreign_pre_chain=[*SHARED, structlog.stdlib.ExtraAdder()],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
+
+
 def configure(level: str, style: str) -> None:
     """Configure both structlog and the standard library's logging. Style: console or json."""
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _trace,
-    ]
-    last: Any = (
-        structlog.processors.JSONRenderer()
-        if style == "json"
-        else structlog.dev.ConsoleRenderer(colors=False)
-    )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    formatter: dict[str, Any] = {
-        "()": Masked,
-        "foreign_pre_chain": [*shared, structlog.stdlib.ExtraAdder()],
-        "processors": [
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            last,
-        ],
-    }
-    if style != "json":
-        formatter["processors"].pop(1)
     dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"kabar": formatter},
+            "formatters": {"kabar": {"()": formatter, "style": style}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "kabar"}},
             "root": {"handlers": ["stderr"], "level": level},
             "loggers": {
