@@ -68,7 +68,9 @@ SHARED: list[Any] = [
 
 def formatter(style: str) -> logging.Formatter:
     """Return what makes a line of a record, ours or anybody's. Style: console or json."""
-    last: list[Any] = [structlog.dev.ConsoleRenderer(colors=False)]
+    # Prettier tracebacks show what variables hold.
+    plain = structlog.dev.plain_traceback
+    last: list[Any] = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
     if style == "json":
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     return Masked(

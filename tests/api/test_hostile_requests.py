@@ -41,8 +41,6 @@ BODIES = [
     ("half a character", order(country="\ud800"), JSON, 400),
     ("no UTF-8", b'{"country": "\xff\xfe"}', JSON, 400),
     ("UTF-16", order().encode("utf-16"), JSON, 400),
-    ("UTF-7 by its own word", order().encode("utf-7"), f"{JSON}; charset=utf-7", 400),
-    ("an encoding nobody knows", order(), f"{JSON}; charset=klingon", 400),
     ("a huge number", '{"lines": [{"sku": "teapot", "quantity": %s}]}' % ("9" * 4_000), JSON, 400),
     ("a number beyond Python", '{"lines": [{"quantity": %s}]}' % ("9" * 100_000), JSON, 400),
     ("a number beyond floats", '{"lines": [{"sku": "teapot", "quantity": 1e999}]}', JSON, 400),
