@@ -91,24 +91,25 @@ def test_a_rolling_restart_under_load_fails_no_request(house: House) -> None:
 
     # then
     assert set(seen.answers) == {"200", "201"}, seen.answers
-    assert seen.answers["201"] > 50
+    assert seen.answers["201"] > 5
+    assert seen.answers["200"] > 50
     assert house.sql("SELECT count(*) FROM orders_order") == [(seen.answers["201"],)]
 
 
 def test_readiness_fails_first_and_what_was_begun_is_finished(house: House) -> None:
     # given
-    web = house.web(WEB_CONCURRENCY="2", DRAIN_SECONDS="2", LIMITS="ip=,user=,checkout=")
+    web = house.web(WEB_CONCURRENCY="2", DRAIN_SECONDS="6", LIMITS="ip=,user=,checkout=")
     web.until("ready", "ok")
     shelve(house, "teapot", 1_000_000)
     (buyer,) = buyers(house, web)
 
     # when: as a balancer does, which stops sending when readiness fails
     with load(web, buyer.token, keepers=2, strangers=0) as seen:
+        wait_until(lambda: seen.answers.total() > 5)
         web.signal(signal.SIGTERM)
         web.until("ready", "draining")
         asked = seen.answers.total()
-        time.sleep(0.5)
-        assert seen.answers.total() > asked
+        wait_until(lambda: seen.answers.total() > asked)
     with house.locked("orders_product"):
         slow = threading.Thread(target=lambda: answers.append(buyer.order("teapot")))
         answers: list[str] = []
