@@ -89,9 +89,11 @@ class NoNonsenseMiddleware:
 class PolicyMiddleware(CSPMiddleware):
     """The Content-Security-Policy of the settings, and what the admin needs besides."""
 
-    def get_policy_parts(self, *args: Any, request: HttpRequest, **kwargs: Any) -> PolicyParts:
+    def get_policy_parts(
+        self, request: HttpRequest, response: Any, report_only: bool = False
+    ) -> PolicyParts:
         """Let the admin's pages compile expressions: Alpine.js, which they are made with, does."""
-        parts = super().get_policy_parts(*args, request=request, **kwargs)
+        parts = super().get_policy_parts(request, response, report_only)
         if request.path_info.startswith("/admin/"):
             parts.update = {**(parts.update or {}), "script-src": [UNSAFE_EVAL]}
         return parts

@@ -8,7 +8,7 @@ afterwards finds all news committed before the moment returned.
 import datetime as dt
 from uuid import UUID
 
-from django.db.models import Min
+from django.db.models import Min, Q
 
 from eventbus import clock
 from eventbus.models import DeadLetter, Event, Flight, Outbox, Retry
@@ -28,11 +28,9 @@ def told_until(room: str) -> dt.datetime:
     for ids in flying.values_list("event_ids", flat=True)[:FIRST]:
         waiting += map(UUID, ids)
     failed = [
-        table.objects.filter(consumer__startswith=f"{room}.").values("event_id")
+        Q(pk__in=table._default_manager.filter(consumer__startswith=f"{room}.").values("event_id"))
         for table in (Retry, DeadLetter)
     ]
-    oldest = [
-        Event.objects.filter(pk__in=ids).aggregate(at=Min("recorded_at"))["at"]
-        for ids in (waiting, *failed)
-    ]
-    return min([now, *filter(None, oldest)])
+    late = [Event.objects.filter(which) for which in (Q(pk__in=waiting), *failed)]
+    oldest = [events.aggregate(at=Min("recorded_at"))["at"] for events in late]
+    return min(filter(None, oldest), default=now)

@@ -3,6 +3,7 @@
 import json
 import statistics
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -22,8 +23,10 @@ BODY = {"lines": [{"sku": sku, "quantity": 2} for sku in checkout.SKUS], "countr
 def row(run: Run) -> Row:
     """Place orders by request, by turns with the plain view; both in this process."""
     checkout.shop()
-    sign_up(**WHO, name="Bench", language="en", country="ID")
-    ours, beside = (_asking(handler) for handler in _doors())
+    sign_up(WHO["email"], WHO["password"], "Bench", "en", "ID")
+    front = WSGIHandler()
+    token = _post(front, "/v1/tokens", WHO, 200)["access"]
+    ours, beside = (partial(_order, door, token) for door in (front, _plain()))
     rounds = list(_rounds(run, ours, beside))
     stage.clear()
     per_second = [statistics.median(side) for side in zip(*rounds, strict=True)]
@@ -50,24 +53,19 @@ def _rounds(
         yield 1 / taken[0], 1 / taken[1]
 
 
-def _doors() -> Iterator[WSGIHandler]:
-    yield WSGIHandler()
+def _plain() -> WSGIHandler:
     with override_settings(MIDDLEWARE=plain.MIDDLEWARE):
-        yield WSGIHandler()
+        return WSGIHandler()
 
 
-def _asking(door: WSGIHandler) -> Callable[[], None]:
-    """Return what places an order at a door, and makes sure that it was taken."""
-    token = _post(WSGIHandler(), "/v1/tokens", WHO, 200)["access"]
-
-    def ask() -> None:
-        _post(door, "/v1/orders", BODY, 201, HTTP_AUTHORIZATION=f"Bearer {token}")
-
-    return ask
+def _order(door: WSGIHandler, token: str) -> None:
+    """Place an order, and make sure that it was taken."""
+    _post(door, "/v1/orders", BODY, 201, HTTP_AUTHORIZATION=f"Bearer {token}")
 
 
 def _post(door: WSGIHandler, path: str, body: dict[str, Any], wanted: int, **more: str) -> Any:
-    raw, statuses = json.dumps(body).encode(), []
+    raw = json.dumps(body).encode()
+    statuses: list[str] = []
     environ = {
         "REQUEST_METHOD": "POST",
         "PATH_INFO": path,
@@ -80,7 +78,11 @@ def _post(door: WSGIHandler, path: str, body: dict[str, Any], wanted: int, **mor
         "wsgi.input": BytesIO(raw),
         **more,
     }
-    response: Any = door(environ, lambda status, headers: statuses.append(status))
+
+    def heard(status: str, *rest: Any) -> Any:
+        statuses.append(status)
+
+    response: Any = door(environ, heard)
     answer = b"".join(response)
     response.close()
     if not statuses[0].startswith(str(wanted)):
