@@ -4,26 +4,21 @@ Many may run side by side: each row is claimed by one (SKIP LOCKED). A claim tur
 into flights and commits before anything is sent, so a relay may die anywhere.
 """
 
-import datetime as dt
 import threading
 import time
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import structlog
-from django.db import Error, close_old_connections, connection, transaction
-from django.db.models import Q
+from django.db import Error, close_old_connections, connection
 from django.db.models.functions import Now
 
-from eventbus import claims, clock, inbox, kick, outbox, subscriptions, sweeper
-from eventbus.cloudevents import to_cloudevent
+from eventbus import claims, due, inbox, kick, subscriptions, sweeper
 from eventbus.conf import conf
-from eventbus.corrections import corrected
 from eventbus.errors import BrokerAway
 from eventbus.failpoints import reach
 from eventbus.floor import Floor
-from eventbus.models import Event, Flight, Retry, Scheduled, Trouble
+from eventbus.models import Flight
 from eventbus.pulse import Pulse
 from eventbus.transports import Parcel, Transport
 
@@ -106,65 +101,12 @@ class Relay:
 
     def turn(self) -> int:
         """Do one whole round and return how many messages went. Raises BrokerAway."""
-        now = clock.now()
-        overdue = now - dt.timedelta(seconds=conf().SEND_DEADLINE)
-        scheduled, retries, unsent, probes = _waiting(now, overdue)
-        if scheduled:
-            self._wake_scheduled(now)
-        if retries:
-            self._wake_retries(now)
+        found = due.look()
+        found.wake()
         # Messages already claimed go first, so that a broker that is away is probed with them.
-        sent = self._send(self._unsent(now, overdue)) if unsent or retries else 0
-        if probes:
-            sent += self._send(self._probes(now))
+        sent = self._send(found.again())
+        sent += self._send(found.risks())
         return sent or self._send(self._claim())
-
-    @transaction.atomic
-    def _wake_scheduled(self, now: dt.datetime) -> None:
-        due = Scheduled.objects.filter(due_at__lte=now).order_by("due_at")
-        rows = list(due.select_for_update(skip_locked=True)[: conf().CLAIM])
-        if rows:
-            fields = [f.name for f in Scheduled._meta.concrete_fields if f.name != "due_at"]
-            outbox.record([{name: getattr(row, name) for name in fields} for row in rows])
-            Scheduled.objects.filter(pk__in=[row.pk for row in rows]).delete()
-
-    @transaction.atomic
-    def _wake_retries(self, now: dt.datetime) -> None:
-        due = Retry.objects.filter(next_at__lte=now).order_by("next_at")
-        rows = list(due.select_for_update(skip_locked=True)[: conf().CLAIM])
-        Flight.objects.bulk_create(
-            Flight(
-                consumer=row.consumer,
-                event_ids=[str(row.event_id)],
-                retry=True,
-                replayed=row.replayed,
-            )
-            for row in rows
-        )
-        Retry.objects.filter(pk__in=[row.pk for row in rows]).update(next_at=None)
-
-    @transaction.atomic
-    def _unsent(self, now: dt.datetime, overdue: dt.datetime) -> list[Parcel]:
-        unsent = Flight.objects.filter(
-            Q(claimed_at=None) | Q(claimed_at__lt=overdue), confirmed_at=None
-        ).exclude(consumer__in=claims.troubled())
-        rows = list(unsent.order_by("pk").select_for_update(skip_locked=True)[: conf().CLAIM])
-        Flight.objects.filter(pk__in=[flight.pk for flight in rows]).update(claimed_at=now)
-        return _parcels(rows)
-
-    @transaction.atomic
-    def _probes(self, now: dt.datetime) -> list[Parcel]:
-        """Let one event through to each consumer in trouble whose time for a probe has come."""
-        due = Trouble.objects.filter(failures__gte=conf().PROBE_AFTER, probe_at__lte=now)
-        probes = []
-        for trouble in due.select_for_update(skip_locked=True):
-            trouble.probe_at = now + dt.timedelta(seconds=conf().PROBE_EVERY)
-            trouble.save()
-            held = Flight.objects.filter(consumer=trouble.consumer, confirmed_at=None)
-            first = held.order_by("pk").select_for_update(skip_locked=True).first()
-            if first:
-                probes.append(_first_event_of(first, now))
-        return _parcels(probes)
 
     def _claim(self) -> list[Parcel]:
         claim = claims.take(self._floor.lowest())
@@ -187,22 +129,6 @@ class Relay:
         return len(confirmed)
 
 
-def _parcels(flights: Sequence[Flight]) -> list[Parcel]:
-    edited = corrected(flights)
-    logged = Event.objects.in_bulk([UUID(id) for flight in flights for id in flight.event_ids])
-    wire = {str(id): to_cloudevent(event.envelope()) for id, event in logged.items()}
-    return [
-        claims.parcel(
-            f, [wire[id] | edited.get((f.consumer, id), {}) | _mark(f) for id in f.event_ids]
-        )
-        for f in flights
-    ]
-
-
-def _mark(flight: Flight) -> dict[str, Any]:
-    return {"replayed": True} if flight.replayed else {}
-
-
 def _tune_session() -> None:
     """Save the relay two flushes between commit and effect, and a plan for each claim.
 
@@ -215,39 +141,3 @@ def _tune_session() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET synchronous_commit TO off; SET enable_seqscan TO off")
         connection.connection._tuned = True
-
-
-def _first_event_of(flight: Flight, now: dt.datetime) -> Flight:
-    """Take the first event out of a flight: a probe risks one."""
-    if len(flight.event_ids) > 1:
-        rest = flight.event_ids[1:]
-        Flight.objects.create(
-            consumer=flight.consumer,
-            event_ids=rest,
-            retry=flight.retry,
-            replayed=flight.replayed,
-        )
-        flight.event_ids = flight.event_ids[:1]
-    flight.claimed_at, flight.retry = now, True
-    flight.save()
-    return flight
-
-
-def _waiting(now: dt.datetime, overdue: dt.datetime) -> tuple[bool, ...]:
-    """Look at what may be due in one round trip: most looks find nothing."""
-    at, late = (connection.ops.adapt_datetimefield_value(time) for time in (now, overdue))
-    many = conf().PROBE_AFTER
-    with connection.cursor() as cursor:
-        cursor.execute(_WAITING, [at, at, late, many, many, at])
-        return tuple(bool(found) for found in cursor.fetchone())
-
-
-_WAITING = """
-SELECT EXISTS (SELECT 1 FROM eventbus_scheduled WHERE due_at <= %s),
-       EXISTS (SELECT 1 FROM eventbus_retry WHERE next_at <= %s),
-       EXISTS (SELECT 1 FROM eventbus_flight
-               WHERE confirmed_at IS NULL AND (claimed_at IS NULL OR claimed_at < %s)
-                 AND consumer NOT IN
-                     (SELECT consumer FROM eventbus_trouble WHERE failures >= %s)),
-       EXISTS (SELECT 1 FROM eventbus_trouble WHERE failures >= %s AND probe_at <= %s)
-"""

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from django.db import connection
@@ -13,7 +13,7 @@ from tools.bench.report import Row
 from tools.bench.run import Run
 from tools.bench.stopwatch import pace
 
-ROUNDS = 5  # at the end of the snapshot's life, and before it
+ROUNDS = 3  # of a median
 
 
 def rows(run: Run) -> Iterator[Row]:
@@ -21,34 +21,44 @@ def rows(run: Run) -> Iterator[Row]:
     ours = contenders.bus(run.plan.workers)
     with contenders.on_stage(run.folder, ours), ours.playing():
         if run.plan.wants("snapshot"):
-            yield _snapshot(run, ours)
+            adding = contenders.bus(run.plan.workers, "GoodsNoted", "bus, rows only added")
+            yield from _snapshot(run, adding, ours)
         if run.plan.wants("log"):
             yield _log(run, ours)
 
 
-def _snapshot(run: Run, ours: Contender) -> Row:
+def _snapshot(run: Run, *field: Contender) -> Iterator[Row]:
+    """Let events come by turns until the snapshot is old; its last rounds count."""
     seconds, size = run.plan.snapshot_seconds, max(500, run.plan.events // 5)
-    run.say("before an old snapshot is held")
-    before = statistics.median(ours.rate(size) for _ in range(ROUNDS))
-    held: list[float] = []
+    before = _rounds(run, field, size)
     with _old_snapshot():
         end = time.monotonic() + seconds
-        while time.monotonic() < end or len(held) < ROUNDS:
-            held.append(ours.rate(size))
-            run.say(f"an old snapshot is held: {pace(held[-1])}")
-    after = statistics.median(ours.rate(size) for _ in range(ROUNDS))
-    last, without = statistics.median(held[-ROUNDS:]), statistics.mean((before, after))
-    return Row(
-        name="snapshot",
-        what=f"an old snapshot held for {seconds:.0f} s : none",
-        on=run.on,
-        ours=pace(last),
-        beside=pace(without),
-        ratio=last / without,
-        target=0.9,
-        note=f"{len(held)} rounds of {size} events while it was held, of which the last"
-        f" {ROUNDS} count; {ROUNDS} before it ({pace(before)}) and {ROUNDS} after ({pace(after)}).",
-    )
+        while time.monotonic() < end:
+            held = _rounds(run, field, size)
+    after = _rounds(run, field, size)
+    for one in field:
+        without = statistics.mean((before[one.name], after[one.name]))
+        yield Row(
+            name="snapshot",
+            what=f"{one.name}, an old snapshot held for {seconds:.0f} s : none",
+            on=run.on,
+            ours=pace(held[one.name]),
+            beside=pace(without),
+            ratio=held[one.name] / without,
+            target=0.9,
+            note=f"medians of {ROUNDS} rounds of {size} events: before"
+            f" {pace(before[one.name])}, after {pace(after[one.name])}.",
+        )
+
+
+def _rounds(run: Run, field: Sequence[Contender], size: int) -> dict[str, float]:
+    found: dict[str, list[float]] = {one.name: [] for one in field}
+    for _ in range(ROUNDS):
+        for one in field:
+            found[one.name].append(one.rate(size))
+    paces = {name: statistics.median(rates) for name, rates in found.items()}
+    run.say(", ".join(f"{name}: {pace(rate)}" for name, rate in paces.items()))
+    return paces
 
 
 def _log(run: Run, ours: Contender) -> Row:

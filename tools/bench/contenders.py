@@ -37,10 +37,10 @@ class Contender:
 
     def run(self, events: int) -> float:
         """Return the seconds from the first event's commit to the last one's effect."""
-        before = stage.effects()
+        before = stage.last_effect()
         began = self.start(events)
-        took = stage.until_effects(before + events) - began
-        assert not self.exactly or stage.effects() == before + events, f"{self.name} doubled"
+        took = stage.until_effects(events, before) - began
+        assert not self.exactly or stage.effects(before) == events, f"{self.name} doubled"
         return took
 
     def rate(self, events: int) -> float:

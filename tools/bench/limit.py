@@ -42,7 +42,8 @@ class ValkeyPipe:
     """A list, by pipelined LPUSH and BRPOP."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(valkey(url))
+        # No time-out: it may be frozen for long while others have the stage.
+        self._redis = redis.Redis.from_url(valkey(url), socket_timeout=None)
 
     def put(self, messages: Sequence[str]) -> None:
         """Send all in one round trip."""

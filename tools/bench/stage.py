@@ -34,13 +34,19 @@ class Stalled(Exception):
 
 def build() -> None:
     """Make the tables, the shelves, and one event of each kind to copy from."""
-    from benchroom.events import GoodsCounted, GoodsGiven, GoodsShipped, GoodsSold
+    from benchroom.events import (
+        GoodsCounted,
+        GoodsGiven,
+        GoodsNoted,
+        GoodsShipped,
+        GoodsSold,
+    )
     from benchroom.models import Stock
 
     call_command("migrate", run_syncdb=True, verbosity=0)
     Stock.objects.bulk_create(Stock(pk=n, quantity=1_000_000) for n in range(1, 101))
     with transaction.atomic():
-        for kind in (GoodsSold, GoodsGiven, GoodsShipped, GoodsCounted):
+        for kind in (GoodsSold, GoodsGiven, GoodsNoted, GoodsShipped, GoodsCounted):
             publish(kind(checkout_id=uuid4(), stock_id=1, quantity=1, note=NOTE))
     sql("CREATE TABLE bench_template AS SELECT * FROM eventbus_event")
     clear()
@@ -96,15 +102,20 @@ def counted() -> int:
     return int(sql("SELECT coalesce(sum(quantity), 0) FROM benchview_count")[0][0])
 
 
-def effects() -> int:
-    """Return how many effects there are."""
-    return int(sql("SELECT count(*) FROM benchroom_ledger")[0][0])
+def last_effect() -> int:
+    """Return the number of the latest effect."""
+    return int(sql("SELECT coalesce(max(id), 0) FROM benchroom_ledger")[0][0])
 
 
-def until_effects(wanted: int) -> float:
-    """Wait for so many effects and return when that was. Raises Stalled."""
+def effects(after: int = 0) -> int:
+    """Return how many effects there are after that one: to count all takes longer and longer."""
+    return int(sql("SELECT count(*) FROM benchroom_ledger WHERE id > %s", after)[0][0])
+
+
+def until_effects(wanted: int, after: int = 0) -> float:
+    """Wait for so many more effects and return when that was. Raises Stalled."""
     seen, deadline = -1, time.perf_counter() + PATIENCE
-    while (now := effects()) < wanted:
+    while (now := effects(after)) < wanted:
         if now != seen:
             seen, deadline = now, time.perf_counter() + PATIENCE
         if time.perf_counter() > deadline:

@@ -39,3 +39,12 @@ class GoodsCounted(Event, about="checkout_id"):
     stock_id: int
     quantity: int
     note: str
+
+
+class GoodsNoted(Event, about="checkout_id"):
+    """Goods were noted: who hears it adds a row, and changes none."""
+
+    checkout_id: UUID
+    stock_id: int
+    quantity: int
+    note: str

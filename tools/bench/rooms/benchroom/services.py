@@ -32,6 +32,11 @@ def sell(checkout_id: UUID, stock_id: int, quantity: int) -> None:
     Ledger.objects.create(checkout_id=checkout_id, stock_id=stock_id, quantity=quantity)
 
 
+def note(checkout_id: UUID, stock_id: int, quantity: int) -> None:
+    """Write it down, and leave the shelves alone."""
+    Ledger.objects.create(checkout_id=checkout_id, stock_id=stock_id, quantity=quantity)
+
+
 def ship(goods: Sequence[Shipped]) -> None:
     """Have the same effect for many: one UPDATE and one INSERT."""
     gone = Counter[int]()
