@@ -93,6 +93,8 @@ PATHS = [
     ("/v1/products/%25%32%65", 404),
     ("//v1/products", 404),
     ("/v1/products?limit=%27;--", 200),
+    (f"/v1/products?limit={10**40}", 200),
+    (f"/v1/products?limit={10**40}&offset=-{10**40}", 200),
     ("/v1/products?offset=99999999999999999999999", 200),
     ("/v1/orders/00000000-0000-0000-0000-000000000000' OR '1'='1", 404),
     ("/static/../config/settings.py", 404),
@@ -174,6 +176,13 @@ def test_a_hostile_address_leads_nowhere(client: Client, path: str, status: int)
     assert "Set-Cookie" not in answer.headers
     assert "root:" not in answer.text
     assert Product.objects.count() == 1
+
+
+def test_nobody_gets_more_than_a_page_at_once(client: Client) -> None:
+    for number in range(201):
+        orders.list_product(f"p{number}", "P", Decimal("1.00"), "EUR")
+    page = client.get("/v1/products?limit=100000").json()
+    assert (page["count"], len(page["results"])) == (202, 200)
 
 
 @pytest.mark.parametrize("headers", HEADERS, ids=lambda headers: str(headers)[:60])
