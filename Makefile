@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stack test check bench lock fmt storm
+.PHONY: help install run stack test check fuzz bench lock fmt storm
 
 help:  ## Print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ check: install  ## Everything a pull request must pass
 	$(BIN)/python manage.py makecontracts --check
 	$(BIN)/python manage.py makeopenapi --check
 	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory fuzz
+	$(BIN)/python -m tools.holes
+
+fuzz: install  ## Ask the API thousands of things by its own description (FUZZ=200: more)
+	FUZZ=$(or $(FUZZ),40) $(BIN)/python -m pytest -s tests/api/test_schema.py
 
 bench: install  ## Measure the bus beside bare Celery and a raw loop (OPTIONS=--quick: a minute or two)
 	@exec $(BIN)/python -m tools.bench $(OPTIONS)

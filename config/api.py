@@ -1,21 +1,27 @@
 """The API's edge: every refusal as application/problem+json (RFC 9457)."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.views import defaults
+from django.views import csrf, defaults
 from rest_framework import exceptions
 from rest_framework.fields import get_error_detail
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from config.problems import INVALID, kind_of
 from eventbus import Refusal, TryLater, origin
+from eventbus.origin import trace_id
 
 MEDIA = "application/problem+json"
+Path = tuple[str | int, ...]  # of a field in what was sent
 KEPT = ("WWW-Authenticate", "Retry-After")
 
 
@@ -23,7 +29,7 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer an error inside the REST framework; None lets Django make a 500 of it."""
     media = _media(context)
     if isinstance(error, Refusal):
-        errors = [{"field": error.field, "detail": str(error)}] if error.field else []
+        errors = [_told(_path(error.field), str(error), context)] if error.field else []
         body = _body(error.status, str(error), errors, type(error).__name__)
         return Response(body, error.status, headers=_when(error), content_type=media)
     if isinstance(error, TryLater):
@@ -37,9 +43,11 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     response = exception_handler(error, context)
     if response is None:
         return None
-    errors = list(_fields(response.data)) if isinstance(error, exceptions.ValidationError) else []
-    detail = "The request is not valid." if errors else str(_detail(response.data))
-    body = _body(response.status_code, detail, errors)
+    if isinstance(error, exceptions.ValidationError):
+        errors = [_told(path, detail, context) for path, detail in _fields(response.data)]
+        body = _body(response.status_code, "The request is not valid.", errors, INVALID)
+    else:
+        body = _body(response.status_code, str(_detail(response.data)))
     headers = {name: response[name] for name in KEPT if name in response}
     return Response(body, response.status_code, headers=headers, content_type=media)
 
@@ -60,12 +68,20 @@ def refused(request: HttpRequest, error: Refusal | TryLater) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer what never got as far as the REST framework (handler400)."""
+    if isinstance(exception, RequestDataTooBig):
+        return _edge(request, 413, "The request is too large.", _too_large, exception)
     return _edge(request, 400, "The request is not valid.", defaults.bad_request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer a request refused outside the REST framework (handler403)."""
     return _edge(request, 403, "This is not allowed.", defaults.permission_denied, exception)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
+    """Answer a form that did not come from our own page."""
+    detail = "The request does not come from a page of ours (CSRF)."
+    return _edge(request, 403, detail, csrf.csrf_failure)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
@@ -98,6 +114,10 @@ def _when(error: Refusal | TryLater) -> dict[str, str]:
     return {"Retry-After": str(math.ceil(float(error.seconds)))}
 
 
+def _too_large(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return HttpResponse("The request is too large.", status=413, content_type="text/plain")
+
+
 def _media(context: dict[str, Any]) -> str | None:
     """Return the problem's media type; None leaves the browsable pages what they are."""
     renderer = getattr(context.get("request"), "accepted_renderer", None)
@@ -107,13 +127,15 @@ def _media(context: dict[str, Any]) -> str | None:
 def _body(
     status: int, detail: str, errors: list[dict[str, str]] | None = None, kind: str = ""
 ) -> dict[str, Any]:
+    here = origin()
     return {
-        "type": f"/problems/{kind}" if kind else "about:blank",
+        "type": f"/problems/{kind or kind_of(status)}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "errors": errors or [],
-        "request_id": str(origin().correlation),
+        "request_id": str(here.correlation),
+        "trace_id": trace_id() or here.correlation.hex,
     }
 
 
@@ -121,19 +143,30 @@ def _detail(data: Any) -> Any:
     return data.get("detail", data) if isinstance(data, dict) else data
 
 
-def _fields(data: Any, path: str = "") -> Iterator[dict[str, str]]:
-    """Flatten DRF's nested messages: one entry a field, `lines[2].quantity`."""
+def _fields(data: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Flatten DRF's nested messages: one for each field, with the way to it."""
     if isinstance(data, dict):
         for key, value in data.items():
-            if isinstance(key, int):
-                here = f"{path}[{key}]"
-            else:
-                name = "" if key == "non_field_errors" else str(key)
-                here = f"{path}.{name}".strip(".") if name else path
-            yield from _fields(value, here)
+            yield from _fields(value, path if key == "non_field_errors" else (*path, key))
     elif isinstance(data, list) and any(isinstance(item, dict) for item in data):
         for index, item in enumerate(data):
-            yield from _fields(item, f"{path}[{index}]")
+            yield from _fields(item, (*path, index))
     else:
         for message in data if isinstance(data, list) else [data]:
-            yield {"field": path, "detail": str(message)}
+            yield path, str(message)
+
+
+def _path(field: str) -> Path:
+    """Read `lines[2].sku`."""
+    parts = re.findall(r"[^.\[\]]+", field)
+    return tuple(int(part) if part.isdecimal() else part for part in parts)
+
+
+def _told(path: Path, detail: str, context: dict[str, Any]) -> dict[str, str]:
+    """Name a field as `lines[2].sku`, and one of a body by its JSON Pointer, too (RFC 6901)."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    told = {"field": "".join(steps).removeprefix("."), "detail": detail}
+    if getattr(context.get("request"), "method", "") not in SAFE_METHODS:
+        names = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
+        told["pointer"] = "#" + "".join(f"/{quote(name)}" for name in names)
+    return told

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from mmap import mmap
 from types import FrameType
 from typing import Any
 
@@ -12,9 +13,24 @@ bind = f"{settings.HOST}:{settings.PORT}"
 worker_class = "gthread"
 threads = 8
 workers = settings.WEB_CONCURRENCY
-graceful_timeout = int(30 + settings.DRAIN_SECONDS)
+# Seconds that new workers have to start in while the old ones still serve.
+OVERLAP = 5.0
+graceful_timeout = int(30 + max(settings.DRAIN_SECONDS, OVERLAP))
 accesslog = None
 control_socket_disable = True
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the workers of a generation a word in common: that others have taken their place."""
+    if not hasattr(server, "replaced"):
+        server.replaced = mmap(-1, 1)
+    worker.replaced = server.replaced
+
+
+def on_reload(server: Any) -> None:
+    """Say it to those who are there; SIGHUP starts others first, and ends them then."""
+    server.replaced[0] = 1
+    del server.replaced
 
 
 def post_worker_init(worker: Any) -> None:
@@ -23,8 +39,12 @@ def post_worker_init(worker: Any) -> None:
     def drain(number: int, frame: FrameType | None) -> None:
         from config import health
 
-        health.draining.set()
-        end = threading.Timer(settings.DRAIN_SECONDS, worker.handle_exit, (number, frame))
+        wait = settings.DRAIN_SECONDS
+        if worker.replaced[0]:
+            wait = max(wait, OVERLAP)  # and the house stays ready
+        else:
+            health.draining.set()
+        end = threading.Timer(wait, worker.handle_exit, (number, frame))
         end.daemon = True
         end.start()
 

@@ -1,13 +1,22 @@
-"""Every request is an origin: what it causes carries its correlation id."""
+"""Every request is an origin, and a line in the log; what cannot be a request is turned away."""
 
+import time
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import structlog
-from django.core.exceptions import BadRequest
+from csp.constants import UNSAFE_EVAL
+from csp.middleware import CSPMiddleware, PolicyParts
+from django.conf import settings
+from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 
-from eventbus import acting_as
+from eventbus import acting_as, origin
+
+log = structlog.get_logger(__name__)
+PROBES = "/health/"
+METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 
 
 class OriginMiddleware:
@@ -35,8 +44,32 @@ def _asked_for(request: HttpRequest) -> UUID | None:
         return None
 
 
-class NoNulMiddleware:
-    """Answer an address with NUL in it, which no database takes, before anybody looks it up."""
+class RequestLogMiddleware:
+    """Write one line a request. It names the route, never the address: names may stand in it."""
+
+    def __init__(self, answer: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.answer = answer
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer, and write down how; probes only where somebody debugs."""
+        began = time.perf_counter()
+        response = self.answer(request)
+        write = log.debug if request.path.startswith(PROBES) else log.info
+        write(
+            "request",
+            who=origin().actor,
+            method=request.method if request.method in METHODS else "?",
+            route=f"/{request.resolver_match.route}" if request.resolver_match else "",
+            status=response.status_code,
+            ms=round((time.perf_counter() - began) * 1000, 1),
+            bytes_in=_size(request.META.get("CONTENT_LENGTH")),
+            bytes_out=None if response.streaming else len(response.content),
+        )
+        return response
+
+
+class NoNonsenseMiddleware:
+    """Refuse what no view could take, before anybody looks at it: NUL, and bodies without end."""
 
     def __init__(self, answer: Callable[[HttpRequest], HttpResponse]) -> None:
         self.answer = answer
@@ -47,4 +80,24 @@ class NoNulMiddleware:
             raise Http404
         if "%00" in request.META.get("QUERY_STRING", ""):
             raise BadRequest("NUL in a parameter")
+        # Django limits what it keeps in memory; a file in a form would go to the disk, however big.
+        if _size(request.META.get("CONTENT_LENGTH")) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            raise RequestDataTooBig
         return self.answer(request)
+
+
+class PolicyMiddleware(CSPMiddleware):
+    """The Content-Security-Policy of the settings, and what the admin needs besides."""
+
+    def get_policy_parts(
+        self, request: HttpRequest, response: Any, report_only: bool = False
+    ) -> PolicyParts:
+        """Let the admin's pages compile expressions: Alpine.js, which they are made with, does."""
+        parts = super().get_policy_parts(request, response, report_only)
+        if request.path_info.startswith("/admin/"):
+            parts.update = {**(parts.update or {}), "script-src": [UNSAFE_EVAL]}
+        return parts
+
+
+def _size(said: str | None) -> int:
+    return int(said[:18]) if said and said.isdecimal() else 0

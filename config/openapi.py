@@ -15,7 +15,7 @@ PROBLEM: dict[str, Any] = {
         "type": {
             "type": "string",
             "format": "uri-reference",
-            "description": "A page about this kind of refusal, or about:blank.",
+            "description": "A page about this kind of refusal.",
         },
         "title": {"type": "string"},
         "status": {"type": "integer"},
@@ -26,6 +26,10 @@ PROBLEM: dict[str, Any] = {
                 "type": "object",
                 "properties": {
                     "field": {"type": "string", "description": "Such as `lines[0].quantity`."},
+                    "pointer": {
+                        "type": "string",
+                        "description": "Of a body: a JSON Pointer, such as `#/lines/0/quantity`.",
+                    },
                     "detail": {"type": "string"},
                 },
                 "required": ["field", "detail"],
@@ -36,8 +40,9 @@ PROBLEM: dict[str, Any] = {
             "format": "uuid",
             "description": "Found in the log, and as the correlation of all that was caused.",
         },
+        "trace_id": {"type": "string", "description": "W3C Trace Context."},
     },
-    "required": ["type", "title", "status", "detail", "errors", "request_id"],
+    "required": ["type", "title", "status", "detail", "errors", "request_id", "trace_id"],
 }
 KEY = (
     "New for what is new, and the same when a request is sent again: then nothing happens twice, "

@@ -1,9 +1,10 @@
-"""What is read of a request: JSON that can be kept and sent again."""
+"""What is read of a request: JSON that can be kept and sent again, within limits."""
 
 import json
 from collections.abc import Mapping
 from typing import IO, Any
 
+from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
@@ -21,8 +22,25 @@ class JSON(JSONParser):
         try:
             data = super().parse(stream, media_type, parser_context)
             json.dumps(data, ensure_ascii=False).encode()
+            _must_fit(data, settings.JSON_LIMITS["depth"])
         except RecursionError as deep:
             raise ParseError("JSON parse error - nested too deeply") from deep
         except UnicodeEncodeError as half:
             raise ParseError("JSON parse error - text holds half a character") from half
         return data
+
+
+def _must_fit(data: Any, deep: int) -> None:
+    """Refuse what is deeper or longer than anything that is asked for. Raises ParseError."""
+    if isinstance(data, str):
+        if len(data) > settings.JSON_LIMITS["text"]:
+            raise ParseError("JSON parse error - a text is too long")
+        return
+    if not isinstance(data, dict | list):
+        return
+    if not deep:
+        raise ParseError("JSON parse error - nested too deeply")
+    if len(data) > settings.JSON_LIMITS["items"]:
+        raise ParseError("JSON parse error - a list is too long")
+    for item in data.values() if isinstance(data, dict) else data:
+        _must_fit(item, deep - 1)

@@ -8,6 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from opentelemetry import context as otel
 from opentelemetry import propagate
+from opentelemetry import trace as otel_trace
 
 from eventbus.errors import ManyCauses
 from eventbus.events import Envelope
@@ -85,6 +86,18 @@ def because_of_many(consumer: str) -> Iterator[None]:
     """Handle events of different causes at once: nothing inside has one."""
     with _in_force(Origin(consumer=consumer, of_many=True)):
         yield
+
+
+def trace_id() -> str:
+    """Return the W3C trace id of what is under way: of the span in force, else the correlation's.
+
+    A correlation has 128 bits as a trace id has, so it can stand for one where nobody traces.
+    """
+    span = otel_trace.get_current_span().get_span_context()
+    if span.is_valid:
+        return format(span.trace_id, "032x")
+    here = _current.get()
+    return here.correlation.hex if here and not here.of_many else ""
 
 
 def trace_headers() -> tuple[str, str]:

@@ -9,4 +9,3 @@ EDIT = "eventbus.edit_payload"  # together with SEE
 DISCARD = "eventbus.discard_letter"
 ARCHIVE = "eventbus.archive_event"  # and restore
 NOTE = "eventbus.change_deadletter"
-ARCHIVE = "eventbus.archive_event"

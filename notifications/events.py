@@ -1,5 +1,6 @@
-"""What notifications says, to itself: nobody else needs to know about its letters."""
+"""What notifications says: mostly to itself, and to all what a customer was told."""
 
+import datetime as dt
 from uuid import UUID
 
 from eventbus import Event
@@ -9,6 +10,16 @@ class MessageWritten(Event, about="message_id", only_for="notifications"):
     """A message is written and its addressee known: it can go out."""
 
     message_id: UUID
+
+
+class CustomerTold(Event, about="order_id"):
+    """A message about an order went out to its customer. `kind` is what it says, not its words."""
+
+    message_id: UUID
+    order_id: UUID
+    kind: str
+    channel: str
+    sent_at: dt.datetime
 
 
 class PaymentReminderDue(Event, about="order_id", only_for="notifications"):

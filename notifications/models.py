@@ -17,7 +17,7 @@ from django.utils.formats import number_format
 from eventbus import GiveUp
 from eventbus.ids import new_id
 from notifications.errors import CutOff, NotFailed, Undeliverable
-from notifications.events import MessageWritten
+from notifications.events import CustomerTold, MessageWritten
 
 PATIENCE = dt.timedelta(days=5)  # as long as mail servers try: RFC 5321, 4.5.4.1
 WITHOUT_CENTS = {"IDR", "JPY", "KRW", "VND"}
@@ -124,6 +124,7 @@ class Message(models.Model):
         MUTED = "muted"
         FAILED = "failed"
 
+    NOT_ABOUT_ORDERS = {Kind.WELCOME, Kind.STOCK_LOW}
     CHANNELS = {Kind.PAYMENT_REMINDER: Channel.SMS, Kind.ORDER_PAID_PUSH: Channel.PUSH}
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -180,10 +181,19 @@ class Message(models.Model):
         """Wait for another try: the channel was away, nothing went out."""
         self.state = self.State.QUEUED
 
-    def went(self, reference: str) -> None:
+    def went(self, reference: str) -> CustomerTold | None:
         """Remember that the other side has it, and under which name."""
         self.state, self.sent_at = self.State.SENT, timezone.now()
         self.provider_reference = reference
+        if self.kind in self.NOT_ABOUT_ORDERS:
+            return None
+        return CustomerTold(
+            message_id=self.id,
+            order_id=self.about,
+            kind=self.kind,
+            channel=self.channel,
+            sent_at=self.sent_at,
+        )
 
     def fail(self, reason: str) -> None:
         """Leave it to an operator; the first reason stands."""

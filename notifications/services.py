@@ -11,7 +11,7 @@ import msgspec
 from django.conf import settings
 from django.db import transaction
 
-from eventbus import GiveUp, TryLater, clock, origin, publish
+from eventbus import Event, GiveUp, TryLater, clock, origin, publish
 from notifications import gateway
 from notifications.errors import NotKnownYet
 from notifications.events import PaymentReminderDue
@@ -150,10 +150,12 @@ def _makes_sense(message: Message, now: dt.datetime) -> bool:
 
 
 @transaction.atomic
-def _update(message_id: UUID, change: Callable[[Message], None]) -> None:
+def _update(message_id: UUID, change: Callable[[Message], Event | None]) -> None:
     message = Message.objects.select_for_update().get(pk=message_id)
-    change(message)
+    fact = change(message)
     message.save()
+    if fact:
+        publish(fact)
 
 
 def _outgoing(message: Message) -> gateway.Outgoing:

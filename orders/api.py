@@ -1,5 +1,6 @@
 """What orders shows: the catalogue to all, orders to those who placed them."""
 
+from dataclasses import asdict
 from typing import Any, cast
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
+from eventbus.freshness import told_until
 from eventbus.strict import Strict
 from orders import queries, services
 from orders.models import Order, OrderLine, Product
@@ -110,6 +112,50 @@ class OrderShown(serializers.ModelSerializer[Order]):
     def get_cancellation(self, order: Order) -> dict[str, str] | None:
         """Say why, where the order is cancelled."""
         return {"code": order.code, "reason": order.reason} if order.code else None
+
+
+class ShortageShown(serializers.Serializer[Any]):
+    sku = serializers.CharField()
+    wanted = serializers.IntegerField()
+    available = serializers.IntegerField()
+
+
+class OrderStock(serializers.Serializer[Any]):
+    status = serializers.CharField(
+        help_text="reserved, rejected, or why it was released: lapsed, cancelled, returned"
+    )
+    until = serializers.DateTimeField(required=False, help_text="of what is reserved")
+    shortages = ShortageShown(many=True, required=False, help_text="of what is rejected")
+    told_at = serializers.DateTimeField()
+
+
+class OrderPayment(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    status = serializers.CharField(help_text="captured, declined or refunded")
+    amount = serializers.DecimalField(max_digits=14, decimal_places=2, required=False)
+    currency = serializers.CharField(required=False)
+    reason = serializers.CharField(required=False)
+    told_at = serializers.DateTimeField()
+
+
+class OrderMessage(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    kind = serializers.CharField(help_text="such as order_received, invoice, cancelled")
+    channel = serializers.CharField(help_text="mail, sms or push")
+    sent_at = serializers.DateTimeField()
+
+
+class OrderOverview(serializers.Serializer[Any]):
+    as_of = serializers.DateTimeField(
+        help_text="Everything that happened to the order before this moment is in here."
+    )
+    heard_at = serializers.DateTimeField(
+        allow_null=True, help_text="When another part of the shop last had news of it."
+    )
+    order = OrderShown()
+    stock = OrderStock(allow_null=True)
+    payments = OrderPayment(many=True)
+    messages = OrderMessage(many=True)
 
 
 class CancellationWanted(Strict):
@@ -221,6 +267,18 @@ class OneOrder(APIView):
     def get(self, request: Request, order_id: UUID) -> Response:
         """Show an order; others' are not there."""
         return Response(OrderShown(generics.get_object_or_404(_mine(request), pk=order_id)).data)
+
+
+class Overview(APIView):
+    """An order with its goods, its payments and what its customer was told."""
+
+    @extend_schema(responses=OrderOverview)
+    def get(self, request: Request, order_id: UUID) -> Response:
+        """Show all that is known of an order, and how fresh that is; others' are not there."""
+        as_of = told_until("orders")  # first: what is read after it is at least as fresh
+        order = generics.get_object_or_404(_mine(request), pk=order_id)
+        told = asdict(queries.told_of(order_id))
+        return Response(OrderOverview({"as_of": as_of, "order": order, **told}).data)
 
 
 class Cancellation(APIView):

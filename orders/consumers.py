@@ -6,11 +6,12 @@ A parameter is a field we read. The bus fills it by name, ignores the rest of th
 
 import datetime as dt
 from dataclasses import dataclass
+from decimal import Decimal
 from uuid import UUID
 
-from eventbus import consumer
+from eventbus import Envelope, consumer
 from orders import cache, services
-from orders.models import Order
+from orders.models import Heard, Order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,3 +90,64 @@ def put_back_on_shelf(goods: list[Goods]) -> None:
 def fill_shelf(sku: str, quantity: int) -> None:
     """More arrived."""
     services.move_goods({sku: quantity})
+
+
+# --- the overview: what other rooms say of an order, last ------------------------------------
+
+
+@consumer("inventory.StockReserved", key="order_id", replayable=True)
+def note_goods_reserved(news: Envelope, order_id: UUID, expires_at: dt.datetime) -> None:
+    """The goods are set aside, until then."""
+    _note_stock(news, order_id, status="reserved", until=expires_at)
+
+
+@consumer("inventory.StockRejected", key="order_id", replayable=True)
+def note_goods_rejected(news: Envelope, order_id: UUID, shortages: list[Shortage]) -> None:
+    """Not all goods are there."""
+    _note_stock(news, order_id, status="rejected", shortages=shortages)
+
+
+@consumer("inventory.StockReleased", key="order_id", replayable=True)
+def note_goods_released(news: Envelope, order_id: UUID, why: str) -> None:
+    """The goods are for others again."""
+    _note_stock(news, order_id, status=why)
+
+
+@consumer("payments.PaymentCaptured", key="order_id", replayable=True)
+def note_payment(
+    news: Envelope, order_id: UUID, payment_id: UUID, amount: Decimal, currency: str
+) -> None:
+    """Money came."""
+    _note_payment(news, order_id, payment_id, status="captured", amount=amount, currency=currency)
+
+
+@consumer("payments.PaymentDeclined", key="order_id", replayable=True)
+def note_no_payment(news: Envelope, order_id: UUID, payment_id: UUID, reason: str) -> None:
+    """No money came, and why."""
+    _note_payment(news, order_id, payment_id, status="declined", reason=reason)
+
+
+@consumer("payments.PaymentRefunded", key="order_id", replayable=True)
+def note_refund(
+    news: Envelope, order_id: UUID, payment_id: UUID, amount: Decimal, currency: str, reason: str
+) -> None:
+    """Money went back, and why."""
+    refund = {"amount": amount, "currency": currency, "reason": reason}
+    _note_payment(news, order_id, payment_id, status="refunded", **refund)
+
+
+@consumer("notifications.CustomerTold", key="order_id", replayable=True)
+def note_message(
+    news: Envelope, order_id: UUID, message_id: UUID, kind: str, channel: str, sent_at: dt.datetime
+) -> None:
+    """The customer was told."""
+    message = {"kind": kind, "channel": channel, "sent_at": sent_at}
+    services.note(order_id, Heard.Part.MESSAGE, message_id, news.recorded_at, **message)
+
+
+def _note_stock(news: Envelope, order_id: UUID, **says: object) -> None:
+    services.note(order_id, Heard.Part.STOCK, order_id, news.recorded_at, **says)
+
+
+def _note_payment(news: Envelope, order_id: UUID, payment_id: UUID, **says: object) -> None:
+    services.note(order_id, Heard.Part.PAYMENT, payment_id, news.recorded_at, **says)

@@ -196,6 +196,30 @@ class OrderLine(models.Model):
         )
 
 
+class Heard(models.Model):
+    """The last word of another room on one thing of an order: its goods, a payment, a message."""
+
+    class Part(models.TextChoices):
+        """What an order has in other rooms."""
+
+        STOCK = "stock"
+        PAYMENT = "payment"
+        MESSAGE = "message"
+
+    order_id = models.UUIDField(db_index=True)
+    part = models.CharField(max_length=8, choices=Part)
+    about = models.UUIDField(help_text="the payment, the message; of the goods the order itself")
+    says = models.JSONField()
+    told_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "heard"
+        constraints = [models.UniqueConstraint(fields=["part", "about"], name="one_last_word")]
+
+    def __str__(self) -> str:
+        return f"{self.part} of order {self.order_id}"
+
+
 def lines_of(order_id: UUID) -> list[events.Line]:
     """Return the lines of an order as they are told."""
     return [line.fact() for line in OrderLine.objects.filter(order_id=order_id)]

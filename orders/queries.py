@@ -1,6 +1,8 @@
 """What orders answers."""
 
+import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +10,7 @@ from django.db.models import IntegerField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from orders import cache
-from orders.models import Order, Product, Shelf
+from orders.models import Heard, Order, Product, Shelf
 
 
 class Catalogue:
@@ -48,3 +50,28 @@ def orders_of(customer_id: UUID) -> QuerySet[Order]:
 def all_orders() -> QuerySet[Order]:
     """Everybody's orders, the latest first, with their lines."""
     return Order.objects.prefetch_related("lines").order_by("-placed_at", "-id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What other rooms say of an order; `heard_at` is when the last of it was said."""
+
+    stock: dict[str, Any] | None
+    payments: list[dict[str, Any]]
+    messages: list[dict[str, Any]]
+    heard_at: dt.datetime | None
+
+
+def told_of(order_id: UUID) -> Told:
+    """What other rooms have said of an order, as far as it has been heard here."""
+    heard = list(Heard.objects.filter(order_id=order_id).order_by("told_at", "pk"))
+    parts = {
+        part: [{**h.says, "id": h.about, "told_at": h.told_at} for h in heard if h.part == part]
+        for part in Heard.Part
+    }
+    return Told(
+        stock=next(iter(parts[Heard.Part.STOCK]), None),
+        payments=parts[Heard.Part.PAYMENT],
+        messages=parts[Heard.Part.MESSAGE],
+        heard_at=heard[-1].told_at if heard else None,
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
+import msgspec
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
@@ -14,7 +15,7 @@ from django.utils import timezone
 from eventbus import Event, locks, publish
 from eventbus.ids import new_id
 from orders import cache, errors
-from orders.models import Order, OrderLine, Product, Shelf, lines_of
+from orders.models import Heard, Order, OrderLine, Product, Shelf, lines_of
 
 MOST = Decimal("999999999999.99")  # what the column for a total holds
 
@@ -140,6 +141,19 @@ def _change(order_id: UUID, decide: Callable[[Order], Event | None]) -> None:
         order.save()
     if happened:
         publish(happened, version=order.version)
+
+
+@transaction.atomic
+def note(
+    order_id: UUID, part: Heard.Part, about: UUID, told_at: dt.datetime, **says: object
+) -> None:
+    """Keep what another room says of an order, unless it has said something later."""
+    plain = msgspec.to_builtins(says)
+    known = {"order_id": order_id, "says": plain, "told_at": told_at}
+    heard, new = Heard.objects.get_or_create(part=part, about=about, defaults=known)
+    if not new and heard.told_at < told_at:
+        heard.says, heard.told_at = plain, told_at
+        heard.save()
 
 
 @transaction.atomic

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from django.test import Client
 
-from config.problems import refusals
+from config.problems import INVALID, KINDS, refusals
 
 pytestmark = pytest.mark.urls("tests.api.urls")
 CORRELATION = "0190f3a1-0000-7000-8000-000000000001"
@@ -23,9 +23,14 @@ def problem_in(answer: Any, status: int) -> dict[str, Any]:
     assert answer.status_code == status, answer.content
     assert answer.headers["Content-Type"] == "application/problem+json"
     problem: dict[str, Any] = answer.json()
-    assert problem.keys() == {"type", "title", "status", "detail", "errors", "request_id"}
+    assert problem.keys() == {"type", "title", "status", "detail", "errors"} | {
+        "request_id",
+        "trace_id",
+    }
     assert problem["status"] == status
     assert problem["request_id"] == answer.headers["X-Request-ID"]
+    assert problem["trace_id"] == UUID(problem["request_id"]).hex
+    assert Client().get(problem["type"]).status_code == 200
     assert UUID(problem["request_id"])
     assert "Traceback" not in answer.text
     assert "swordfish" not in answer.text
@@ -65,6 +70,12 @@ def test_every_bad_field_is_told_with_its_path(client: Client) -> None:
         "guests[1]",
     ]
     assert problem["errors"][0]["detail"] == "A valid integer is required."
+    assert [error["pointer"] for error in problem["errors"]] == [
+        "#/degrees",
+        "#/cups/1/sugar",
+        "#/cups/2/sugar",
+        "#/guests/1",
+    ]
 
 
 def test_a_body_of_the_wrong_shape_is_a_problem_of_no_field(client: Client) -> None:
@@ -184,11 +195,15 @@ def test_a_browser_gets_a_page(client: Client) -> None:
 
 
 def test_each_kind_of_problem_has_a_page_of_its_own(client: Client) -> None:
+    for status, (name, _) in KINDS.items():
+        assert f"status {status}" in client.get(f"/problems/{name}").text
     for refusal in refusals():
         page = client.get(f"/problems/{refusal.__name__}")
         assert page.status_code == 200
         assert f"status {refusal.status}" in page.text
-    assert client.get("/problems").text.count("<section") == len(list(refusals()))
+    assert client.get("/problems").text.count("<section") == len(
+        {INVALID} | {name for name, _ in KINDS.values()} | {r.__name__ for r in refusals()}
+    )
     assert client.get("/problems/Nonsense").status_code == 404
 
 

@@ -86,6 +86,17 @@ def test_every_guarantee_names_its_test() -> None:
             assert test in _tests(ROOT / file), f"{file} has no {test}"
 
 
+def test_every_risk_names_its_test() -> None:
+    text = (ROOT / "docs" / "operate" / "security.md").read_text()
+    risks = re.findall(r"^\| API\d+ .*", text, re.M)
+    assert len(risks) == 10
+    for risk in risks:
+        named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", risk)
+        assert named, f"no test proves: {risk}"
+        for file, test in named:
+            assert test in _tests(ROOT / file), f"{file} has no {test}"
+
+
 def test_the_event_map_is_current() -> None:
     call_command("eventmap", check=True)
 

@@ -1,7 +1,8 @@
 """The REST contract is locked like the events': it grows, and a break is a new version."""
 
 import copy
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.urls import URLResolver, get_resolver
 
 from tools.management.commands import makeopenapi
 from tools.openapi import breakages
@@ -237,6 +239,23 @@ def test_the_schema_is_served_as_json_and_as_yaml(served: Any) -> None:
     assert page.headers["Content-Type"].startswith("application/yaml")
     assert yaml.safe_load(page.content)["paths"].keys() == served["paths"].keys()
     assert all(path.startswith("/v1/") for path in served["paths"])
+
+
+def test_every_route_of_the_api_is_described(served: Any) -> None:
+    """What is not in the description nobody looks after."""
+    pages = {"/v1/schema", "/v1/docs"}
+    assert {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route) for route in _routes()} - pages == set(
+        served["paths"]
+    )
+
+
+def _routes(patterns: Any = None, path: str = "/") -> Iterator[str]:
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        here = f"{path}{pattern.pattern}"
+        if isinstance(pattern, URLResolver):
+            yield from _routes(pattern.url_patterns, here)
+        elif here.startswith("/v1/"):
+            yield here
 
 
 def test_every_call_says_that_it_may_answer_with_a_problem(served: Any) -> None:

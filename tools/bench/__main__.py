@@ -28,7 +28,17 @@ from tools.servers import NoServers, Postgres, Valkey
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = Path(__file__).resolve().parent / "rooms"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
-NAMES = ["checkout", "relay", "end-to-end", "latency", "snapshot", "log", "rebuild", "embedded"]
+NAMES = [
+    "checkout",
+    "requests",
+    "relay",
+    "end-to-end",
+    "latency",
+    "snapshot",
+    "log",
+    "rebuild",
+    "embedded",
+]
 ON_EVERY_BROKER = ("", "relay", "end-to-end", "latency")
 LIBRARIES = ("Django", "celery", "kombu", "redis", "psycopg")
 SHOWN = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size")
@@ -146,6 +156,8 @@ def _environment(place: Path, env: dict[str, str]) -> dict[str, str]:
         "EXTRA_ROOMS": "benchroom,benchview",
         "PYTHONPATH": str(ROOMS),
         "VAR_DIR": str(place / "var"),
+        "LIMITS": "ip=,user=,checkout=",  # one customer asks for all
+        "MOST_OPEN_ORDERS": "1000000000",
         **env,
     }
 

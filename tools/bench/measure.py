@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tools.bench import brokers, burdens, carrying, checkout, racing, rebuilding, stage
+from tools.bench import brokers, burdens, carrying, checkout, racing, rebuilding, requests, stage
 from tools.bench.report import Row
 from tools.bench.run import Run
 
@@ -24,6 +24,8 @@ def _wanted(run: Run) -> Iterator[Row]:
     wants, once = run.plan.wants, run.on == ONCE
     if once and wants("checkout"):
         yield from checkout.rows(run)
+    if once and wants("requests"):
+        yield requests.row(run)
     if wants("relay"):
         yield from carrying.rows(run)
     if wants("end-to-end") or wants("latency"):

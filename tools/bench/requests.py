@@ -1,0 +1,90 @@
+"""What the front door costs: a checkout by request, beside a plain view with the same inserts."""
+
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+from django.core.handlers.wsgi import WSGIHandler
+from django.test import override_settings
+
+from accounts.services import sign_up
+from tools.bench import checkout, plain, stage
+from tools.bench.report import Row
+from tools.bench.run import Run
+from tools.bench.stopwatch import timed
+
+WHO = {"email": "bench@kabar.example", "password": "kopi tubruk 7"}
+BODY = {"lines": [{"sku": sku, "quantity": 2} for sku in checkout.SKUS], "country": "ID"}
+
+
+def row(run: Run) -> Row:
+    """Place orders by request, by turns with the plain view; both in this process."""
+    checkout.shop()
+    sign_up(WHO["email"], WHO["password"], "Bench", "en", "ID")
+    front = WSGIHandler()
+    token = _post(front, "/v1/tokens", WHO, 200)["access"]
+    ours, beside = (partial(_order, door, token) for door in (front, _plain()))
+    rounds = list(_rounds(run, ours, beside))
+    stage.clear()
+    per_second = [statistics.median(side) for side in zip(*rounds, strict=True)]
+    return Row(
+        name="requests",
+        what="checkouts by request : a plain view with the same inserts",
+        on="PostgreSQL",
+        ours=f"{per_second[0]:.0f} requests/s",
+        beside=f"{per_second[1]:.0f} requests/s",
+        ratio=statistics.median(a / b for a, b in rounds),
+        target=0.8,
+    )
+
+
+def _rounds(
+    run: Run, ours: Callable[[], object], beside: Callable[[], object]
+) -> Iterator[tuple[float, float]]:
+    for do in (ours, beside):
+        for _ in range(20):  # what is made at the first request is made
+            do()
+    for _ in run.rounds("requests"):
+        pairs = [(timed(ours), timed(beside)) for _ in range(run.plan.checkouts)]
+        taken = [statistics.median(side) for side in zip(*pairs, strict=True)]
+        yield 1 / taken[0], 1 / taken[1]
+
+
+def _plain() -> WSGIHandler:
+    with override_settings(MIDDLEWARE=plain.MIDDLEWARE):
+        return WSGIHandler()
+
+
+def _order(door: WSGIHandler, token: str) -> None:
+    """Place an order, and make sure that it was taken."""
+    _post(door, "/v1/orders", BODY, 201, HTTP_AUTHORIZATION=f"Bearer {token}")
+
+
+def _post(door: WSGIHandler, path: str, body: dict[str, Any], wanted: int, **more: str) -> Any:
+    raw = json.dumps(body).encode()
+    statuses: list[str] = []
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": path,
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(raw)),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(raw),
+        **more,
+    }
+
+    def heard(status: str, *rest: Any) -> Any:
+        statuses.append(status)
+
+    response: Any = door(environ, heard)
+    answer = b"".join(response)
+    response.close()
+    if not statuses[0].startswith(str(wanted)):
+        raise RuntimeError(f"{path}: {statuses[0]}: {answer.decode()[:300]}")
+    return json.loads(answer)
