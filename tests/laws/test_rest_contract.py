@@ -229,7 +229,7 @@ def test_the_api_keeps_the_locked_contract() -> None:
     call_command("makeopenapi", check=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def served() -> Any:
     return Client().get("/v1/schema", headers={"accept": "application/json"}).json()
 
