@@ -68,9 +68,11 @@ class Hand:
     def _kill_child(self, strike: Strike) -> bool:
         worker = self.house.actors[strike.one_of(self.house.named("worker"))]
         children = worker.children()
+        if not children:
+            return False  # it is just starting
         with suppress(ProcessLookupError):
             os.kill(children[int(strike.lot * 997) % len(children)], signal.SIGKILL)
-        return bool(children)
+        return True
 
     def _freeze_relay(self, strike: Strike) -> bool:
         """Let one sleep past every deadline, and wake it in the middle of what it was doing."""
