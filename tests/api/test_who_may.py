@@ -1,6 +1,7 @@
 """Who may do what: docs/operate/who-may.md, held against every route there is."""
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -138,6 +139,12 @@ class House:
             )
             transaction.set_rollback(True)
         return answer
+
+
+@pytest.fixture(autouse=True)
+def quiet_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Refuse without a word: hundreds of tracebacks take minutes to draw."""
+    caplog.set_level(logging.CRITICAL, "django.request")
 
 
 @pytest.fixture
