@@ -40,6 +40,12 @@ UP = "from 0 up. Correct it, or leave it out for"
             "X is 'mysql://***@db/x', but has to begin with postgresql:// or postgres:// or "
             "sqlite://. Correct it, or leave it out for the default.",
         ),
+        (
+            ("rates", {"user": "300/min"}),
+            "user=often",
+            "X is 'user=often', but says user=often; has to be like user=30/min. "
+            "Correct it, or leave it out for the default.",
+        ),
     ],
 )
 def test_what_is_wrong_is_a_sentence_with_value_and_way_out(read, value, sentence):

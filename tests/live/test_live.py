@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from accounts.models import User
+from config import settings as shipped
 from live import store
 from live.models import Change
 
@@ -42,6 +43,17 @@ def test_a_change_is_seen_at_the_next_use_and_undone_with_none():
     assert settings.INVENTORY["RESERVATION"] == SPAN
     store.change("INVENTORY_RESERVATION", None)
     assert settings.INVENTORY["RESERVATION"] == SAID
+
+
+def test_limits_change_for_the_next_request_and_nonsense_is_refused(monkeypatch, desk):
+    monkeypatch.setattr(settings, "LIMITS", shipped.LIMITS)
+    assert settings.LIMITS.get("user") == "300/min"
+    store.change("LIMITS_user", "1/day")
+    assert [desk.get("/v1/orders").status_code for _ in range(2)] == [200, 429]
+    store.change("LIMITS_user", "")
+    assert desk.get("/v1/orders").status_code == 200
+    with pytest.raises(CommandError, match="Like 30/min"):
+        call_command("constance", "set", "LIMITS_user", "often")
 
 
 def test_reading_writes_nothing_down():
