@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
-from eventbus import GiveUp, publish, replay
+from eventbus import GiveUp, publish, replay, subscriptions
 from eventbus.chosen import Selection as Letters
 from eventbus.errors import CannotReplay, UnknownConsumer
 from eventbus.events import Envelope
@@ -253,6 +253,7 @@ class TestTheMark:
                 raise ConnectionError("once")
 
         with alone("nobody"):
+            subscriptions.sync()
             say("old", "frail", "bad")
             bus.settle()
             with listening(hearing(listen)):

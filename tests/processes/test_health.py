@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 from celery import Celery
 
@@ -37,9 +38,8 @@ def tell_nobody(house: House) -> None:
         correlation=uuid4(),
     )
     with Celery(broker=house.env["BROKER_URL"]) as sender:
-        sender.send_task(
-            "eventbus.deliver", (0, NOBODY, [to_cloudevent(envelope)]), queue="accounts"
-        )
+        wire = msgspec.json.encode([to_cloudevent(envelope)]).decode()
+        sender.send_task("eventbus.deliver", (0, NOBODY, wire), queue="accounts")
 
 
 def test_a_relay_is_live_and_ready_and_ends_on_sigterm(house: House) -> None:

@@ -154,5 +154,6 @@ class Storm:
             "SECRET_KEY": f"of a storm of seed {self.seed}, longer than thirty-two bytes",
             "LOG_LEVEL": "INFO",
             "LOG_FORMAT": "json",
+            "MOST_OPEN_ORDERS": "1000000",  # each orders for a whole town
             "PYTHONUNBUFFERED": "1",
         }
