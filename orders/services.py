@@ -62,7 +62,7 @@ def place_order(
     )
     for line in lines:
         line.order = order
-    OrderLine.objects.bulk_create(lines)
+    order.keep(OrderLine.objects.bulk_create(lines))
     publish(order.placed([line.fact() for line in lines]), version=order.version)
     return order
 
