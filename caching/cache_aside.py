@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
 from django.db import transaction
@@ -85,7 +86,13 @@ class CacheAside(Generic[Value]):
         return lease if shared().add(name, lease, 2 * self.ttl) else shared().get(name)
 
     def _copy(self, key: str) -> str:
-        return f"copy:{self.name}:{key}"
+        return f"copy:{self.name}:{_plain(key)}"
 
     def _lease(self, key: str) -> str:
-        return f"lease:{self.name}" if self.as_one else f"lease:{self.name}:{key}"
+        return f"lease:{self.name}" if self.as_one else f"lease:{self.name}:{_plain(key)}"
+
+
+def _plain(key: str) -> str:
+    """Return a key as any cache takes it, whatever somebody asked for: no blanks, not endless."""
+    plain = quote(key)
+    return plain if len(plain) <= 150 else sha256(key.encode()).hexdigest()
