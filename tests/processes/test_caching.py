@@ -89,7 +89,9 @@ def test_redis_killed_in_the_middle_makes_reads_slower_and_fails_none(house, cac
     assert {status for status, _ in looks} == {200}
     print(f"slowest of 300 reads: {max(seconds for _, seconds in looks):.2f} s")
     assert max(seconds for _, seconds in looks) < 5
-    wait_until(lambda: house.sql("SELECT views FROM orders_product")[0][0] > 67, seconds=10)
+    # Of 100 looks 67 begin after the kill; what was counted in Redis until then may be lost, and so
+    # may what each of the four was about to count there.
+    wait_until(lambda: house.sql("SELECT views FROM orders_product")[0][0] > 67 - 5, seconds=10)
 
     # and when it is back, so are the copies
     cache.start()
