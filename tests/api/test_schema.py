@@ -106,7 +106,7 @@ def test_every_call_keeps_its_description(label: str, person: str, known: dict[s
             ask()
 
 
-@pytest.mark.skipif(not EXAMPLES, reason="make fuzz counts")
+@pytest.mark.skipif(not EXAMPLES, reason="only make fuzz makes thousands of cases")
 def test_there_were_thousands_of_cases() -> None:
     print(f"{answered.total():,} cases: {dict(sorted(answered.items()))}")
     assert answered.total() >= 5_000

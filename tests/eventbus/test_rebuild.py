@@ -204,7 +204,7 @@ class TestTheCommand:
 def test_deliveries_that_race_with_a_rebuild_are_counted_once():
     """Threads deliver all along, each event twice, while the room is emptied and filled."""
     if connection.vendor != "postgresql":
-        pytest.skip("SQLite has one writer")
+        pytest.skip("a race takes two writers, and SQLite has one")
     with alone(ROOM):
         bus = Bus()
         say(*fortnight(), *(fact for order in range(100, 160) for fact in sale(order)))

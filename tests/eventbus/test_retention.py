@@ -481,7 +481,7 @@ def test_a_second_copy_that_comes_while_its_event_goes_changes_nothing(
     log, heard, tmp_path, monkeypatch
 ):
     if connection.vendor != "postgresql":
-        pytest.skip("SQLite has one writer")
+        pytest.skip("a race takes two writers, and SQLite has one")
     copy, save = to_cloudevent(Event.objects.get(payload__sku="a").envelope()), Archive.save
 
     def bring() -> None:
