@@ -17,7 +17,7 @@ run: install  ## Serve the whole shop from one process on SQLite, at http://127.
 	@exec $(BIN)/python manage.py runshop
 
 stack: install  ## The full set without Docker: PostgreSQL, Valkey, web, relay, workers, bank
-	@exec $(BIN)/python -m tools.stack
+	@exec $(BIN)/python -m tools.devserver.stack
 
 test: install  ## Run all tests on PostgreSQL and Valkey, then on SQLite
 	$(BIN)/python -m pytest
@@ -33,10 +33,10 @@ check: install  ## Everything a pull request must pass
 	$(BIN)/python manage.py makeopenapi --check
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory fuzz
-	$(BIN)/python -m tools.holes
+	$(BIN)/python -m tools.ops.audit_deps
 
 fuzz: install  ## Ask the API thousands of things by its own description (FUZZ=200: more)
-	FUZZ=$(or $(FUZZ),40) $(BIN)/python -m pytest -s tests/api/test_schema.py
+	FUZZ=$(or $(FUZZ),40) $(BIN)/python -m pytest -s tests/edge/test_schema.py
 
 bench: install  ## Measure the bus beside bare Celery and a raw loop (OPTIONS=--quick: a minute or two)
 	@exec $(BIN)/python -m tools.bench $(OPTIONS)

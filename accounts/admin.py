@@ -60,7 +60,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     ordering = ["-date_joined"]
     date_hierarchy = "date_joined"
     actions = ["disable"]
-    # Other rooms were told these, and there is no news yet that would tell them better.
+    # Other contexts were told these, and there is no news yet that would tell them better.
     told = ("id", "email", "name", "language", "country", "phone", "wants_messages")
     readonly_fields = (*told, "is_active", "date_joined", "last_login", "password_page")
     fieldsets = [
@@ -80,7 +80,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         return (*self.readonly_fields, *rights)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Refuse: other rooms hold the id. People are disabled."""
+        """Refuse: other contexts hold the id. People are disabled."""
         return False
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:

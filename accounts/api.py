@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from accounts import services
 from accounts.models import User, is_country, is_phone
-from eventbus.strict import Strict
+from infra.serializers import StrictSerializer
 
 
 class Customer(serializers.ModelSerializer[User]):
@@ -35,7 +35,7 @@ class Password(serializers.CharField):
         super().__init__(trim_whitespace=False, write_only=True, style=hidden, **options)
 
 
-class SignUp(Strict):
+class SignUp(StrictSerializer):
     email = serializers.EmailField(max_length=254)
     password = Password(max_length=128)
     name = serializers.CharField(max_length=120)
@@ -61,7 +61,7 @@ class SignUp(Strict):
         return attrs
 
 
-class Disablement(Strict):
+class Disablement(StrictSerializer):
     reason = serializers.CharField(max_length=200)
 
 
@@ -106,14 +106,14 @@ class Disablements(APIView):
         return Response(status=202)
 
 
-class LogIn(Strict):
+class LogIn(StrictSerializer):
     """E-mail and password, against an access and a refresh token."""
 
     email = serializers.CharField(write_only=True)
     password = Password()
 
 
-class Refresh(Strict):
+class Refresh(StrictSerializer):
     """A refresh token: good once, for the next pair."""
 
     refresh = serializers.CharField(write_only=True)

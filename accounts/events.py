@@ -7,7 +7,7 @@ from eventbus import Event
 
 
 class CustomerSignedUp(Event, about="customer_id"):
-    """Somebody became a customer. Other rooms keep what they need of it, by the id."""
+    """Somebody became a customer. Other contexts keep what they need of it, by the id."""
 
     customer_id: UUID
     email: str

@@ -14,7 +14,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.events import CustomerDisabled, CustomerSignedUp
-from eventbus.ids import new_id
+from infra.ids import new_id
 
 is_phone = RegexValidator(
     r"\A\+[1-9][0-9]{6,14}\Z", "A phone number is + and 7 to 15 digits (E.164)."
@@ -56,7 +56,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A customer, or an operator (`is_staff`). Other rooms keep the id, never a foreign key."""
+    """A customer, or an operator (`is_staff`). Other contexts keep the id, never a foreign key."""
 
     class Language(models.TextChoices):
         ENGLISH = "en", "English"
@@ -114,7 +114,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         self.is_active = self.is_staff = self.is_superuser = True
 
 
-class Stay(models.Model):
+class LoginSession(models.Model):
     """Somebody's being logged in: a family of refresh tokens, of which the last is good, once."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

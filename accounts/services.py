@@ -15,8 +15,9 @@ from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 
 from accounts.errors import EmailTaken
-from accounts.models import Stay, User, is_country
-from eventbus import clock, publish
+from accounts.models import LoginSession, User, is_country
+from eventbus import publish
+from infra import clock
 
 log = structlog.get_logger(__name__)
 # What accounts alone reads needs no public key; nobody takes it for an access token.
@@ -90,8 +91,8 @@ def disable(user_id: UUID, reason: str) -> None:
 def log_in(user: User) -> Tokens:
     """Begin a stay of somebody who has shown who they are."""
     now = clock.now()
-    Stay.objects.filter(user=user, good_until__lt=now).delete()
-    stay = Stay(user=user)
+    LoginSession.objects.filter(user=user, good_until__lt=now).delete()
+    stay = LoginSession(user=user)
     stay.begin(now)
     stay.save()
     return _tokens(stay)
@@ -120,7 +121,7 @@ def log_out(refresh: str) -> None:
         stay.delete()
 
 
-def _tokens(stay: Stay) -> Tokens:
+def _tokens(stay: LoginSession) -> Tokens:
     user = stay.user
     roles = ["operator"] if user.is_staff else ["customer"]
     sign = import_string(settings.ACCOUNTS["SIGN"])
@@ -137,12 +138,12 @@ def _read(refresh: str) -> dict[str, Any]:
     return said
 
 
-def _stay(said: dict[str, Any]) -> Stay | None:
-    stays = Stay.objects.select_for_update(of=("self",)).select_related("user")
+def _stay(said: dict[str, Any]) -> LoginSession | None:
+    stays = LoginSession.objects.select_for_update(of=("self",)).select_related("user")
     return stays.filter(pk=said["stay"]).first() if said else None
 
 
-def _is_sealed(said: dict[str, Any], stay: Stay) -> bool:
+def _is_sealed(said: dict[str, Any], stay: LoginSession) -> bool:
     """Whether the password is still that of the log-in: a new one ends what the old one began."""
     return constant_time_compare(said["seal"], stay.user.get_session_auth_hash())
 

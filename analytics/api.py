@@ -10,10 +10,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from analytics import queries
-from eventbus.strict import Strict
+from infra.serializers import StrictSerializer
 
 
-class Period(Strict):
+class Period(StrictSerializer):
     """Which days: both ends are included, and each may be left open."""
 
     def get_fields(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from celery import Celery
 from celery.app import amqp
 from celery.signals import setup_logging, worker_init, worker_process_init
 
-from config import workers
+from config import worker_health
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -37,7 +37,7 @@ class AMQP(amqp.AMQP):
 app = Celery("kabar", amqp=AMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["eventbus"])
-app.steps["consumer"].add(workers.Heartbeat)
+app.steps["consumer"].add(worker_health.HeartbeatStep)
 
 
 @setup_logging.connect
@@ -47,7 +47,7 @@ def _keep_our_logging(**kwargs: Any) -> None:
 
 @worker_init.connect
 def _check(**kwargs: Any) -> None:
-    """Refuse to start where rooms misunderstand each other: Celery ignores Django's checks."""
+    """Refuse to start where contexts misunderstand each other: Celery ignores Django's checks."""
     from eventbus.checks import enforce
     from eventbus.errors import ContractsBroken
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import environ
 from environ.fileaware_mapping import FileAwareMapping
 
-from live.fields import RATE
+from infra.runtime_settings.fields import RATE
 
 Read = TypeVar("Read")
 # The methods below have their names.

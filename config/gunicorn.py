@@ -53,6 +53,6 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:
     """Let the embedded relay finish what is under way."""
-    from eventbus import embedded
+    from eventbus.relay import embedded
 
     embedded.stop()

@@ -22,7 +22,8 @@ from health_check.base import HealthCheck
 from health_check.exceptions import ServiceUnavailable, ServiceWarning
 from health_check.views import HealthCheckView
 
-from eventbus import embedded, probe
+from eventbus.relay import embedded
+from infra import health
 
 log = structlog.get_logger(__name__)
 draining = threading.Event()  # set on SIGTERM: requests are still served
@@ -40,7 +41,7 @@ class Check(HealthCheck):
 
 
 @dataclass(repr=False)
-class Doors(Check):
+class NotDraining(Check):
     """New requests are welcome."""
 
     def run(self) -> None:
@@ -55,7 +56,7 @@ class Database(Check):
 
     def run(self) -> None:
         """Fail where it is away or not migrated; migrations are looked at until they are done."""
-        if trouble := probe.database():
+        if trouble := health.database():
             raise ServiceUnavailable(trouble)
         if not _migrated.is_set():
             if _has_migrations_left():
@@ -86,7 +87,7 @@ class Broker(Check):
 
     def run(self) -> None:
         """Warn where it does not."""
-        if trouble := probe.broker():
+        if trouble := health.broker():
             raise ServiceWarning(f"{trouble}: news waits in the outbox")
 
 
@@ -99,7 +100,7 @@ class Relay(Check):
     def run(self) -> None:
         """Fail where it is blocked, has not begun, or is nowhere; another process may have it."""
         relay = embedded.relay()
-        blocked = probe.alive(relay.pulse) if relay else ""
+        blocked = health.alive(relay.pulse) if relay else ""
         waits = relay.pulse.waits if relay else "no relay runs"
         if blocked or (self.wanted and waits not in ("", embedded.ELSEWHERE)):
             raise ServiceUnavailable(blocked or waits)
@@ -153,7 +154,7 @@ class Health(HealthCheckView):
 live = Health.as_view(checks=[] if settings.BROKER_URL else [(Relay, {"wanted": False})])
 ready = Health.as_view(
     checks=[
-        Doors,
+        NotDraining,
         Database,
         *([Cache] if settings.CACHE_URL else []),
         Broker if settings.BROKER_URL else Relay,

@@ -1,4 +1,4 @@
-"""The front page: what this is, what each room says and hears, and how the news is doing."""
+"""The front page: what this is, what each context says and hears, and how the news is doing."""
 
 import inspect
 import re
@@ -17,8 +17,9 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 
-from eventbus import embedded, registry
-from eventbus.models import DeadLetter, Event, Flight, Outbox, Retry
+from eventbus import registry
+from eventbus.models import DeadLetter, Dispatch, Event, Outbox, Retry
+from eventbus.relay import embedded
 
 BROKERS = {"amqp": "RabbitMQ", "amqps": "RabbitMQ", "redis": "Redis", "rediss": "Redis"}
 
@@ -42,7 +43,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Room:
+class Context:
     """A context with what it says and hears."""
 
     name: str
@@ -57,16 +58,16 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "home.html",
-        {"rooms": _rooms(), "runs": _runs(), "counts": _counts(), "papers": _papers()},
+        {"contexts": _contexts(), "runs": _runs(), "counts": _counts(), "papers": _papers()},
     )
 
 
-def _rooms() -> list[Room]:
-    """Return the rooms in the order of the settings, then whoever else says or hears something."""
+def _contexts() -> list[Context]:
+    """Return the contexts of the settings, then further apps with events or consumers."""
     speaking = [name.partition(".")[0] for name in (*registry.events, *registry.consumers)]
-    names = dict.fromkeys([*settings.ROOMS, *filter(apps.is_installed, speaking)])
+    names = dict.fromkeys([*settings.CONTEXTS, *filter(apps.is_installed, speaking)])
     return [
-        Room(
+        Context(
             name=name,
             keeps=_first_line(apps.get_app_config(name).module),
             says=[_said(event) for event in _of(name, registry.events)],
@@ -76,13 +77,13 @@ def _rooms() -> list[Room]:
     ]
 
 
-def _of(room: str, names: Iterable[str]) -> list[str]:
-    return [name for name in names if name.startswith(f"{room}.")]
+def _of(context: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(f"{context}.")]
 
 
 def _said(name: str) -> Said:
-    rooms = dict.fromkeys(consumer.context for consumer in registry.listeners(name))
-    return Said(name.partition(".")[2], _first_line(registry.events[name]), list(rooms))
+    contexts = dict.fromkeys(consumer.context for consumer in registry.listeners(name))
+    return Said(name.partition(".")[2], _first_line(registry.events[name]), list(contexts))
 
 
 def _heard(name: str) -> Heard:
@@ -114,7 +115,7 @@ def _counts() -> list[tuple[str, int | str, str]]:
     tables = {
         "events in the log": Event,
         "waiting in the outbox": Outbox,
-        "on their way": Flight,
+        "on their way": Dispatch,
         "to be tried again": Retry,
         "dead letters": DeadLetter,
     }

@@ -12,11 +12,12 @@ from typing import Any
 from corsheaders.defaults import default_headers
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 
-from config import logs, own
+from config import log_config
 from config.environment import BROKERS, WEB, Environment
 from config.environment import CACHES as CACHE_SERVERS
-from live.fields import live_fields
-from live.settings import Live
+from infra import secret_files
+from infra.runtime_settings.fields import form_fields
+from infra.runtime_settings.settings import RuntimeSettings
 
 env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -31,7 +32,7 @@ def _secrets_in(listed: list[str]) -> list[str]:
 
 # --- the deployment ---------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", False)
-SECRET_KEY = env.str("SECRET_KEY", "") or own.made_once(
+SECRET_KEY = env.str("SECRET_KEY", "") or secret_files.create_once(
     VAR / "secret_key", lambda: token_urlsafe(50)
 )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
@@ -44,9 +45,9 @@ WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 2 if BROKER_URL else 1, least=1)
 # How long balancers may take to notice that readiness fails; requests are served meanwhile.
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", 0.0)
 
-# --- the rooms --------------------------------------------------------------------------------
-ROOMS = ["accounts", "orders", "payments", "inventory", "notifications", "analytics"]
-ROOMS += env.packages("EXTRA_ROOMS")
+# --- the contexts --------------------------------------------------------------------------------
+CONTEXTS = ["accounts", "orders", "payments", "inventory", "notifications", "analytics"]
+CONTEXTS += env.packages("EXTRA_CONTEXTS")
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.constance",
@@ -63,24 +64,24 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "health_check",
-    "config.idempotency",
+    "edge.idempotency",
     "constance",
-    "live",
-    *ROOMS,
+    "infra.runtime_settings",
+    *CONTEXTS,
     "tools",
-    "eventbus",  # after the rooms: it reads what they say and hear
+    "eventbus",  # after the contexts: it reads what they say and hear
 ]
 AUTH_USER_MODEL = "accounts.User"
 
 MIDDLEWARE = [
-    "config.middleware.PolicyMiddleware",
+    "edge.middleware.PolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "config.middleware.OriginMiddleware",
-    "config.middleware.RequestLogMiddleware",
+    "edge.middleware.OriginMiddleware",
+    "edge.middleware.RequestLogMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "config.middleware.NoNonsenseMiddleware",
-    "config.limits.Middleware",
+    "edge.middleware.RequestGuardMiddleware",
+    "edge.rate_limits.Middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -144,7 +145,7 @@ if CACHE_URL:
         "KEY_PREFIX": "kabar-limits",
         "OPTIONS": {**CACHES["default"]["OPTIONS"], "IGNORE_EXCEPTIONS": False},
     }
-    CACHES["aside"] = CACHES["default"] | {"BACKEND": "caching.fail_open.FailOpen"}
+    CACHES["aside"] = CACHES["default"] | {"BACKEND": "infra.caching.fail_open.FailOpen"}
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_CACHE_ALIAS = "aside"
 
@@ -156,12 +157,12 @@ EVENTBUS: dict[str, Any] = {
 }
 for _name, _seconds in {
     "SEND_DEADLINE": env.float("SEND_DEADLINE", 30),
-    "TICK_EVERY": env.float("TICK_EVERY", 10),
+    "MARKER_EVERY": env.float("MARKER_EVERY", 10),
     "LOST_AFTER": env.float("LOST_AFTER", 310),
 }.items():
     EVENTBUS[_name] = _seconds
 if BROKER_URL:
-    EVENTBUS["TRANSPORT"] = "eventbus.transports.celery.Celery"
+    EVENTBUS["TRANSPORT"] = "eventbus.relay.transports.celery.Celery"
 
 CELERY_BROKER_URL = BROKER_URL
 CELERY_TASK_SERIALIZER = "json"
@@ -181,7 +182,7 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # however long a broker is away
 CELERY_DB_REUSE_MAX = 1000
 if BROKER_URL.startswith("amqp"):
     CELERY_TASK_DEFAULT_QUEUE_TYPE = "quorum"
-    CELERY_TASK_CREATE_MISSING_QUEUE_TYPE = "quorum"  # the rooms' queues
+    CELERY_TASK_CREATE_MISSING_QUEUE_TYPE = "quorum"  # the contexts' queues
     CELERY_TASK_DEFAULT_EXCHANGE_TYPE = "topic"
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
         "confirm_publish": True,
@@ -203,20 +204,20 @@ else:
 JWKS_URL = env.str("JWKS_URL", "")  # of the keys' page, where accounts live elsewhere
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        f"config.authentication.{'BearerAlone' if JWKS_URL else 'Bearer'}",
-        "config.authentication.Session",
+        f"edge.authentication.{'BearerAlone' if JWKS_URL else 'Bearer'}",
+        "edge.authentication.Session",
     ],
     "DEFAULT_PARSER_CLASSES": [
-        "config.parsers.JSON",
+        "edge.parsers.JSON",
         "rest_framework.parsers.FormParser",
         "rest_framework.parsers.MultiPartParser",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_SCHEMA_CLASS": "config.openapi.Schema",
-    "DEFAULT_PAGINATION_CLASS": "config.pages.Pages",
-    "DEFAULT_THROTTLE_CLASSES": ["config.limits.Throttle"],
+    "DEFAULT_SCHEMA_CLASS": "edge.openapi.Schema",
+    "DEFAULT_PAGINATION_CLASS": "edge.pagination.LimitOffset",
+    "DEFAULT_THROTTLE_CLASSES": ["edge.rate_limits.Throttle"],
     "NUM_PROXIES": env.int("NUM_PROXIES", 0),  # anybody can write an X-Forwarded-For
-    "EXCEPTION_HANDLER": "config.api.problem",
+    "EXCEPTION_HANDLER": "edge.problem_details.problem",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 _RATES = {
@@ -227,7 +228,7 @@ _RATES = {
     "checkout": "30/min",
     "payment": "30/min",
 }
-LIMITS = Live(
+LIMITS = RuntimeSettings(
     "LIMITS",
     env.rates("LIMITS", _RATES),
     **{name: ("rate", f"How often: {name}, like 30/min; empty: ever.") for name in _RATES},
@@ -245,8 +246,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "config.openapi.describe_problems",
-        "config.openapi.forget_columns",
+        "edge.openapi.describe_problems",
+        "edge.openapi.forget_columns",
     ],
 }
 JWT: dict[str, Any] = {
@@ -258,7 +259,7 @@ JWT: dict[str, Any] = {
     "ACCESS": timedelta(minutes=5),
 }
 ACCOUNTS: dict[str, Any] = {
-    "SIGN": "config.tokens.sign",
+    "SIGN": "edge.access_tokens.sign",
     "STAY": timedelta(days=1),  # without a sign of life
     "STAY_AT_MOST": timedelta(days=30),
 }
@@ -280,7 +281,7 @@ AUTH_PASSWORD_VALIDATORS = [
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "config.api.csrf_failure"
+CSRF_FAILURE_VIEW = "edge.problem_details.csrf_failure"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_HTTPONLY = True
 if env.bool("HTTPS", False):
@@ -321,19 +322,19 @@ CORS_EXPOSE_HEADERS = [
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20  # the largest thing anybody sends is an order of 1000 lines
 JSON_LIMITS = {"depth": 32, "items": 10_000, "text": 100_000}
 
-# --- what the rooms ask outside ---------------------------------------------------------------
+# --- what the contexts ask outside ---------------------------------------------------------------
 vars().update(env.email_url("EMAIL_URL", f"filemail:///{VAR / 'mail'}"))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Kabar <shop@kabar.example>")
 
 # What is named by key may be changed while the shop runs (docs/operate/configuration.md).
-ORDERS = Live(
+ORDERS = RuntimeSettings(
     "ORDERS",
     {"OPEN": env.bool("ORDERS_OPEN", True), "MOST_OPEN": env.int("MOST_OPEN_ORDERS", 10)},
     OPEN=("flag", "Whether new orders are taken."),
     MOST_OPEN=("count", "How many orders of one customer may wait to be paid at once."),
 )
-INVENTORY = Live(
+INVENTORY = RuntimeSettings(
     "INVENTORY",
     {
         "RESERVATION": timedelta(minutes=env.float("RESERVATION_MINUTES", 15)),
@@ -345,7 +346,7 @@ INVENTORY = Live(
     LOW=("count", "Below so many available pieces the operator gets a message; for new products."),
 )
 _BANK = env.url("BANK_URL", WEB)
-PAYMENTS = Live(
+PAYMENTS = RuntimeSettings(
     "PAYMENTS",
     {
         # A bank misspelt must not become the fake one, which takes no money.
@@ -374,7 +375,7 @@ PAYMENTS = Live(
 )
 if PAYMENTS["BANK"] and not PAYMENTS["STRIPE_API_KEY"]:
     env.problems.append("BANK is stripe, which needs STRIPE_API_KEY. Give it, or leave BANK out.")
-NOTIFICATIONS = Live(
+NOTIFICATIONS = RuntimeSettings(
     "NOTIFICATIONS",
     {
         "OPERATOR_EMAIL": env.str("OPERATOR_EMAIL", "operator@kabar.example"),
@@ -388,13 +389,13 @@ NOTIFICATIONS = Live(
 )
 
 # --- live settings ----------------------------------------------------------------------------
-CONSTANCE_BACKEND = "live.store.Store"
+CONSTANCE_BACKEND = "infra.runtime_settings.store.Store"
 CONSTANCE_CONFIG = {
     name: field
-    for room in (ORDERS, INVENTORY, PAYMENTS, NOTIFICATIONS, LIMITS)
-    for name, field in room.fields().items()
+    for context in (ORDERS, INVENTORY, PAYMENTS, NOTIFICATIONS, LIMITS)
+    for name, field in context.fields().items()
 }
-CONSTANCE_ADDITIONAL_FIELDS = live_fields()
+CONSTANCE_ADDITIONAL_FIELDS = form_fields()
 
 # --- language, time, logs ---------------------------------------------------------------------
 LANGUAGE_CODE = "en"
@@ -403,7 +404,9 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 LOGGING_CONFIG = None
 _LEVEL = env.str("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
-logs.configure(level=_LEVEL, style=env.str("LOG_FORMAT", "console", choices=("console", "json")))
+log_config.configure(
+    level=_LEVEL, style=env.str("LOG_FORMAT", "console", choices=("console", "json"))
+)
 
 UNFOLD = {
     "SITE_TITLE": "Kabar",

@@ -6,33 +6,34 @@ from django.urls import URLResolver, include, path
 from django.utils.module_loading import module_has_submodule
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from config import health, home, keys, problems
-from config.idempotency.views import once
+from config import health, home
+from edge import jwks, problem_pages
+from edge.idempotency.views import once
 
 
-def _rooms() -> list[URLResolver]:
+def _contexts() -> list[URLResolver]:
     from django.apps import apps
 
     return [
-        path("v1/", include(f"{room}.urls"))
-        for room in settings.ROOMS
-        if module_has_submodule(apps.get_app_config(room).module, "urls")
+        path("v1/", include(f"{context}.urls"))
+        for context in settings.CONTEXTS
+        if module_has_submodule(apps.get_app_config(context).module, "urls")
     ]
 
 
 urlpatterns = [
     path("", home.page, name="home"),
-    *once(_rooms()),
+    *once(_contexts()),
     path("v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("v1/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    path(".well-known/jwks.json", keys.page, name="jwks"),
+    path(".well-known/jwks.json", jwks.page, name="jwks"),
     path("health/live", health.live, name="live"),
     path("health/ready", health.ready, name="ready"),
-    path("problems", problems.page, name="problems"),
-    path("problems/<str:kind>", problems.page, name="problem"),
+    path("problems", problem_pages.page, name="problems"),
+    path("problems/<str:kind>", problem_pages.page, name="problem"),
     path("admin/", admin.site.urls),
 ]
-handler400 = "config.api.bad_request"
-handler403 = "config.api.forbidden"
-handler404 = "config.api.not_found"
-handler500 = "config.api.server_error"
+handler400 = "edge.problem_details.bad_request"
+handler403 = "edge.problem_details.forbidden"
+handler404 = "edge.problem_details.not_found"
+handler500 = "edge.problem_details.server_error"

@@ -12,10 +12,10 @@ from django.core.wsgi import get_wsgi_application
 
 application = get_wsgi_application()
 
-from config import keys
-from eventbus import embedded
+from edge import jwks
 from eventbus.checks import enforce
+from eventbus.relay import embedded
 
 enforce()
-keys.must_be_there()
+jwks.must_be_there()
 embedded.start()

@@ -1,14 +1,15 @@
-"""The cellar: how rooms talk without opening doors to each other."""
+"""The cellar: how contexts talk without opening doors to each other."""
 
 from typing import TYPE_CHECKING
 
-from eventbus.errors import EventBusError, GiveUp, NotInTransaction, Refusal, TryLater
+from eventbus.errors import EventBusError, GiveUp, NotInTransaction
 from eventbus.events import Envelope, Event
 from eventbus.origin import acting_as, origin
 from eventbus.registry import consumer
+from infra.errors import Refusal, TryLater
 
 if TYPE_CHECKING:
-    from eventbus.outbox import publish
+    from eventbus.publishing.outbox import publish
 
 __all__ = [
     "Envelope",
@@ -28,7 +29,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     # `publish` needs Django's models, which are not there yet while apps are loading.
     if name == "publish":
-        from eventbus.outbox import publish
+        from eventbus.publishing.outbox import publish
 
         return publish
     raise AttributeError(f"module 'eventbus' has no attribute '{name}'")

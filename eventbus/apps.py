@@ -1,4 +1,4 @@
-"""Finds what the rooms say and hear."""
+"""Finds what the contexts say and hear."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ class EventBusConfig(AppConfig):
     verbose_name = "Event bus"
 
     def ready(self) -> None:
-        """Read every room's events and consumers, and keep the subscriptions current."""
+        """Read every context's events and consumers, and keep the subscriptions current."""
         from eventbus import checks  # noqa: F401
 
         autodiscover_modules("events", "consumers")
@@ -22,6 +22,6 @@ class EventBusConfig(AppConfig):
 
 
 def _subscribe(**kwargs: Any) -> None:
-    from eventbus import subscriptions
+    from eventbus.relay import subscriptions
 
     subscriptions.sync()

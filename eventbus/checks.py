@@ -1,4 +1,4 @@
-"""Misunderstandings between rooms, found before anything starts.
+"""Misunderstandings between contexts, found before anything starts.
 
 Django's own `check` reports them; `enforce` raises them where Django's report is not heeded
 (Celery runs the checks at start and ignores what they say; gunicorn runs none).
@@ -11,19 +11,20 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from eventbus import contracts, registry
+from eventbus import registry
 from eventbus.errors import ContractsBroken
+from eventbus.publishing import contracts
 
 
 @register("eventbus")
-def rooms_understand_each_other(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def contexts_understand_each_other(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Hold every reader against the contract, and every contract against the code."""
     return [*_readers(), *_contracts(), *_addressees(), *_legs()]
 
 
 def enforce() -> None:
     """Raise ContractsBroken with every problem at once."""
-    problems = rooms_understand_each_other(None)
+    problems = contexts_understand_each_other(None)
     if problems:
         raise ContractsBroken(problems="\n".join(map(str, problems)))
 
@@ -63,12 +64,12 @@ def _contracts() -> Iterator[Error]:
 
 def _addressees() -> Iterator[Error]:
     for name, contract in contracts.published().items():
-        room = contract.get("x-only-for")
-        rooms = [c.context for c in registry.listeners(name)]
-        strangers = sorted(set(rooms) - {room})
-        if room and (strangers or len(rooms) > 1):
+        context = contract.get("x-only-for")
+        contexts = [c.context for c in registry.listeners(name)]
+        strangers = sorted(set(contexts) - {context})
+        if context and (strangers or len(contexts) > 1):
             yield Error(
-                f"{name} is for one consumer in {room}, but {', '.join(rooms)} listen.",
+                f"{name} is for one consumer in {context}, but {', '.join(contexts)} listen.",
                 hint="Publish a fact for everybody, or leave it to its addressee.",
                 id="eventbus.E005",
             )

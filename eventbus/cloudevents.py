@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from eventbus.events import Envelope
-from eventbus.wire import moment
+from eventbus.publishing.serialization import rfc3339
 
 _EXTENSIONS = {
     "subject": "aggregate",
@@ -33,7 +33,7 @@ def to_cloudevent(envelope: Envelope) -> dict[str, Any]:
         "id": str(envelope.id),
         "source": f"/{context}",
         "type": envelope.name,
-        "time": moment(envelope.recorded_at),
+        "time": rfc3339(envelope.recorded_at),
         "datacontenttype": "application/json",
         "correlationid": str(envelope.correlation),
         **{key: value for key, value in optional.items() if value not in ("", None)},

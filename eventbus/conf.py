@@ -13,7 +13,7 @@ from django.core.signals import setting_changed
 class Conf:
     """Times are seconds."""
 
-    TRANSPORT: str = "eventbus.transports.embedded.Embedded"
+    TRANSPORT: str = "eventbus.relay.transports.in_process.Embedded"
     BATCH: int = 50  # events in one message: 50 carry 49-80 thousand events/s, single ones 1.5-5
     CLAIM: int = 1000  # outbox rows in one claim
     SEND_DEADLINE: float = 30.0  # a message not confirmed by then is sent again
@@ -24,7 +24,7 @@ class Conf:
     LONGEST_PAUSE: float = 300.0
     ATTEMPTS: int = 15  # then the dead letters
     LEASE: float = 60.0  # how long a call outside may take before another may try
-    OUTSIDE_THREADS: int = 4  # calls outside at once, embedded only
+    EXTERNAL_THREADS: int = 4  # calls outside at once, embedded only
     LOCKFILE: str = "var/relay.lock"
     BLOCKED: float = 60.0  # without a beat for so long a loop counts as blocked
     HEALTH_HOST: str = "127.0.0.1"
@@ -32,7 +32,7 @@ class Conf:
     DELIVERIES: int = 5  # of an event whose worker dies, then the dead letters
     PROBE_AFTER: int = 10  # failures in a row, then one delivery at a time
     PROBE_EVERY: float = 5.0
-    TICK_EVERY: float = 10.0  # a tick through each queue, and a look for what was lost
+    MARKER_EVERY: float = 10.0  # a tick through each queue, and a look for what was lost
     # What is in flight longer, and was sent before a tick that arrived, is lost: longer than a
     # worker may keep a message (twice the hard limit, as it takes one in advance).
     LOST_AFTER: float = 310.0

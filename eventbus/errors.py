@@ -1,7 +1,6 @@
-"""What the bus refuses, and how a room says no.
+"""The errors of the bus. `infra.errors` has `Refusal` and `TryLater`, which a context raises.
 
-Exception
-├── Refusal                   a room's own no: every rule of the shop that can be broken is one
+Explained
 └── EventBusError
     ├── NotInTransaction
     ├── BadPayload
@@ -19,50 +18,15 @@ Exception
     ├── InArchive
     ├── LogBusy
     ├── BrokerAway
-    ├── TryLater              a consumer's word: the other side is away, no attempt is counted
-    │   └── Away              said by the circuit breaker
-    ├── GiveUp                a consumer's word: this cannot get better
-    ├── OutcomeUnknown        a call may have happened and cannot safely be repeated
-    ├── ManyCauses            what handles many events at once has nothing to say
-    └── WorkerKilled          whoever handles it dies
+    └── GiveUp                raised by a consumer: the event goes to the dead letters at once
+        ├── OutcomeUnknown    an external call was cut off and may not be repeated
+        ├── ManyCauses        a batch consumer tried to publish
+        └── WorkerKilled      the event ended its worker too often
 
 The docstring of an error is its message; the words in braces are its fields.
 """
 
-import inspect
-from typing import Any, ClassVar
-
-
-class Explained(Exception):
-    """An error whose message is its docstring, filled in with its fields."""
-
-    def __init__(self, **fields: Any) -> None:
-        self.fields = fields
-        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**fields))
-
-    def __reduce__(self) -> Any:
-        return _rebuild, (type(self), self.fields)
-
-    def __getattr__(self, name: str) -> Any:
-        fields = self.__dict__.get("fields", {})
-        if name in fields:
-            return fields[name]
-        raise AttributeError(name)
-
-
-def _rebuild(kind: type[Explained], fields: dict[str, Any]) -> Explained:
-    return kind(**fields)
-
-
-class Refusal(Explained):
-    """This cannot be done."""
-
-    status: ClassVar[int] = 409
-    field: str = ""  # the request's field that is to blame, if one is
-
-    def __init__(self, **fields: Any) -> None:
-        super().__init__(**fields)
-        self.field = fields.get("field", type(self).field)
+from infra.errors import Explained
 
 
 class EventBusError(Explained):
@@ -79,7 +43,8 @@ class BadPayload(EventBusError):
 
 
 class UnknownConsumer(EventBusError):
-    """No consumer is called {consumer} here. If it was renamed, declare was="{consumer}"."""
+    """No consumer is called {consumer} here.
+    If it was renamed, declare renamed_from="{consumer}" on the new one."""
 
 
 class BadConsumer(EventBusError):
@@ -87,7 +52,7 @@ class BadConsumer(EventBusError):
 
 
 class ContractsBroken(EventBusError):
-    """The rooms misunderstand each other, so nothing is started:
+    """The contexts misunderstand each other, so nothing is started:
     {problems}"""
 
 
@@ -97,7 +62,8 @@ class ContractShrank(EventBusError):
 
 
 class NotInstalled(EventBusError):
-    """{name} cannot be checked, as the room that says it is not installed here: edit it there."""
+    """{name} cannot be checked: the context that publishes it is not installed in this process.
+    Edit the payload where it is installed."""
 
 
 class NotInLog(EventBusError):
@@ -113,7 +79,7 @@ class CannotReplay(EventBusError):
 
 
 class CannotRebuild(EventBusError):
-    """{room} cannot be rebuilt: {reason}."""
+    """{context} cannot be rebuilt: {reason}."""
 
 
 class CannotArchive(EventBusError):
@@ -135,14 +101,6 @@ class LogBusy(EventBusError):
 
 class BrokerAway(EventBusError):
     """The broker does not take messages: {reason}. Nothing is lost; the relay keeps trying."""
-
-
-class TryLater(EventBusError):
-    """Not now; again in {seconds} s: {reason}."""
-
-
-class Away(TryLater):
-    """{reason} is away; again in {seconds} s."""
 
 
 class GiveUp(EventBusError):

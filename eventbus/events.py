@@ -1,4 +1,4 @@
-"""What an event is: a fact that happened in one room and may matter in another."""
+"""What an event is: a fact that happened in one context and may matter in another."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import msgspec
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Event:
-    """A fact. Subclass it in a room's `events.py`; its docstring is part of its contract.
+    """A fact. Subclass it in a context's `events.py`; its docstring is part of its contract.
 
     `about` names the field that holds the id of what the fact is about (its aggregate);
     `only_for` makes it point-to-point: exactly one consumer, in that context.

@@ -12,7 +12,7 @@ from opentelemetry import trace as otel_trace
 
 from eventbus.errors import ManyCauses
 from eventbus.events import Envelope
-from eventbus.ids import new_id
+from infra.ids import new_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def acting_as(actor: str, correlation: UUID | None = None) -> Iterator[Origin]:
         yield here
 
 
-def named(actor: str) -> None:
+def set_actor(actor: str) -> None:
     """Name the actor of the request in force, once it is known who it is."""
     here = _current.get()
     if here:
@@ -64,7 +64,7 @@ def named(actor: str) -> None:
 
 
 @contextmanager
-def because_of(envelope: Envelope, consumer: str) -> Iterator[None]:
+def caused_by(envelope: Envelope, consumer: str) -> Iterator[None]:
     """Make an event the cause of all that is published and written inside."""
     carrier = {"traceparent": envelope.traceparent, "tracestate": envelope.tracestate}
     token = otel.attach(propagate.extract({k: v for k, v in carrier.items() if v}))
@@ -82,7 +82,7 @@ def because_of(envelope: Envelope, consumer: str) -> Iterator[None]:
 
 
 @contextmanager
-def because_of_many(consumer: str) -> Iterator[None]:
+def caused_by_many(consumer: str) -> Iterator[None]:
     """Handle events of different causes at once: nothing inside has one."""
     with _in_force(Origin(consumer=consumer, of_many=True)):
         yield

@@ -1,4 +1,4 @@
-"""Who says what and who hears it: filled by the rooms' `events.py` and `consumers.py`."""
+"""Who says what and who hears it: filled by the contexts' `events.py` and `consumers.py`."""
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
@@ -27,16 +27,16 @@ class Consumer:
     handle: Callable[..., Any] = field(repr=False)
     reads: type[msgspec.Struct] = field(repr=False)
     envelope_as: str | None = None
-    outside: bool = False
-    repeatable: bool = True
+    external: bool = False
+    idempotent: bool = True
     key: Key = None
-    was: str | None = None
+    renamed_from: str | None = None
     replayable: bool = False
     item: type | None = None  # of batch=True: what its list holds
 
     @property
     def context(self) -> str:
-        """The room; also the name of the queue."""
+        """The context; also the name of the queue."""
         return self.name.partition(".")[0]
 
     def arguments(self, envelope: Envelope) -> dict[str, Any]:
@@ -67,10 +67,10 @@ class Consumer:
 
 def consumer(
     *hears: str,
-    outside: bool = False,
-    repeatable: bool = True,
+    external: bool = False,
+    idempotent: bool = True,
     key: Key = None,
-    was: str | None = None,
+    renamed_from: str | None = None,
     replayable: bool = False,
     batch: bool = False,
 ) -> Callable[[Handler], Handler]:
@@ -79,12 +79,12 @@ def consumer(
     Its parameters are the fields it reads; an `Envelope` parameter receives the metadata.
     It runs in the transaction that marks the event handled, so its effect happens once.
 
-    outside: it calls other systems. It runs in no transaction; a function it returns is run in
-        the transaction that marks the event handled. `repeatable=False` says the call may not be
+    external: it calls other systems. It runs in no transaction; a function it returns is run in
+        the transaction that marks the event handled. `idempotent=False` says the call may not be
         made again when it was cut off: such an event goes to the dead letters.
     key: what it touches, a parameter's name or a function of the parameters it names: events with
         the same key take turns, others go side by side. Without one all its events take turns.
-    was: its former name, after a rename.
+    renamed_from: its former name, after a rename.
     replayable: an operator may have it handle again what it has handled: it ends the same.
     batch: for read models: it takes one list, of a dataclass whose fields are what it reads, and
         is called once for all events of a message that it has not handled yet, in their order.
@@ -100,8 +100,8 @@ def consumer(
             raise BadConsumer(consumer=name, problem="another consumer has this name")
         if not hears:
             raise BadConsumer(consumer=name, problem="it names no event")
-        if batch and outside:
-            problem = "batch=True shares one transaction, and outside=True has none"
+        if batch and external:
+            problem = "batch=True shares one transaction, and external=True has none"
             raise BadConsumer(consumer=name, problem=problem)
         item = _item(name, handle) if batch else None
         reads, envelope_as = _signature(name, item or handle)
@@ -111,7 +111,17 @@ def consumer(
                 consumer=name, problem=f"its key names {', '.join(strange)}, which it does not read"
             )
         consumers[name] = Consumer(
-            name, hears, handle, reads, envelope_as, outside, repeatable, key, was, replayable, item
+            name,
+            hears,
+            handle,
+            reads,
+            envelope_as,
+            external,
+            idempotent,
+            key,
+            renamed_from,
+            replayable,
+            item,
         )
         return handle
 

@@ -16,33 +16,36 @@ from django.apps import apps
 from django.db import transaction
 from django.test import override_settings
 
-from eventbus import clock, contracts, registry, subscriptions
+from eventbus import registry
 from eventbus.cloudevents import to_cloudevent
-from eventbus.delivery import deliver
+from eventbus.consuming.delivery import deliver
 from eventbus.events import Envelope, Event
-from eventbus.ids import new_id
 from eventbus.models import DeadLetter, Retry
 from eventbus.models import Event as Log
+from eventbus.operations.causation import tree
+from eventbus.publishing import contracts
 from eventbus.registry import Consumer
-from eventbus.relay import Relay
-from eventbus.story import tree
-from eventbus.transports import Parcel
+from eventbus.relay import subscriptions
+from eventbus.relay.relay import Relay
+from eventbus.relay.transports import Message
+from infra import clock
+from infra.ids import new_id
 
 
-class Basket:
-    """A transport that keeps the parcels until somebody picks one."""
+class InMemoryTransport:
+    """A transport that keeps the messages until somebody picks one."""
 
     in_process = True
 
     def __init__(self) -> None:
-        self.parcels: list[Parcel] = []
+        self.messages: list[Message] = []
 
-    def send(self, parcels: Sequence[Parcel]) -> list[int]:
+    def send(self, messages: Sequence[Message]) -> list[int]:
         """Take everything."""
-        self.parcels += parcels
-        return [parcel.flight for parcel in parcels]
+        self.messages += messages
+        return [message.dispatch for message in messages]
 
-    def tick(self, queue: str, sent_at: str) -> None:
+    def send_marker(self, queue: str, sent_at: str) -> None:
         """Take no ticks: nothing is lost in a basket."""
 
     def close(self) -> None:
@@ -54,7 +57,7 @@ class Bus:
 
     def __init__(self, weather: str = "calm", seed: int = 0) -> None:
         self.weather, self._dice = weather, random.Random(seed)
-        self._basket = Basket()
+        self._basket = InMemoryTransport()
         self._relay = Relay(self._basket)
         subscriptions.sync()
 
@@ -66,20 +69,20 @@ class Bus:
         batch = 1 if self.weather == "jumble" else 50
         with override_settings(EVENTBUS={**_settings(), "BATCH": batch}):
             while not until() and self._collect():
-                parcel = self._pick()
+                message = self._pick()
                 for _ in range(2 if self.weather == "echo" else 1):
-                    deliver(parcel.flight, parcel.consumer, parcel.events, parcel.suspect)
+                    deliver(message.dispatch, message.consumer, message.events, message.suspect)
         if not trouble:
             self.must_be_well()
 
     def _collect(self) -> bool:
         self._relay.turn()
-        while not self._basket.parcels and self._relay.turn():
+        while not self._basket.messages and self._relay.turn():
             continue
-        return bool(self._basket.parcels)
+        return bool(self._basket.messages)
 
-    def _pick(self) -> Parcel:
-        waiting = self._basket.parcels
+    def _pick(self) -> Message:
+        waiting = self._basket.messages
         return waiting.pop(self._dice.randrange(len(waiting)) if self.weather == "jumble" else 0)
 
     def must_be_well(self) -> None:
@@ -113,7 +116,7 @@ def _must_be_well() -> None:
 
 
 def hear(name: str, /, **payload: Any) -> UUID:
-    """Let this process's consumers hear an event that another room would publish.
+    """Let this process's consumers hear an event that another context would publish.
 
     The payload is held against the locked contract: a test cannot invent a fact that was never
     promised. Returns the event's id. Raises AssertionError.
@@ -136,7 +139,7 @@ def hear(name: str, /, **payload: Any) -> UUID:
 
 
 def said(context: str | None = None) -> list[Event]:
-    """Return what has been published, as events, oldest first; of one room if it is named."""
+    """Return what has been published, as events, oldest first; of one context if it is named."""
     facts = Log.objects.order_by("position")
     return [
         msgspec.convert(fact.payload, registry.events[fact.name])
@@ -159,15 +162,15 @@ def listening(*consumers: Consumer) -> Iterator[None]:
             registry.consumers.pop(consumer.name, None)
 
 
-def alone(room: str) -> AbstractContextManager[None]:
-    """Test one room: nobody else hears anything meanwhile."""
-    return _hearing(lambda consumer: consumer.context == room)
+def alone(context: str) -> AbstractContextManager[None]:
+    """Test one context: nobody else hears anything meanwhile."""
+    return _hearing(lambda consumer: consumer.context == context)
 
 
 @contextmanager
-def without(room: str) -> Iterator[None]:
-    """Let one room hear nothing meanwhile, nor afterwards what it missed."""
-    with _hearing(lambda consumer: consumer.context != room):
+def without(context: str) -> Iterator[None]:
+    """Let one context hear nothing meanwhile, nor afterwards what it missed."""
+    with _hearing(lambda consumer: consumer.context != context):
         subscriptions.sync()
         yield
     subscriptions.sync()
@@ -185,7 +188,7 @@ def _hearing(who: Callable[[Consumer], bool]) -> Iterator[None]:
         registry.consumers.update(everybody)
 
 
-def rooms() -> list[str]:
+def contexts() -> list[str]:
     """Return the contexts of this house: the apps that say or hear something."""
     names = {name.partition(".")[0] for name in [*registry.events, *registry.consumers]}
     return sorted(label for label in names if apps.is_installed(label))

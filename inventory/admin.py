@@ -5,13 +5,13 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from eventbus.looks import Looked
+from infra.admin import ReadOnlyAdmin
 from inventory import cache
 from inventory.models import Movement, Reservation, StockItem
 
 
 @admin.register(StockItem)
-class StockItemAdmin(Looked):
+class StockItemAdmin(ReadOnlyAdmin):
     list_display = ["sku", "on_hand", "reserved", "available", "low_at"]
     search_fields = ["sku"]
 
@@ -29,14 +29,14 @@ class StockItemAdmin(Looked):
 
 
 @admin.register(Movement)
-class MovementAdmin(Looked):
+class MovementAdmin(ReadOnlyAdmin):
     list_display = ["id", "moved_at", "kind", "sku", "on_hand", "reserved", "order_id", "cause"]
     list_filter = ["kind", "moved_at"]
     search_fields = ["sku", "=order_id", "cause"]
 
 
 @admin.register(Reservation)
-class ReservationAdmin(Looked):
+class ReservationAdmin(ReadOnlyAdmin):
     list_display = ["order_id", "state", "expires_at", "pinned_until"]
     list_filter = ["state"]
     search_fields = ["=order_id"]

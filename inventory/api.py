@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from eventbus.strict import Strict
+from infra.serializers import StrictSerializer
 from inventory import queries, services
 from inventory.models import Movement, StockItem
 
@@ -29,7 +29,7 @@ class MovementShown(serializers.ModelSerializer[Movement]):
         fields = ["id", "kind", "on_hand", "reserved", "order_id", "cause", "actor", "moved_at"]
 
 
-class Replenishment(Strict):
+class Replenishment(StrictSerializer):
     quantity = serializers.IntegerField(min_value=1, max_value=1_000_000)
 
 

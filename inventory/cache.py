@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from caching import CacheAside
+from infra.caching import CacheAside
 from inventory.models import StockItem
 
 

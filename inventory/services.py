@@ -7,7 +7,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from eventbus import clock, origin, publish
+from eventbus import origin, publish
+from infra import clock
 from inventory import cache, errors
 from inventory.events import ReservationExpiryDue, StockReplenished
 from inventory.models import MOST, Movement, Reservation, StockItem, shortages

@@ -5,13 +5,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from eventbus import Refusal
-from eventbus.looks import Looked
+from infra.admin import ReadOnlyAdmin
 from notifications import services
 from notifications.models import Contact, Message, OrderNote
 
 
 @admin.register(Message)
-class MessageAdmin(Looked):
+class MessageAdmin(ReadOnlyAdmin):
     list_display = ["kind", "channel", "to", "subject", "state", "written_at", "sent_at"]
     list_filter = ["state", "channel", "kind"]
     search_fields = ["to", "subject", "about", "customer_id"]
@@ -36,14 +36,14 @@ class MessageAdmin(Looked):
 
 
 @admin.register(Contact)
-class ContactAdmin(Looked):
+class ContactAdmin(ReadOnlyAdmin):
     list_display = ["email", "name", "language", "wants_messages", "mail", "sms", "push"]
     list_filter = ["wants_messages", "language"]
     search_fields = ["email", "name", "phone", "customer_id"]
 
 
 @admin.register(OrderNote)
-class OrderNoteAdmin(Looked):
+class OrderNoteAdmin(ReadOnlyAdmin):
     list_display = ["order_id", "state", "total", "currency", "expires_at"]
     list_filter = ["state"]
     search_fields = ["order_id", "customer_id"]

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from eventbus.strict import Strict
+from infra.serializers import StrictSerializer
 from notifications import queries, services
 from notifications.errors import NotKnownYet
 from notifications.models import Contact, Message
@@ -39,7 +39,7 @@ class ShownMessage(serializers.ModelSerializer[Message]):
         read_only_fields = fields
 
 
-class Preferences(Strict, serializers.ModelSerializer[Contact]):
+class Preferences(StrictSerializer, serializers.ModelSerializer[Contact]):
     class Meta:
         model = Contact
         fields = WISHES

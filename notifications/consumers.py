@@ -80,7 +80,7 @@ def warn_operator(news: Envelope, sku: str, available: int, threshold: int) -> N
     services.warn_operator(news.id, sku, available, threshold)
 
 
-@consumer("notifications.MessageWritten", outside=True)
+@consumer("notifications.MessageWritten", external=True)
 def send_message(message_id: UUID) -> Callable[[], None] | None:
     """Let it go out."""
     return services.send(message_id)

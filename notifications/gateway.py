@@ -13,11 +13,11 @@ from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 
-from eventbus.outside import Outside
+from infra.circuit_breaker import CircuitBreaker
 from notifications.errors import AskedToWait, ChannelAway, Unanswered, Undeliverable
 
 LINES = {
-    name: Outside(name, failures=10, rest=30.0, answers=(Undeliverable, AskedToWait))
+    name: CircuitBreaker(name, failures=10, rest=30.0, answers=(Undeliverable, AskedToWait))
     for name in ("smtp", "sms", "push")
 }
 AGAIN = 30.0  # seconds until a channel that was away is tried again

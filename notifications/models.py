@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.formats import number_format
 
 from eventbus import GiveUp
-from eventbus.ids import new_id
+from infra.ids import new_id
 from notifications.errors import CutOff, NotFailed, Undeliverable
 from notifications.events import CustomerTold, MessageWritten
 

@@ -11,7 +11,8 @@ import msgspec
 from django.conf import settings
 from django.db import transaction
 
-from eventbus import Event, GiveUp, TryLater, clock, origin, publish
+from eventbus import Event, GiveUp, TryLater, origin, publish
+from infra import clock
 from notifications import gateway
 from notifications.errors import NotKnownYet
 from notifications.events import PaymentReminderDue

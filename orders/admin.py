@@ -9,20 +9,20 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 
-from eventbus.looks import Looked, NobodyWrites
+from infra.admin import ReadOnlyAdmin, ReadOnlyMixin
 from orders import services
 from orders.errors import AlreadyCancelled
 from orders.models import Order, OrderLine, Product, Shelf
 
 
-class Lines(NobodyWrites, TabularInline):
+class Lines(ReadOnlyMixin, TabularInline):
     model = OrderLine
     fields = ["position", "sku", "name", "quantity", "unit_price"]
     extra = 0
 
 
 @admin.register(Order)
-class OrderAdmin(Looked):
+class OrderAdmin(ReadOnlyAdmin):
     list_display = ["id", "status", "code", "total", "currency", "country", "placed_at"]
     list_filter = ["status", "code", "currency", "country"]
     search_fields = ["=id", "=customer_id"]
@@ -83,6 +83,6 @@ class ProductAdmin(ModelAdmin):
 
 
 @admin.register(Shelf)
-class ShelfAdmin(Looked):
+class ShelfAdmin(ReadOnlyAdmin):
     list_display = ["sku", "available"]
     search_fields = ["sku"]

@@ -15,8 +15,8 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from eventbus.freshness import told_until
-from eventbus.strict import Strict
+from eventbus.operations.freshness import handled_until
+from infra.serializers import StrictSerializer
 from orders import queries, services
 from orders.models import Order, OrderLine, Product
 
@@ -31,7 +31,7 @@ class ProductShown(serializers.ModelSerializer[Product]):
         fields = ["sku", "name", "description", "unit_price", "currency", "active", "available"]
 
 
-class ProductListing(Strict):
+class ProductListing(StrictSerializer):
     sku = serializers.RegexField(r"^[A-Za-z0-9._-]{1,40}$")
     name = serializers.CharField(max_length=200)
     description = serializers.CharField(max_length=5000, required=False, default="")
@@ -45,7 +45,7 @@ class ProductListing(Strict):
         return code
 
 
-class ProductChange(Strict):
+class ProductChange(StrictSerializer):
     unit_price = serializers.DecimalField(
         max_digits=12, decimal_places=2, min_value=0, required=False
     )
@@ -58,12 +58,12 @@ class ProductChange(Strict):
         return active
 
 
-class WantedLine(Strict):
+class WantedLine(StrictSerializer):
     sku = serializers.CharField(max_length=40)
     quantity = serializers.IntegerField(min_value=1, max_value=MOST_PIECES)
 
 
-class OrderWanted(Strict):
+class OrderWanted(StrictSerializer):
     lines = serializers.ListField(child=WantedLine(), min_length=1, max_length=MOST_LINES)
     country = serializers.CharField(max_length=2)
 
@@ -158,7 +158,7 @@ class OrderOverview(serializers.Serializer[Any]):
     messages = OrderMessage(many=True)
 
 
-class CancellationWanted(Strict):
+class CancellationWanted(StrictSerializer):
     reason = serializers.CharField(max_length=300, required=False, default="No reason given.")
 
 
@@ -275,7 +275,7 @@ class Overview(APIView):
     @extend_schema(responses=OrderOverview)
     def get(self, request: Request, order_id: UUID) -> Response:
         """Show all that is known of an order, and how fresh that is; others' are not there."""
-        as_of = told_until("orders")  # first: what is read after it is at least as fresh
+        as_of = handled_until("orders")  # first: what is read after it is at least as fresh
         order = generics.get_object_or_404(_mine(request), pk=order_id)
         told = asdict(queries.told_of(order_id))
         return Response(OrderOverview({"as_of": as_of, "order": order, **told}).data)

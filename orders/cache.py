@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from caching import CacheAside, WriteBehind
+from infra.caching import CacheAside, WriteBehind
 from orders.models import Product, Shelf
 
 COUNT = "count"

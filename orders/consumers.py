@@ -92,7 +92,7 @@ def fill_shelf(sku: str, quantity: int) -> None:
     services.move_goods({sku: quantity})
 
 
-# --- the overview: what other rooms say of an order, last ------------------------------------
+# --- the overview: what other contexts say of an order, last ------------------------------------
 
 
 @consumer("inventory.StockReserved", key="order_id", replayable=True)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import models
 
-from eventbus.ids import new_id
+from infra.ids import new_id
 from orders import events
 
 
@@ -201,10 +201,10 @@ class OrderLine(models.Model):
 
 
 class Heard(models.Model):
-    """The last word of another room on one thing of an order: its goods, a payment, a message."""
+    """The latest event of another context about one part of an order: goods, payment or message."""
 
     class Part(models.TextChoices):
-        """What an order has in other rooms."""
+        """What an order has in other contexts."""
 
         STOCK = "stock"
         PAYMENT = "payment"

@@ -54,7 +54,7 @@ def all_orders() -> QuerySet[Order]:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What other rooms say of an order; `heard_at` is when the last of it was said."""
+    """What other contexts say of an order; `heard_at` is when the last of it was said."""
 
     stock: dict[str, Any] | None
     payments: list[dict[str, Any]]
@@ -63,7 +63,7 @@ class Told:
 
 
 def told_of(order_id: UUID) -> Told:
-    """What other rooms have said of an order, as far as it has been heard here."""
+    """What other contexts have said of an order, as far as it has been heard here."""
     heard = list(Heard.objects.filter(order_id=order_id).order_by("told_at", "pk"))
     parts = {
         part: [{**h.says, "id": h.about, "told_at": h.told_at} for h in heard if h.part == part]

@@ -12,8 +12,9 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from eventbus import Event, locks, publish
-from eventbus.ids import new_id
+from eventbus import Event, publish
+from infra import locks
+from infra.ids import new_id
 from orders import cache, errors
 from orders.models import Heard, Order, OrderLine, Product, Shelf, lines_of
 
@@ -147,7 +148,7 @@ def _change(order_id: UUID, decide: Callable[[Order], Event | None]) -> None:
 def note(
     order_id: UUID, part: Heard.Part, about: UUID, told_at: dt.datetime, **says: object
 ) -> None:
-    """Keep what another room says of an order, unless it has said something later."""
+    """Keep what another context says of an order, unless it has said something later."""
     plain = msgspec.to_builtins(says)
     known = {"order_id": order_id, "says": plain, "told_at": told_at}
     heard, new = Heard.objects.get_or_create(part=part, about=about, defaults=known)

@@ -7,21 +7,21 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from eventbus import acting_as, origin
-from eventbus.looks import Looked
+from infra.admin import ReadOnlyAdmin
 from payments import services
 from payments.errors import NotHeld
 from payments.models import Bill, Payment, Webhook
 
 
 @admin.register(Bill)
-class BillAdmin(Looked):
+class BillAdmin(ReadOnlyAdmin):
     list_display = ["order_id", "state", "amount", "currency", "country"]
     list_filter = ["state", "currency"]
     search_fields = ["=order_id", "=customer_id"]
 
 
 @admin.register(Payment)
-class PaymentAdmin(Looked):
+class PaymentAdmin(ReadOnlyAdmin):
     list_display = [
         "id",
         "status",
@@ -53,7 +53,7 @@ class PaymentAdmin(Looked):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(Looked):
+class WebhookAdmin(ReadOnlyAdmin):
     list_display = ["received_at", "provider", "kind", "payment_id", "mismatch"]
     list_filter = ["provider", ("mismatch", admin.EmptyFieldListFilter), "kind"]
     search_fields = ["=webhook_id", "=payment_id"]

@@ -18,7 +18,7 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from eventbus import acting_as, origin
-from eventbus.strict import Strict
+from infra.serializers import StrictSerializer
 from payments import queries, services
 from payments.models import Payment
 
@@ -51,7 +51,7 @@ class PaymentShown(serializers.ModelSerializer[Payment]):
         read_only_fields = fields
 
 
-class PaymentWanted(Strict):
+class PaymentWanted(StrictSerializer):
     """Amount and currency are not asked for: payments knows them by the news."""
 
     order_id = serializers.UUIDField()

@@ -1,4 +1,4 @@
-"""Names the room."""
+"""Names the context."""
 
 from django.apps import AppConfig
 

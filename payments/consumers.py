@@ -26,7 +26,7 @@ def cancel_bill(order_id: UUID, customer_id: UUID, reason: str) -> None:
     services.cancel_bill(order_id, customer_id, reason)
 
 
-@consumer("inventory.ReservationPinned", outside=True, key="payment_id")
+@consumer("inventory.ReservationPinned", external=True, key="payment_id")
 def take_money(payment_id: UUID, until: dt.datetime, answer: Envelope) -> Callable[[], None] | None:
     """The goods stay for a while: now, or not at all."""
     return services.take_money(payment_id, answer.causation, until)
@@ -44,13 +44,13 @@ def time_out(payment_id: UUID, question: UUID) -> None:
     services.time_out(payment_id, question)
 
 
-@consumer("payments.RefundDue", outside=True, key="payment_id")
+@consumer("payments.RefundDue", external=True, key="payment_id")
 def give_back(payment_id: UUID, reason: str) -> Callable[[], None] | None:
     """The money is not ours."""
     return services.give_back(payment_id, reason)
 
 
-@consumer("payments.BankAnswerDue", outside=True, key="payment_id")
+@consumer("payments.BankAnswerDue", external=True, key="payment_id")
 def ask_bank(payment_id: UUID, round: int, reference: str = "") -> Callable[[], None] | None:
     """How a capture stands is the bank's to say."""
     return services.ask_bank(payment_id, round, reference)

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import models
 
 from eventbus import Event
-from eventbus.ids import new_id
+from infra.ids import new_id
 from payments import events
 
 LONGEST_REASON = 300

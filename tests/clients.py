@@ -16,7 +16,7 @@ class Keyed:
 
 
 class KeyedAPIClient(Keyed, APIClient):
-    """For a room's own tests."""
+    """For a context's own tests."""
 
 
 class KeyedClient(Keyed, Client):

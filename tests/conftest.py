@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventbus import clock
 from eventbus.testing import Bus
+from infra import clock
 
 WEATHERS = ["calm", "echo", *(f"jumble-{seed}" for seed in range(12))]
 
@@ -27,7 +27,7 @@ def own_cache(settings, monkeypatch) -> None:
     """
     from django.core.cache import caches
 
-    from live import store
+    from infra.runtime_settings import store
 
     for cache in caches.all():
         cache.clear()

@@ -12,8 +12,9 @@ from django.core import mail
 
 from accounts.models import User
 from accounts.services import sign_up
-from eventbus import TryLater, clock
+from eventbus import TryLater
 from eventbus.testing import Bus
+from infra import clock
 from inventory import services as inventory
 from inventory.models import Movement, StockItem
 from notifications.models import Message

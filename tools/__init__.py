@@ -1,1 +1,1 @@
-"""The porch: commands that look into every room, and the servers they need. Nobody imports it."""
+"""Commands that look into every context, and the servers they need. Nothing imports it."""

@@ -4,6 +4,6 @@ from django.apps import AppConfig
 
 
 class ToolsConfig(AppConfig):
-    """Commands that look into every room."""
+    """Commands that look into every context."""
 
     name = "tools"

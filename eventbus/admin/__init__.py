@@ -3,6 +3,6 @@
 They change by what happens, and by an operator's verbs, never by a form.
 """
 
-from eventbus.admin import delivery, desk, log
+from eventbus.admin import delivery, log, operations
 
-__all__ = ["delivery", "desk", "log"]
+__all__ = ["delivery", "log", "operations"]

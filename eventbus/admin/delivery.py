@@ -6,21 +6,22 @@ from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 
-from eventbus.admin.sealed import Sealed
-from eventbus.looks import Looked, event_link, pretty
+from eventbus.admin.links import event_link
+from eventbus.admin.payload_access import PayloadGuardMixin
 from eventbus.models import (
+    ConsumerHealth,
     DeadLetter,
+    Dispatch,
     Event,
-    Flight,
     Outbox,
+    QueueMarker,
     Retry,
     Subscription,
-    Tick,
-    Trouble,
 )
+from infra.admin import ReadOnlyAdmin, pretty
 
 
-class OfAnEvent(Looked):
+class OfAnEvent(ReadOnlyAdmin):
     """Rows that belong to an event by its id."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -39,19 +40,19 @@ class OutboxAdmin(OfAnEvent):
     fields = ["event"]
 
 
-@admin.register(Flight)
-class FlightAdmin(Looked):
+@admin.register(Dispatch)
+class DispatchAdmin(ReadOnlyAdmin):
     list_display = ["id", "consumer", "events", "claimed_at", "confirmed_at"]
     list_display += ["deliveries", "replayed"]
     search_fields = ["consumer"]
 
     @admin.display(description="events")
-    def events(self, flight: Flight) -> int:
-        return len(flight.event_ids)
+    def events(self, dispatch: Dispatch) -> int:
+        return len(dispatch.event_ids)
 
 
 @admin.register(Retry)
-class RetryAdmin(OfAnEvent, Sealed):
+class RetryAdmin(OfAnEvent, PayloadGuardMixin):
     sealed: tuple[str, ...] = ("trouble",)
     list_display = ["consumer", "event", "attempts", "next_at", "failed_at", "signature"]
     list_filter = ["consumer"]
@@ -64,17 +65,17 @@ class RetryAdmin(OfAnEvent, Sealed):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(Looked):
+class SubscriptionAdmin(ReadOnlyAdmin):
     list_display = ["consumer", "event", "since", "until", "generation"]
     search_fields = ["consumer", "event"]
     ordering = ["consumer", "event"]
 
 
-@admin.register(Trouble)
-class TroubleAdmin(Looked):
+@admin.register(ConsumerHealth)
+class ConsumerHealthAdmin(ReadOnlyAdmin):
     list_display = ["consumer", "failures", "probe_at"]
 
 
-@admin.register(Tick)
-class TickAdmin(Looked):
-    list_display = ["queue", "sent_at", "heard_at"]
+@admin.register(QueueMarker)
+class QueueMarkerAdmin(ReadOnlyAdmin):
+    list_display = ["queue", "sent_at", "received_up_to"]

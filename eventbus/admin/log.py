@@ -12,11 +12,12 @@ from django.utils.html import format_html
 from unfold.views import ChangeList
 
 from eventbus import registry
-from eventbus.admin.sealed import Sealed
-from eventbus.looks import Looked, event_link, link, pretty, short
+from eventbus.admin.links import event_link
+from eventbus.admin.payload_access import PayloadGuardMixin
 from eventbus.models import Archive, Event, Scheduled
-from eventbus.powers import SEE
-from eventbus.story import MOST, hearings, lineage, story, tree
+from eventbus.operations.causation import MOST, deliveries, lineage, story, tree
+from eventbus.operations.permissions import SEE
+from infra.admin import ReadOnlyAdmin, link, pretty, short
 
 
 class NameFilter(admin.SimpleListFilter):
@@ -73,7 +74,7 @@ class Telling(ChangeList):
 
 
 @admin.register(Event)
-class EventAdmin(Sealed):
+class EventAdmin(PayloadGuardMixin):
     sealed = ("payload_told",)
     list_display = ["told", "about", "recorded", "who", "because"]
     list_filter = [NameFilter, "recorded_at", AggregateFilter, CorrelationFilter]
@@ -145,7 +146,7 @@ class EventAdmin(Sealed):
 
 
 @admin.register(Scheduled)
-class ScheduledAdmin(Sealed):
+class ScheduledAdmin(PayloadGuardMixin):
     sealed = ("payload_told",)
     list_display = ["name", "about", "due_at", "because", "cause"]
     list_filter = ["name", "due_at"]
@@ -156,14 +157,14 @@ class ScheduledAdmin(Sealed):
     cause, payload_told = EventAdmin.cause, EventAdmin.payload_told
 
 
-admin.site.register(Archive, Looked)
+admin.site.register(Archive, ReadOnlyAdmin)
 
 
 def _about(event: Event) -> dict[str, Any]:
     told = story(correlation=event.correlation)
     if event.pk not in {other.pk for _, other in told}:  # it comes late in a long story
         told = lineage([event])
-    return {"subject": event, "told": told, "heard": hearings(event)}
+    return {"subject": event, "told": told, "heard": deliveries(event)}
 
 
 def _indented(depth: int, event: Event) -> Event:

@@ -1,34 +1,34 @@
 """What the bus remembers. State is the table a row sits in."""
 
 from eventbus.models.delivery import (
+    ConsumerHealth,
     DeadLetter,
-    Flight,
+    Dispatch,
     Inbox,
     Outbox,
+    QueueMarker,
     Retry,
     Subscription,
-    Tick,
-    Trouble,
 )
-from eventbus.models.desk import Action, Correction, Discarded, Outcome
 from eventbus.models.log import Archive, Event, Fact, Position, Scheduled
+from eventbus.models.operations import Action, Correction, Discarded, Outcome
 
 __all__ = [
     "Action",
     "Archive",
+    "ConsumerHealth",
     "Correction",
     "DeadLetter",
     "Discarded",
+    "Dispatch",
     "Event",
     "Fact",
-    "Flight",
     "Inbox",
     "Outbox",
     "Outcome",
     "Position",
+    "QueueMarker",
     "Retry",
     "Scheduled",
     "Subscription",
-    "Tick",
-    "Trouble",
 ]

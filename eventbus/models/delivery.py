@@ -16,7 +16,7 @@ class Outbox(models.Model):
         return str(self.event_id)
 
 
-class Flight(models.Model):
+class Dispatch(models.Model):
     """A message on its way: one consumer, up to EVENTBUS.BATCH events. It is the lease.
 
     Committed before the message is sent, deleted by the transaction that records the outcome.
@@ -36,7 +36,7 @@ class Flight(models.Model):
         indexes = [
             models.Index(
                 fields=["claimed_at"],
-                name="flight_unsent",
+                name="dispatch_unsent",
                 condition=models.Q(confirmed_at=None),
             )
         ]
@@ -106,6 +106,7 @@ class DeadLetter(models.Model):
     died_at = models.DateTimeField()
 
     class Meta:
+        db_table = "eventbus_dead_letter"
         constraints = [
             models.UniqueConstraint(fields=["consumer", "event_id"], name="one_dead_letter_each")
         ]
@@ -133,7 +134,7 @@ class Subscription(models.Model):
         return f"{self.consumer} hears {self.event}"
 
 
-class Trouble(models.Model):
+class ConsumerHealth(models.Model):
     """A consumer that fails and fails: it is probed with one delivery at a time."""
 
     consumer = models.CharField(max_length=120, primary_key=True)
@@ -141,18 +142,27 @@ class Trouble(models.Model):
     probe_at = models.DateTimeField(null=True)
 
     class Meta:
-        verbose_name_plural = "troubles"
+        db_table = "eventbus_consumer_health"
+        verbose_name_plural = "consumer health"
 
     def __str__(self) -> str:
         return f"{self.consumer}: {self.failures} failures in a row"
 
 
-class Tick(models.Model):
-    """A message without content through each queue: what came before it was received, or lost."""
+class QueueMarker(models.Model):
+    """A message without content that the relay sends through each queue.
+
+    Whatever was confirmed before a marker that has arrived was received, or lost by the broker.
+    """
 
     queue = models.CharField(max_length=60, primary_key=True)
     sent_at = models.DateTimeField(null=True)
-    heard_at = models.DateTimeField(null=True, help_text="when the last one heard was sent")
+    received_up_to = models.DateTimeField(
+        null=True, help_text="when the latest marker that has arrived was sent"
+    )
+
+    class Meta:
+        db_table = "eventbus_queue_marker"
 
     def __str__(self) -> str:
-        return f"{self.queue} heard the tick of {self.heard_at}"
+        return f"{self.queue} received up to {self.received_up_to}"

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from eventbus.events import Envelope
-from eventbus.ids import new_id
+from infra.ids import new_id
 
 
 class Position(models.BigIntegerField):  # type: ignore[type-arg]

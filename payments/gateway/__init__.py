@@ -6,7 +6,7 @@ from functools import cache
 
 from django.conf import settings
 
-from eventbus.outside import Outside
+from infra.circuit_breaker import CircuitBreaker
 from payments.errors import CardDeclined, NoSuchProvider
 from payments.gateway import stripe, webhooks
 from payments.gateway.fakes import FakeBank, FakeFraudDesk, PlayedBank
@@ -26,8 +26,8 @@ __all__ = [
     "played",
 ]
 
-BANK = Outside("bank", answers=(CardDeclined,))
-FRAUD = Outside("fraud")
+BANK = CircuitBreaker("bank", answers=(CardDeclined,))
+FRAUD = CircuitBreaker("fraud")
 
 # The bank of this process, where no address is set; tests put another one here.
 played = PlayedBank()

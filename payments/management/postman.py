@@ -28,7 +28,7 @@ class Letter:
     happened: float
 
 
-class Postman(threading.Thread):
+class WebhookSender(threading.Thread):
     """Brings what happened to an address, one after the other, and keeps a list of it.
 
     late: seconds after it happened. double: everything twice. forge: a forgery before each.

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from eventbus import clock
+from infra import clock
 from payments import gateway
 from payments.errors import NoClearAnswer
 from payments.models import Payment

@@ -12,7 +12,8 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from eventbus import TryLater, clock
+from eventbus import TryLater
+from infra import clock
 from payments import gateway
 from payments.errors import CardDeclined, NoClearAnswer
 from payments.gateway import Verdict

@@ -1,4 +1,4 @@
-"""Only this room hears anything here."""
+"""Only this context hears anything here."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ PASSWORD = "teh-melati-4-orang"
 
 
 @pytest.fixture(autouse=True)
-def only_this_room() -> Iterator[None]:
+def only_this_context() -> Iterator[None]:
     with alone("accounts"):
         yield
 

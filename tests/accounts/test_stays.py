@@ -8,9 +8,9 @@ import pytest
 from django.contrib.auth import hashers
 from django.db import connection
 
-from accounts.models import Stay, User
+from accounts.models import LoginSession, User
 from accounts.services import disable, log_in, log_out, make_operator, stay_logged_in
-from eventbus import clock
+from infra import clock
 from tests.accounts.conftest import PASSWORD
 
 
@@ -72,7 +72,7 @@ def test_of_two_racing_refreshes_one_wins_and_the_log_in_ends(sari):
         [won] = [tokens for tokens in found if tokens]
         assert len(found) == 2
         assert stay_logged_in(won.refresh) is None
-    assert not Stay.objects.exists()
+    assert not LoginSession.objects.exists()
 
 
 def test_who_logs_out_is_out_at_once_there_and_nowhere_else(anyone, sari, asks):
@@ -92,7 +92,7 @@ def test_logging_out_says_nothing_about_the_token(anyone, sari):
 
     for token in (refresh, "x", log_in(sari).access):
         assert anyone.post("/v1/tokens/revocation", {"refresh": token}).status_code == 204
-    assert Stay.objects.count() == 1
+    assert LoginSession.objects.count() == 1
 
 
 def test_a_refresh_token_used_up_still_logs_out(sari):
@@ -100,7 +100,7 @@ def test_a_refresh_token_used_up_still_logs_out(sari):
     stay_logged_in(first.refresh)
     log_out(first.refresh)
 
-    assert not Stay.objects.exists()
+    assert not LoginSession.objects.exists()
 
 
 def test_who_is_disabled_is_out_at_once(anyone, sari, asks):
@@ -169,7 +169,7 @@ def test_stays_that_are_over_are_swept_at_the_next_log_in(sari):
     clock.offset += dt.timedelta(days=2)
     log_in(sari)
 
-    assert Stay.objects.count() == 1
+    assert LoginSession.objects.count() == 1
 
 
 @pytest.mark.parametrize("change", ["cut", "swapped", "empty"])

@@ -1,4 +1,4 @@
-"""A bus on which analytics alone listens: what the other rooms would do stays out of it."""
+"""A bus on which analytics alone listens: what the other contexts would do stays out of it."""
 
 from collections.abc import Sequence
 

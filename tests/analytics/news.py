@@ -1,4 +1,4 @@
-"""A fortnight's news of a small shop, as the other rooms tell it."""
+"""A fortnight's news of a small shop, as the other contexts tell it."""
 
 import datetime as dt
 from decimal import Decimal

@@ -7,11 +7,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from analytics.models import OrderFact, SaleLine
-from eventbus import Envelope, Event, clock, registry
-from eventbus.ids import new_id
+from eventbus import Envelope, Event, registry
 from eventbus.models import Inbox
+from eventbus.publishing.serialization import payload_of
 from eventbus.testing import said
-from eventbus.wire import payload_of
+from infra import clock
+from infra.ids import new_id
 from tests.analytics.news import TEAPOT, fortnight, paid, placed, reserved
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ import pytest
 
 from eventbus import Envelope, acting_as, checks, consumer, origin, publish, registry
 from eventbus.cloudevents import to_cloudevent
-from eventbus.delivery import deliver
+from eventbus.consuming.delivery import deliver
 from eventbus.errors import BadConsumer
 from eventbus.models import DeadLetter, Event, Inbox, Retry
 from eventbus.testing import Bus, listening
@@ -54,7 +54,7 @@ def listen(heard: Heard) -> Callable[[list[Retired]], None]:
 
 
 def hearing(handle: Callable[..., Any], *names: str, **options: Any) -> registry.Consumer:
-    """Subscribe a handler as the room `tests` would."""
+    """Subscribe a handler as the context `tests` would."""
     consumer(*(names or ["orders.ProductRetired"]), batch=True, **options)(handle)
     return registry.consumers.pop(f"tests.{handle.__name__}")
 
@@ -183,7 +183,7 @@ def test_its_fields_are_held_against_the_contract(calm: Bus):
         """Read what nobody promises."""
 
     with listening(hearing(misread)):
-        problems = [p.msg for p in checks.rooms_understand_each_other(None)]
+        problems = [p.msg for p in checks.contexts_understand_each_other(None)]
     assert problems == [
         "tests.misread reads orders.ProductRetired: no field 'skew'.",
         "tests.misread reads orders.ProductRetired: 'sku' may be string, not integer.",
@@ -213,5 +213,5 @@ def test_anything_but_one_list_of_a_dataclass_is_refused(handle):
 
 
 def test_what_calls_outside_is_not_told_many_at_once(listen):
-    with pytest.raises(BadConsumer, match="outside=True has none"):
-        hearing(listen, outside=True)
+    with pytest.raises(BadConsumer, match="external=True has none"):
+        hearing(listen, external=True)

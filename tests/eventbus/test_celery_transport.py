@@ -6,8 +6,8 @@ import pytest
 from celery import current_app
 
 from eventbus.errors import BrokerAway
-from eventbus.transports import Parcel
-from eventbus.transports.celery import Celery
+from eventbus.relay.transports import Message
+from eventbus.relay.transports.celery import Celery
 
 NOBODY = ["redis://127.0.0.1:9/0", "amqp://guest:guest@127.0.0.1:9//"]
 
@@ -19,8 +19,8 @@ def test_a_broker_that_is_away_is_said_to_be_so_within_its_time(monkeypatch, url
     transport, began = Celery(), time.monotonic()
 
     for send in (
-        lambda: transport.send([Parcel(1, "orders.listen", "[]", 0)]),
-        lambda: transport.tick("orders", "2026-01-01T00:00:00Z"),
+        lambda: transport.send([Message(1, "orders.listen", "[]", 0)]),
+        lambda: transport.send_marker("orders", "2026-01-01T00:00:00Z"),
     ):
         with pytest.raises(BrokerAway, match="Nothing is lost"):
             send()

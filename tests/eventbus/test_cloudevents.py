@@ -6,10 +6,11 @@ from uuid import uuid4
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from eventbus import contracts, publish
+from eventbus import publish
 from eventbus.cloudevents import from_cloudevent, to_cloudevent
 from eventbus.events import Envelope
 from eventbus.models import Event
+from eventbus.publishing import contracts
 from orders.events import ProductRetired
 
 # After the JSON Schema of the specification: cloudevents/formats/cloudevents.json, v1.0.2.

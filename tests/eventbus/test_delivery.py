@@ -7,17 +7,18 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from eventbus import Envelope, GiveUp, TryLater, clock, publish, registry
+from eventbus import Envelope, GiveUp, TryLater, publish, registry
 from eventbus.cloudevents import to_cloudevent
-from eventbus.delivery import deliver
-from eventbus.models import DeadLetter, Event, Flight, Inbox, Outbox, Retry, Subscription
+from eventbus.consuming.delivery import deliver
+from eventbus.models import DeadLetter, Dispatch, Event, Inbox, Outbox, Retry, Subscription
 from eventbus.registry import Consumer
 from eventbus.testing import Bus, listening
+from infra import clock
 from orders.events import ProductRetired
 
 
 def hearing(handle: Callable[..., object], **options: object) -> Consumer:
-    """Make a consumer of products retired that is in no room."""
+    """Make a consumer of products retired that is in no context."""
     reads, envelope_as = registry._signature(handle.__name__, handle)
     name = f"orders.{handle.__name__}"
     return Consumer(name, ("orders.ProductRetired",), handle, reads, envelope_as, **options)
@@ -38,18 +39,18 @@ def test_an_event_reaches_its_consumer_and_leaves_nothing_behind(bus, heard):
 
     assert heard == ["teapot"]
     assert not Outbox.objects.exists()
-    assert not Flight.objects.exists()
+    assert not Dispatch.objects.exists()
     assert Inbox.objects.filter(consumer="orders.listen", handled_at__isnull=False).count() == 1
 
 
-@pytest.mark.parametrize("outside", [False, True])
+@pytest.mark.parametrize("external", [False, True])
 def test_what_was_handled_already_is_said_to_be_heard_again(
-    bus, heard, outside, django_capture_on_commit_callbacks
+    bus, heard, external, django_capture_on_commit_callbacks
 ):
     def listen(sku: str) -> None:
         heard.append(sku)
 
-    with listening(hearing(listen, outside=outside)), capture_logs() as logs:
+    with listening(hearing(listen, external=external)), capture_logs() as logs:
         publish(ProductRetired(sku="teapot"))
         bus.settle()
         event = to_cloudevent(Event.objects.get().envelope())
@@ -156,7 +157,7 @@ class TestOutside:
             calls.append(sku)
             return lambda: publish(ProductRetired(sku="recorded"))
 
-        with listening(hearing(call, outside=True)):
+        with listening(hearing(call, external=True)):
             publish(ProductRetired(sku="first"))
             bus.settle(until=lambda: "recorded" in calls)
 
@@ -170,7 +171,7 @@ class TestOutside:
             if len(calls) == 1:
                 again()
 
-        with listening(hearing(call, outside=True)):
+        with listening(hearing(call, external=True)):
             id = publish(ProductRetired(sku="teapot"))
             wire = [to_cloudevent(Event.objects.get(pk=id).envelope())]
 
@@ -193,7 +194,7 @@ class TestOutside:
                 raise ConnectionError("too late")
             return lambda: recorded.append(sku)
 
-        with listening(hearing(call, outside=True)):
+        with listening(hearing(call, external=True)):
             id = publish(ProductRetired(sku="teapot"))
             wire = [to_cloudevent(Event.objects.get(pk=id).envelope())]
             calm.settle(trouble=True)
@@ -201,16 +202,16 @@ class TestOutside:
         assert (len(calls), recorded) == (2, ["teapot"])
         assert Inbox.objects.get(consumer="orders.call").handled_at
 
-    @pytest.mark.parametrize(("repeatable", "calls_made"), [(True, 1), (False, 0)])
+    @pytest.mark.parametrize(("idempotent", "calls_made"), [(True, 1), (False, 0)])
     def test_a_call_cut_off_is_repeated_only_where_that_is_declared(
-        self, calm, repeatable, calls_made
+        self, calm, idempotent, calls_made
     ):
         calls: list[str] = []
 
         def call(sku: str) -> None:
             calls.append(sku)
 
-        with listening(hearing(call, outside=True, repeatable=repeatable)):
+        with listening(hearing(call, external=True, idempotent=idempotent)):
             id = publish(ProductRetired(sku="teapot"))
             Inbox.objects.create(
                 consumer="orders.call", event_id=id, lease_until="2000-01-01T00:00Z"

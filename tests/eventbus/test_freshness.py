@@ -1,11 +1,12 @@
-"""How fresh a room is: as fresh as the oldest news that has not reached it."""
+"""How fresh a context is: as fresh as the oldest news that has not reached it."""
 
 import pytest
 from django.db import transaction
 
-from eventbus import clock, publish
-from eventbus.freshness import told_until
-from eventbus.models import DeadLetter, Event, Flight, Outbox, Retry
+from eventbus import publish
+from eventbus.models import DeadLetter, Dispatch, Event, Outbox, Retry
+from eventbus.operations.freshness import handled_until
+from infra import clock
 from orders.events import ProductRetired
 
 pytestmark = pytest.mark.django_db
@@ -21,8 +22,8 @@ def news() -> Event:
 def wait_in(table, event, consumer):
     Outbox.objects.all().delete()
     whose = {"consumer": consumer}
-    if table is Flight:
-        Flight.objects.create(event_ids=[str(event.pk)], **whose)
+    if table is Dispatch:
+        Dispatch.objects.create(event_ids=[str(event.pk)], **whose)
     elif table is Retry:
         Retry.objects.create(event_id=event.pk, error="", failed_at=clock.now(), **whose)
     elif table is DeadLetter:
@@ -32,14 +33,14 @@ def wait_in(table, event, consumer):
         Outbox.objects.create(event_id=event.pk)
 
 
-@pytest.mark.parametrize("table", [Outbox, Flight, Retry, DeadLetter])
-def test_news_that_waits_anywhere_says_how_fresh_a_room_is(news, table):
+@pytest.mark.parametrize("table", [Outbox, Dispatch, Retry, DeadLetter])
+def test_news_that_waits_anywhere_says_how_fresh_a_context_is(news, table):
     wait_in(table, news, "orders.hear")
-    assert told_until("orders") == news.recorded_at
+    assert handled_until("orders") == news.recorded_at
 
 
-@pytest.mark.parametrize("table", [Flight, Retry, DeadLetter])
+@pytest.mark.parametrize("table", [Dispatch, Retry, DeadLetter])
 def test_what_others_wait_for_does_not_matter(news, table):
     before = clock.now()
     wait_in(table, news, "payments.hear")
-    assert told_until("orders") >= before
+    assert handled_until("orders") >= before

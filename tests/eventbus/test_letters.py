@@ -9,24 +9,26 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
-from eventbus import GiveUp, clock, letters, publish
-from eventbus.chosen import Selection, groups
+from eventbus import GiveUp, publish
+from eventbus.consuming.retries import dead_letter
 from eventbus.errors import BadPayload, NeedsReason, NotInLog, NotInstalled, OutcomeUnknown
 from eventbus.events import Envelope
-from eventbus.failures import bury
 from eventbus.models import (
     Action,
     Correction,
     DeadLetter,
     Discarded,
+    Dispatch,
     Event,
-    Flight,
     Inbox,
     Outcome,
     Retry,
 )
-from eventbus.story import standing
+from eventbus.operations import dead_letters
+from eventbus.operations.causation import delivery_status
+from eventbus.operations.selection import DeadLetterFilter, groups
 from eventbus.testing import Bus, listening
+from infra import clock
 from orders.events import ProductRetired
 from tests.eventbus.test_delivery import hearing
 
@@ -78,7 +80,7 @@ def run(command: str, *options: object, **more: object) -> str:
 
 
 def test_letters_are_grouped_by_signature(dead):
-    (group,) = groups(Selection())
+    (group,) = groups(DeadLetterFilter())
     assert (group.signature, group.letters) == ("orders.listen GiveUp in listen", 2)
     assert (group.oldest, group.newest) == (dead[0].died_at, dead[1].died_at)
 
@@ -86,15 +88,15 @@ def test_letters_are_grouped_by_signature(dead):
 @pytest.mark.parametrize(
     ("selection", "found"),
     [
-        (Selection(), 2),
-        (Selection(consumer="orders.listen"), 2),
-        (Selection(consumer="orders.watch"), 0),
-        (Selection(name="orders.ProductRetired"), 2),
-        (Selection(name="orders.OrderPlaced"), 0),
-        (Selection(signature="GiveUp"), 2),
-        (Selection(signature="ValueError"), 0),
-        (Selection(since=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)), 2),
-        (Selection(until=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)), 0),
+        (DeadLetterFilter(), 2),
+        (DeadLetterFilter(consumer="orders.listen"), 2),
+        (DeadLetterFilter(consumer="orders.watch"), 0),
+        (DeadLetterFilter(name="orders.ProductRetired"), 2),
+        (DeadLetterFilter(name="orders.OrderPlaced"), 0),
+        (DeadLetterFilter(signature="GiveUp"), 2),
+        (DeadLetterFilter(signature="ValueError"), 0),
+        (DeadLetterFilter(since=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)), 2),
+        (DeadLetterFilter(until=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)), 0),
     ],
 )
 def test_letters_are_selected_by_a_filter(dead, selection, found):
@@ -103,7 +105,7 @@ def test_letters_are_selected_by_a_filter(dead, selection, found):
 
 def test_letters_retried_are_delivered_as_if_for_the_first_time(dead, ears, calm):
     ears.mend()
-    result = letters.retry(Selection(), "operator:1")
+    result = dead_letters.retry(DeadLetterFilter(), "operator:1")
     assert not DeadLetter.objects.exists()
     assert set(Retry.objects.values_list("attempts", flat=True)) == {0}
 
@@ -116,27 +118,27 @@ def test_letters_retried_are_delivered_as_if_for_the_first_time(dead, ears, calm
 
 def test_only_what_was_selected_is_retried(dead, ears, calm):
     ears.mend()
-    letters.retry(Selection(ids=(dead[1].pk,)), "operator:1")
+    dead_letters.retry(DeadLetterFilter(ids=(dead[1].pk,)), "operator:1")
     calm.settle(until=lambda: bool(ears.heard), trouble=True)
     assert ears.heard == ["c"]
     assert DeadLetter.objects.get() == dead[0]
 
 
 def test_what_dies_again_is_a_letter_again(dead, ears, calm):
-    letters.retry(Selection(), "operator:1")
+    dead_letters.retry(DeadLetterFilter(), "operator:1")
     calm.settle(trouble=True)
     assert DeadLetter.objects.count() == 2
 
 
 def test_retrying_is_done_in_batches_and_each_of_them_whole(dead, ears, monkeypatch):
     """A process killed between two batches has done one, and says so."""
-    monkeypatch.setattr(letters, "BATCH", 1)
+    monkeypatch.setattr(dead_letters, "BATCH", 1)
 
     def killed(n: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        letters.retry(Selection(), "operator:1", progress=killed)
+        dead_letters.retry(DeadLetterFilter(), "operator:1", progress=killed)
     assert DeadLetter.objects.count() == Retry.objects.count() == 1
     action = Action.objects.get()
     assert action.ended_at is None
@@ -153,9 +155,9 @@ def test_killed_while_letters_are_retried_neither_is_lost_nor_there_twice(dead, 
         assert name == "dead-letters-retried"
         raise Killed
 
-    monkeypatch.setattr(letters, "reach", kill)
+    monkeypatch.setattr(dead_letters, "reach", kill)
     with pytest.raises(Killed):
-        letters.retry(Selection(), "operator:1")
+        dead_letters.retry(DeadLetterFilter(), "operator:1")
     assert DeadLetter.objects.count() == 2
     assert not Retry.objects.exists()
 
@@ -163,7 +165,7 @@ def test_killed_while_letters_are_retried_neither_is_lost_nor_there_twice(dead, 
 def test_what_is_no_longer_in_the_log_stays_a_letter(dead, calm):
     lost = dead[0].event_id
     Event.objects.filter(pk=lost).delete()
-    result = letters.retry(Selection(), "operator:1")
+    result = dead_letters.retry(DeadLetterFilter(), "operator:1")
     assert DeadLetter.objects.get().event_id == lost
     assert result["orders.listen GiveUp in listen"] == {"retried": 1, "not in the log": 1}
 
@@ -174,7 +176,7 @@ def test_a_call_cut_off_is_made_again_on_an_operators_word(calm):
     def call(sku: str) -> None:
         calls.append(sku)
 
-    with listening(hearing(call, outside=True, repeatable=False)):
+    with listening(hearing(call, external=True, idempotent=False)):
         id = publish(ProductRetired(sku="teapot"))
         # given: a worker began to call and was never heard of again
         Inbox.objects.create(consumer="orders.call", event_id=id, lease_until=clock.now())
@@ -182,14 +184,14 @@ def test_a_call_cut_off_is_made_again_on_an_operators_word(calm):
         assert OutcomeUnknown.__name__ in DeadLetter.objects.get().signature
         assert calls == []
 
-        letters.retry(Selection(), "operator:1")
+        dead_letters.retry(DeadLetterFilter(), "operator:1")
         calm.settle()
     assert calls == ["teapot"]
 
 
 def test_a_letter_discarded_is_kept_whole_and_never_delivered(dead, ears, calm):
     ears.mend()
-    letters.discard(Selection(ids=(dead[0].pk,)), "the product never was", "operator:1")
+    dead_letters.discard(DeadLetterFilter(ids=(dead[0].pk,)), "the product never was", "operator:1")
     calm.settle(trouble=True)
     assert ears.heard == []
     kept = Discarded.objects.get()
@@ -200,13 +202,13 @@ def test_a_letter_discarded_is_kept_whole_and_never_delivered(dead, ears, calm):
 
 def test_nothing_is_discarded_without_a_reason(dead):
     with pytest.raises(NeedsReason):
-        letters.discard(Selection(), " ", "operator:1")
+        dead_letters.discard(DeadLetterFilter(), " ", "operator:1")
     assert DeadLetter.objects.count() == 2
 
 
 def test_a_letter_edited_reaches_its_consumer_alone_and_the_log_keeps_its_words(dead, ears, calm):
     letter = dead[0]
-    letters.edit_and_retry(letter.pk, {"sku": "better"}, "operator:1")
+    dead_letters.edit_and_retry(letter.pk, {"sku": "better"}, "operator:1")
     calm.settle(trouble=True)
     assert ears.heard == ["better"]
     assert ears.neighbour == ["a", "b", "c"]
@@ -219,7 +221,7 @@ def test_a_letter_edited_reaches_its_consumer_alone_and_the_log_keeps_its_words(
 @pytest.mark.parametrize("payload", [{}, {"sku": 7}, {"sku": "b", "colour": "red"}])
 def test_an_edited_payload_is_held_against_the_contract(dead, payload):
     with pytest.raises(BadPayload):
-        letters.edit_and_retry(dead[0].pk, payload, "operator:1")
+        dead_letters.edit_and_retry(dead[0].pk, payload, "operator:1")
     assert DeadLetter.objects.count() == 2
     assert not Correction.objects.exists()
     assert not Action.objects.exists()
@@ -228,19 +230,19 @@ def test_an_edited_payload_is_held_against_the_contract(dead, payload):
 def test_what_cannot_be_checked_here_is_not_edited(dead):
     DeadLetter.objects.filter(pk=dead[0].pk).update(name="elsewhere.Happened")
     with pytest.raises(NotInstalled, match=r"elsewhere\.Happened"):
-        letters.edit_and_retry(dead[0].pk, {"sku": "b"}, "operator:1")
+        dead_letters.edit_and_retry(dead[0].pk, {"sku": "b"}, "operator:1")
 
 
 def test_what_is_no_longer_in_the_log_is_not_edited(dead):
     Event.objects.filter(pk=dead[0].event_id).delete()
     with pytest.raises(NotInLog):
-        letters.edit_and_retry(dead[0].pk, {"sku": "b"}, "operator:1")
+        dead_letters.edit_and_retry(dead[0].pk, {"sku": "b"}, "operator:1")
 
 
 def test_notes_add_up_and_say_whose_they_are(dead):
-    only = Selection(ids=(dead[0].pk,))
-    letters.note(only, "asked the bank", "operator:1")
-    letters.note(only, "the bank says no", "operator:2")
+    only = DeadLetterFilter(ids=(dead[0].pk,))
+    dead_letters.note(only, "asked the bank", "operator:1")
+    dead_letters.note(only, "the bank says no", "operator:2")
     first, second = DeadLetter.objects.get(pk=dead[0].pk).notes.splitlines()
     assert first.endswith("operator:1: asked the bank")
     assert second.endswith("operator:2: the bank says no")
@@ -253,13 +255,13 @@ def test_notes_add_up_and_say_whose_they_are(dead):
 
 def test_a_note_has_words(dead):
     with pytest.raises(NeedsReason):
-        letters.note(Selection(), " ", "operator:1")
+        dead_letters.note(DeadLetterFilter(), " ", "operator:1")
 
 
 def test_what_came_of_each_letter_is_written_down(dead, ears, calm):
     lost, kept = dead
     Event.objects.filter(pk=lost.event_id).delete()
-    letters.retry(Selection(), "operator:1")
+    dead_letters.retry(DeadLetterFilter(), "operator:1")
     action = Action.objects.get()
     came = dict(Outcome.objects.filter(action=action).values_list("event_id", "came"))
     assert came == {lost.event_id: "not in the log", kept.event_id: "retried"}
@@ -268,21 +270,21 @@ def test_what_came_of_each_letter_is_written_down(dead, ears, calm):
 
 def test_how_each_letter_stands_now_is_another_question(dead, ears, calm):
     def now() -> list[str]:
-        rows = Outcome.objects.annotate(now=standing()).order_by("pk")
+        rows = Outcome.objects.annotate(now=delivery_status()).order_by("pk")
         return list(rows.values_list("now", flat=True))
 
-    letters.retry(Selection(), "operator:1")
+    dead_letters.retry(DeadLetterFilter(), "operator:1")
     assert now() == ["retrying", "retrying"]
     ears.bad = {"c"}
     calm.settle(trouble=True)
     assert now() == ["handled", "dead"]
-    letters.discard(Selection(), "tired", "operator:1")
+    dead_letters.discard(DeadLetterFilter(), "tired", "operator:1")
     assert now() == ["handled", "discarded", "discarded"]
 
 
 def test_every_verb_is_written_down(dead):
-    letters.retry(Selection(ids=(dead[0].pk,)), "operator:1")
-    letters.discard(Selection(signature="GiveUp"), "tired", "operator:2")
+    dead_letters.retry(DeadLetterFilter(ids=(dead[0].pk,)), "operator:1")
+    dead_letters.discard(DeadLetterFilter(signature="GiveUp"), "tired", "operator:2")
     retried, discarded = Action.objects.order_by("pk")
     assert (retried.verb, retried.actor) == ("retried", "operator:1")
     assert retried.chosen == {"ids": [dead[0].pk]}
@@ -340,8 +342,8 @@ def test_a_letter_that_died_of_an_unknown_consumer_can_wait_for_it(calm: Bus):
         id: UUID = publish(ProductRetired(sku="teapot"))
     event = Event.objects.get(pk=id)
     envelope: Envelope = event.envelope()
-    bury("orders.later_on", envelope, GiveUp(reason="nobody here"), 1)
-    letters.retry(Selection(consumer="orders.later_on"), "operator:1")
+    dead_letter("orders.later_on", envelope, GiveUp(reason="nobody here"), 1)
+    dead_letters.retry(DeadLetterFilter(consumer="orders.later_on"), "operator:1")
     heard: list[str] = []
 
     def later_on(sku: str) -> None:
@@ -350,4 +352,4 @@ def test_a_letter_that_died_of_an_unknown_consumer_can_wait_for_it(calm: Bus):
     with listening(hearing(later_on)):
         calm.settle()
     assert "teapot" in heard
-    assert not Flight.objects.exists()
+    assert not Dispatch.objects.exists()

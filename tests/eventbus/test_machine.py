@@ -21,14 +21,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from eventbus import clock, publish, subscriptions
-from eventbus.delivery import deliver
-from eventbus.models import DeadLetter, Event, Flight, Inbox, Outbox, Retry, Scheduled
-from eventbus.relay import Relay
-from eventbus.sweeper import sweep
-from eventbus.tasks import hear_tick
-from eventbus.testing import Basket, alone, listening
-from eventbus.transports import Parcel
+from eventbus import publish
+from eventbus.consuming.delivery import deliver
+from eventbus.consuming.tasks import receive_marker
+from eventbus.models import DeadLetter, Dispatch, Event, Inbox, Outbox, Retry, Scheduled
+from eventbus.relay import subscriptions
+from eventbus.relay.lost_messages import resend_lost
+from eventbus.relay.relay import Relay
+from eventbus.relay.transports import Message
+from eventbus.testing import InMemoryTransport, alone, listening
+from infra import clock
 from orders.events import ProductRetired
 from orders.models import Product
 from tests.eventbus.test_delivery import hearing
@@ -43,7 +45,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-class Broker(Basket):
+class Broker(InMemoryTransport):
     """Keeps messages until one is picked; can lose, and does carry ticks."""
 
     in_process = False
@@ -52,7 +54,7 @@ class Broker(Basket):
         super().__init__()
         self.ticks: list[tuple[str, str]] = []
 
-    def tick(self, queue: str, sent_at: str) -> None:
+    def send_marker(self, queue: str, sent_at: str) -> None:
         self.ticks.append((queue, sent_at))
 
 
@@ -91,7 +93,7 @@ class House(RuleBasedStateMachine):
             self._may_fail(f"call {sku}")
             return lambda: self.calls.update([sku])
 
-        return hearing(listen), hearing(call, outside=True)
+        return hearing(listen), hearing(call, external=True)
 
     def _may_fail(self, what: str) -> None:
         if self.mortal:
@@ -148,21 +150,21 @@ class House(RuleBasedStateMachine):
         if how == "dies before it sends":
             Relay(Broker())._claim()
             return
-        before = len(self.broker.parcels)
+        before = len(self.broker.messages)
         self.relay_process.turn()
         if how == "dies before it notes":
-            sent = [parcel.flight for parcel in self.broker.parcels[before:]]
-            Flight.objects.filter(pk__in=sent).update(confirmed_at=None)
+            sent = [message.dispatch for message in self.broker.messages[before:]]
+            Dispatch.objects.filter(pk__in=sent).update(confirmed_at=None)
 
     @rule(which=ANY, how=st.sampled_from(["doubles", "carries its ticks", "loses everything"]))
     def broker_may(self, which: int, how: str) -> None:
-        parcels = self.broker.parcels
-        if how == "doubles" and parcels:
-            parcels.append(parcels[which % len(parcels)])
+        messages = self.broker.messages
+        if how == "doubles" and messages:
+            messages.append(messages[which % len(messages)])
         elif how == "carries its ticks":
             self._hear_ticks()
         elif how == "loses everything":
-            parcels.clear()
+            messages.clear()
             self.broker.ticks.clear()
 
     @rule(
@@ -171,19 +173,19 @@ class House(RuleBasedStateMachine):
         how=st.sampled_from(["handles", "handles", "dies in the handler", "never acknowledges"]),
     )
     def worker(self, which: int, redelivered: bool, how: str) -> None:
-        parcels = self.broker.parcels
-        if not parcels:
+        messages = self.broker.messages
+        if not messages:
             return
-        parcel = parcels.pop(which % len(parcels))
+        message = messages.pop(which % len(messages))
         self.mortal = how == "dies in the handler"
         try:
-            self._deliver(parcel, redelivered)
+            self._deliver(message, redelivered)
         except Killed:
-            parcels.append(parcel)
+            messages.append(message)
         finally:
             self.mortal = False
         if how == "never acknowledges":
-            parcels.append(parcel)
+            messages.append(message)
 
     @rule(seconds=st.sampled_from([1, 20, 45, 400]))
     def time_passes(self, seconds: int) -> None:
@@ -191,15 +193,15 @@ class House(RuleBasedStateMachine):
         self._sweep()
 
     def _sweep(self) -> None:
-        sweep(self.broker, ["orders"])
+        resend_lost(self.broker, ["orders"])
 
     def _hear_ticks(self) -> None:
         while self.broker.ticks:
-            hear_tick(*self.broker.ticks.pop())
+            receive_marker(*self.broker.ticks.pop())
 
-    def _deliver(self, parcel: Parcel, redelivered: bool) -> None:
-        again = redelivered or parcel.suspect
-        deliver(parcel.flight, parcel.consumer, parcel.events, again)
+    def _deliver(self, message: Message, redelivered: bool) -> None:
+        again = redelivered or message.suspect
+        deliver(message.dispatch, message.consumer, message.events, again)
 
     # --- what must always be so ---------------------------------------------------------------
     @invariant()
@@ -219,7 +221,7 @@ class House(RuleBasedStateMachine):
         somewhere |= set(DeadLetter.objects.values_list("consumer", "event_id"))
         handled = Inbox.objects.exclude(handled_at=None)
         somewhere |= set(handled.values_list("consumer", "event_id"))
-        flying = Flight.objects.values_list("consumer", "event_ids")
+        flying = Dispatch.objects.values_list("consumer", "event_ids")
         told = {(name, id) for name, ids in flying for id in ids}
         for id in Event.objects.values_list("id", flat=True):
             for name in NAMES:
@@ -233,12 +235,12 @@ class House(RuleBasedStateMachine):
             self._hear_ticks()
             while self.relay_process.turn():
                 continue
-            while self.broker.parcels:
-                self._deliver(self.broker.parcels.pop(0), False)
-            left = (Outbox, Flight, Retry, Scheduled)
+            while self.broker.messages:
+                self._deliver(self.broker.messages.pop(0), False)
+            left = (Outbox, Dispatch, Retry, Scheduled)
             if not any(table._default_manager.exists() for table in left):
                 return
-        raise AssertionError(f"never ends: {list(Flight.objects.values())} {Retry.objects.all()}")
+        raise AssertionError(f"never ends: {list(Dispatch.objects.values())} {Retry.objects.all()}")
 
     def _must_have_ended_well(self) -> None:
         names = dict(Event.objects.values_list("id", "payload__sku"))
@@ -261,7 +263,7 @@ def history(db, settings_of_the_machine: settings) -> Iterator[House]:
     """A history told by hand; its end is checked as any other's."""
     house = House()
     house.publish(1, 3, None, "turns")
-    house.broker.parcels = [p for p in house.broker.parcels if p.consumer == "orders.listen"] * 2
+    house.broker.messages = [p for p in house.broker.messages if p.consumer == "orders.listen"] * 2
     yield house
     house.teardown()
 
@@ -274,13 +276,13 @@ def test_what_a_dead_worker_began_is_over_when_another_copy_is_handled(history: 
 
 
 def test_a_dead_letter_rises_when_another_copy_is_handled(history: House) -> None:
-    other = history.broker.parcels.pop()
+    other = history.broker.messages.pop()
     while not DeadLetter.objects.filter(consumer="orders.listen").exists():
         history.time_passes(60)
         history.relay("turns")
-        while history.broker.parcels:
+        while history.broker.messages:
             history.worker(0, False, "handles")
-    history.broker.parcels.append(other)
+    history.broker.messages.append(other)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from django.core.cache import cache
 from django.core.cache.backends.locmem import LocMemCache
 from django.db import transaction
 
-from eventbus import outside as module
-from eventbus.errors import Away
-from eventbus.outside import Outside
+from infra import circuit_breaker as module
+from infra.circuit_breaker import CircuitBreaker
+from infra.errors import Unavailable
 
 
 class Declined(Exception):
@@ -30,18 +30,18 @@ class CacheAway:
         return fail
 
 
-def one(name: str, **options: Any) -> Outside:
-    return Outside(name, **{"failures": 3, "rest": 10.0, "answers": (Declined,), **options})
+def one(name: str, **options: Any) -> CircuitBreaker:
+    return CircuitBreaker(name, **{"failures": 3, "rest": 10.0, "answers": (Declined,), **options})
 
 
 @pytest.fixture
-def bank(request) -> Outside:
+def bank(request) -> CircuitBreaker:
     """A breaker of a name no other test uses: what it keeps for itself outlives a test."""
     return one(request.node.name)
 
 
 @pytest.fixture
-def twin(bank) -> Outside:
+def twin(bank) -> CircuitBreaker:
     """The same system as another process sees it."""
     return one(bank.name)
 
@@ -62,14 +62,14 @@ def declined() -> None:
     raise Declined
 
 
-def fails(bank: Outside, times: int = 1) -> None:
+def fails(bank: CircuitBreaker, times: int = 1) -> None:
     for _ in range(times):
         with pytest.raises(OSError, match="broken"):
             bank.call(broken)
 
 
-def refuses(bank: Outside) -> None:
-    with pytest.raises(Away):
+def refuses(bank: CircuitBreaker) -> None:
+    with pytest.raises(Unavailable):
         bank.call(lambda: pytest.fail("asked all the same"))
 
 
@@ -171,7 +171,7 @@ def test_who_waited_for_a_place_is_refused_when_it_opened_meanwhile(request):
     def second() -> None:
         try:
             bank.call(lambda: refusals.append("asked"))
-        except Away:
+        except Unavailable:
             refusals.append("refused")
 
     threads = [threading.Thread(target=first), threading.Thread(target=second)]
@@ -187,7 +187,7 @@ def test_who_waited_for_a_place_is_refused_when_it_opened_meanwhile(request):
     assert refusals == ["refused"]
 
 
-def _waits(bank: Outside) -> bool:
+def _waits(bank: CircuitBreaker) -> bool:
     return bool(bank._places._cond._waiters)  # type: ignore[attr-defined]
 
 

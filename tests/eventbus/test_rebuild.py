@@ -11,26 +11,27 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from analytics import queries, services
-from eventbus import GiveUp, publish, rebuild, registry
-from eventbus.chosen import Selection
+from eventbus import GiveUp, publish, registry
 from eventbus.cloudevents import to_cloudevent
-from eventbus.delivery import deliver, together
+from eventbus.consuming.delivery import deliver, deliver_batch
 from eventbus.errors import CannotRebuild
 from eventbus.events import Envelope
-from eventbus.letters import discard
 from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription
+from eventbus.operations import rebuild
+from eventbus.operations.dead_letters import discard
+from eventbus.operations.selection import DeadLetterFilter
 from eventbus.registry import Consumer
 from eventbus.testing import Bus, alone
 from tests.analytics.news import CUP, MONDAY, fortnight, paid, placed
 from tests.analytics.test_figures import figures
 
-ROOM = "analytics"
+CONTEXT = "analytics"
 
 
 @pytest.fixture
 def told(calm) -> Iterator[Bus]:
     """A bus on which analytics has heard a fortnight's news."""
-    with alone(ROOM):
+    with alone(CONTEXT):
         Subscription.objects.exclude(consumer__startswith="analytics.").delete()
         say(*fortnight())
         calm.settle()
@@ -50,7 +51,7 @@ def sale(order: int) -> list[Any]:
 
 def test_the_result_equals_what_was_there(told):
     before = figures()
-    done = rebuild.rebuild(ROOM, "operator:1")
+    done = rebuild.rebuild(CONTEXT, "operator:1")
     assert figures() == before
     assert done.events == Event.objects.count()
     assert done.failed == 0
@@ -59,12 +60,12 @@ def test_the_result_equals_what_was_there(told):
 def test_what_is_told_again_is_marked_as_such(told, monkeypatch):
     marks = []
 
-    def noting(flight: int, consumer: Consumer, envelopes: list[Envelope]) -> None:
+    def noting(dispatch: int, consumer: Consumer, envelopes: list[Envelope]) -> None:
         marks.extend(envelope.replayed for envelope in envelopes)
-        together(flight, consumer, envelopes)
+        deliver_batch(dispatch, consumer, envelopes)
 
-    monkeypatch.setattr(rebuild, "together", noting)
-    rebuild.rebuild(ROOM, "operator:1")
+    monkeypatch.setattr(rebuild, "deliver_batch", noting)
+    rebuild.rebuild(CONTEXT, "operator:1")
     assert len(marks) == Event.objects.count()
     assert set(marks) == {True}
 
@@ -74,7 +75,7 @@ def test_what_was_wrong_is_right_afterwards(told):
     stranger = services.Joined(customer_id=UUID(int=77), country="ID", signed_up_at=MONDAY)
     services.note_sign_ups([stranger])
     assert figures() != before
-    rebuild.rebuild(ROOM, "operator:1")
+    rebuild.rebuild(CONTEXT, "operator:1")
     assert figures() == before
 
 
@@ -88,19 +89,19 @@ def test_news_that_arrives_meanwhile_is_counted_once(told):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rebuild, "BATCH", 1)
-        rebuild.rebuild(ROOM, "operator:1", progress=meanwhile)
+        rebuild.rebuild(CONTEXT, "operator:1", progress=meanwhile)
     after = figures()
     arrived = next(numbers) - 100
     assert arrived > 10
     assert queries.funnel().paid == 2 + arrived
 
-    rebuild.rebuild(ROOM, "operator:1")
+    rebuild.rebuild(CONTEXT, "operator:1")
     assert figures() == after
 
 
 def test_what_waited_in_the_outbox_is_counted_once(told):
     say(*sale(100))
-    rebuild.rebuild(ROOM, "operator:1")
+    rebuild.rebuild(CONTEXT, "operator:1")
     paid_by_then = queries.funnel().paid
     after = figures()
     told.settle()
@@ -110,7 +111,7 @@ def test_what_waited_in_the_outbox_is_counted_once(told):
 
 def test_messages_from_before_the_rebuild_change_nothing(told):
     old = [to_cloudevent(event.envelope()) for event in Event.objects.all()]
-    rebuild.rebuild(ROOM, "operator:1")
+    rebuild.rebuild(CONTEXT, "operator:1")
     before = figures()
     for event in old:
         for consumer in registry.listeners(event["type"]):
@@ -120,17 +121,17 @@ def test_messages_from_before_the_rebuild_change_nothing(told):
 
 def test_it_counts_also_what_came_before_it_listened(told):
     before = figures()
-    # given: a room that was put in when all had happened
+    # given: a context that was put in when all had happened
     services.empty()
     Inbox.objects.all().delete()
     Subscription.objects.update(since=Event.objects.latest("position").recorded_at)
-    rebuild.rebuild(ROOM, "operator:1")
+    rebuild.rebuild(CONTEXT, "operator:1")
     assert figures() == before
 
 
 def test_the_former_inbox_goes(told):
     handled = Inbox.objects.count()
-    rebuild.rebuild(ROOM, "operator:1")
+    rebuild.rebuild(CONTEXT, "operator:1")
     assert Inbox.objects.count() == Inbox.objects.filter(generation=1).count() == handled
 
 
@@ -143,10 +144,10 @@ def test_letters_answered_go_and_what_was_discarded_is_not_told(told, monkeypatc
         say(placed(300, CUP), placed(301, CUP))
         told.settle(trouble=True)
     one, _ = DeadLetter.objects.order_by("pk")
-    discard(Selection(ids=(one.pk,)), "a test order", "operator:1")
+    discard(DeadLetterFilter(ids=(one.pk,)), "a test order", "operator:1")
     before = queries.funnel().placed
 
-    rebuild.rebuild(ROOM, "operator:1")
+    rebuild.rebuild(CONTEXT, "operator:1")
     assert not DeadLetter.objects.exists()
     assert queries.funnel().placed == before + 1
 
@@ -159,39 +160,39 @@ def test_what_fails_in_a_rebuild_is_retried_as_ever(told, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(services, "note_sign_ups", fail)
-        done = rebuild.rebuild(ROOM, "operator:1")
+        done = rebuild.rebuild(CONTEXT, "operator:1")
     assert done.failed == Retry.objects.count() == 2
     told.later(minutes=1)
     assert figures() == before
 
 
 @pytest.mark.parametrize(
-    ("room", "reason"),
+    ("context", "reason"),
     [("payments", "not replayable"), ("nowhere", "nobody in it hears")],
 )
-def test_other_rooms_refuse(db, room, reason):
+def test_other_contexts_refuse(db, context, reason):
     with pytest.raises(CannotRebuild, match=reason):
-        rebuild.rebuild(room, "operator:1")
+        rebuild.rebuild(context, "operator:1")
     assert not Action.objects.exists()
 
 
 def test_a_rebuild_is_written_down(told):
-    rebuild.rebuild(ROOM, "operator:1")
+    rebuild.rebuild(CONTEXT, "operator:1")
     action = Action.objects.get()
-    assert (action.verb, action.chosen) == ("rebuilt", {"room": ROOM})
+    assert (action.verb, action.chosen) == ("rebuilt", {"context": CONTEXT})
     assert action.result["events"] == sum(action.preview.values()) == Event.objects.count()
 
 
 class TestTheCommand:
     def test_it_rebuilds_and_says_how_fast(self, told):
         before, out = figures(), StringIO()
-        call_command("rebuild", ROOM, "--yes", stdout=out)
+        call_command("rebuild", CONTEXT, "--yes", stdout=out)
         assert "events/s" in out.getvalue()
         assert figures() == before
 
     def test_a_dry_run_counts_and_changes_nothing(self, told):
         out = StringIO()
-        call_command("rebuild", ROOM, "--dry-run", stdout=out)
+        call_command("rebuild", CONTEXT, "--dry-run", stdout=out)
         assert "for analytics.count_sale" in out.getvalue()
         assert not Subscription.objects.exclude(generation=0).exists()
 
@@ -202,10 +203,10 @@ class TestTheCommand:
 
 @pytest.mark.django_db(transaction=True)
 def test_deliveries_that_race_with_a_rebuild_are_counted_once():
-    """Threads deliver all along, each event twice, while the room is emptied and filled."""
+    """Threads deliver all along, each event twice, while the context is emptied and filled."""
     if connection.vendor != "postgresql":
         pytest.skip("a race takes two writers, and SQLite has one")
-    with alone(ROOM):
+    with alone(CONTEXT):
         bus = Bus()
         say(*fortnight(), *(fact for order in range(100, 160) for fact in sale(order)))
         wires = [to_cloudevent(event.envelope()) for event in Event.objects.all()]
@@ -226,11 +227,11 @@ def test_deliveries_that_race_with_a_rebuild_are_counted_once():
         going.wait(10)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(rebuild, "BATCH", 7)
-            rebuild.rebuild(ROOM, "operator:1")
+            rebuild.rebuild(CONTEXT, "operator:1")
         for thread in threads:
             thread.join()
         bus.settle()
         raced = figures()
         assert queries.funnel().paid == 2 + 60
-        rebuild.rebuild(ROOM, "operator:1")
+        rebuild.rebuild(CONTEXT, "operator:1")
         assert figures() == raced

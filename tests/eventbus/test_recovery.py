@@ -6,18 +6,20 @@ import threading
 import pytest
 from django.db import connection, transaction
 
-from eventbus import GiveUp, clock, publish, sweeper
+from eventbus import GiveUp, publish
 from eventbus.conf import conf
-from eventbus.delivery import deliver
-from eventbus.floor import Floor
-from eventbus.models import DeadLetter, Flight, Inbox, Outbox, Retry, Tick, Trouble
-from eventbus.relay import Relay
-from eventbus.testing import Basket, alone, listening
+from eventbus.consuming.delivery import deliver
+from eventbus.models import ConsumerHealth, DeadLetter, Dispatch, Inbox, Outbox, QueueMarker, Retry
+from eventbus.relay import lost_messages
+from eventbus.relay.low_watermark import LowWatermark
+from eventbus.relay.relay import Relay
+from eventbus.testing import InMemoryTransport, alone, listening
+from infra import clock
 from orders.events import ProductRetired
 from tests.eventbus.test_delivery import hearing
 
 
-class Line(Basket):
+class Line(InMemoryTransport):
     """A transport to elsewhere: it may lose messages, and carries ticks."""
 
     in_process = False
@@ -26,7 +28,7 @@ class Line(Basket):
         super().__init__()
         self.ticks: list[tuple[str, str]] = []
 
-    def tick(self, queue: str, sent_at: str) -> None:
+    def send_marker(self, queue: str, sent_at: str) -> None:
         self.ticks.append((queue, sent_at))
 
 
@@ -52,24 +54,24 @@ def say(*skus: str) -> None:
 
 
 def heard(at: dt.datetime) -> None:
-    Tick.objects.update_or_create(queue="orders", defaults={"heard_at": at})
+    QueueMarker.objects.update_or_create(queue="orders", defaults={"received_up_to": at})
 
 
 class TestTheSweeper:
     def test_what_the_broker_lost_goes_again(self, relay, line):
         say("a")
         relay.turn()
-        line.parcels.clear()  # the broker has lost everything
+        line.messages.clear()  # the broker has lost everything
         clock.offset = dt.timedelta(minutes=10)
         heard(clock.now() - dt.timedelta(minutes=1))
 
-        assert sweeper.sweep(line, ["orders"]) == 1
+        assert lost_messages.resend_lost(line, ["orders"]) == 1
         relay.turn()
-        (parcel,) = line.parcels
-        assert parcel.suspect
-        deliver(parcel.flight, parcel.consumer, parcel.events, parcel.suspect)
+        (message,) = line.messages
+        assert message.suspect
+        deliver(message.dispatch, message.consumer, message.events, message.suspect)
         assert Inbox.objects.filter(consumer="orders.listen").count() == 1
-        assert not Flight.objects.exists()
+        assert not Dispatch.objects.exists()
         assert not Retry.objects.exists()
 
     def test_a_long_queue_is_not_lost(self, relay, line):
@@ -78,24 +80,24 @@ class TestTheSweeper:
         sent = clock.now()
         clock.offset = dt.timedelta(hours=3)
         heard(sent - dt.timedelta(seconds=5))
-        assert sweeper.sweep(line, ["orders"]) == 0
+        assert lost_messages.resend_lost(line, ["orders"]) == 0
 
     def test_a_slow_handler_is_not_lost(self, relay, line):
         say("a")
         relay.turn()
         clock.offset = dt.timedelta(minutes=4)
         heard(clock.now())
-        assert sweeper.sweep(line, ["orders"]) == 0
+        assert lost_messages.resend_lost(line, ["orders"]) == 0
 
     def test_without_a_tick_nothing_is_known_to_be_lost(self, relay, line):
         say("a")
         relay.turn()
         clock.offset = dt.timedelta(hours=3)
-        assert sweeper.sweep(line, ["orders"]) == 0
+        assert lost_messages.resend_lost(line, ["orders"]) == 0
 
     def test_one_of_many_relays_sends_the_tick(self, db, line):
-        sweeper.sweep(line, ["orders", "inventory"])
-        sweeper.sweep(line, ["orders", "inventory"])
+        lost_messages.resend_lost(line, ["orders", "inventory"])
+        lost_messages.resend_lost(line, ["orders", "inventory"])
         assert [queue for queue, _ in line.ticks] == ["orders", "inventory"]
 
 
@@ -110,16 +112,16 @@ def test_a_second_copy_that_was_lost_with_its_worker_goes_again(relay, line, fir
         heard.append(sku)
 
     with listening(hearing(listen)):
-        # given: one copy has an outcome and lands the flight, the other dies with its worker
+        # given: one copy has an outcome and lands the dispatch, the other dies with its worker
         say("a")
         relay.turn()
-        (parcel,) = line.parcels
-        line.parcels.clear()
-        deliver(parcel.flight, parcel.consumer, parcel.events, suspect=True)
+        (message,) = line.messages
+        line.messages.clear()
+        deliver(message.dispatch, message.consumer, message.events, suspect=True)
         now = "killed"
         with pytest.raises(SystemExit):
-            deliver(parcel.flight, parcel.consumer, parcel.events, suspect=True)
-        assert not Flight.objects.exists()
+            deliver(message.dispatch, message.consumer, message.events, suspect=True)
+        assert not Dispatch.objects.exists()
 
         # when: the broker loses it
         now = "well"
@@ -128,10 +130,10 @@ def test_a_second_copy_that_was_lost_with_its_worker_goes_again(relay, line, fir
         relay.turn()
 
         # then
-        (parcel,) = line.parcels
-        deliver(parcel.flight, parcel.consumer, parcel.events, parcel.suspect)
+        (message,) = line.messages
+        deliver(message.dispatch, message.consumer, message.events, message.suspect)
     assert heard == ["a"]
-    for table in (Retry, DeadLetter, Flight):
+    for table in (Retry, DeadLetter, Dispatch):
         assert not table.objects.exists()
 
 
@@ -143,17 +145,17 @@ def test_what_kills_its_worker_becomes_a_dead_letter_and_its_neighbours_do_not(r
     with listening(hearing(listen)):
         say("a", "poison", "b")
         relay.turn()
-        (parcel,) = line.parcels
+        (message,) = line.messages
         for _ in range(5):
             with pytest.raises(SystemExit):
-                deliver(parcel.flight, parcel.consumer, parcel.events, suspect=True)
-        deliver(parcel.flight, parcel.consumer, parcel.events, suspect=True)
+                deliver(message.dispatch, message.consumer, message.events, suspect=True)
+        deliver(message.dispatch, message.consumer, message.events, suspect=True)
 
     letter = DeadLetter.objects.get()
     assert letter.envelope["data"] == {"sku": "poison"}
     assert "begun 5 times and never ended" in letter.error
     assert Inbox.objects.filter(consumer="orders.listen").count() == 2
-    assert not Flight.objects.exists()
+    assert not Dispatch.objects.exists()
     assert not Retry.objects.exists()
 
 
@@ -170,18 +172,18 @@ class TestProbing:
                 raise ConnectionError("down")
 
         def deliver_all() -> int:
-            parcels = list(line.parcels)
-            line.parcels.clear()
-            for parcel in parcels:
-                deliver(parcel.flight, parcel.consumer, parcel.events, parcel.suspect)
-            return len(parcels)
+            messages = list(line.messages)
+            line.messages.clear()
+            for message in messages:
+                deliver(message.dispatch, message.consumer, message.events, message.suspect)
+            return len(messages)
 
         with listening(hearing(listen)):
             # given: three failures in a row
             say("a", "b", "c")
             relay.turn()
             assert deliver_all() == 3
-            assert Trouble.objects.get().failures == 3
+            assert ConsumerHealth.objects.get().failures == 3
 
             # when: more comes, and time passes
             say(*"defghij")
@@ -197,7 +199,7 @@ class TestProbing:
             clock.offset += dt.timedelta(minutes=10)
             relay.turn()
             assert deliver_all() == 1
-            assert not Trouble.objects.exists()
+            assert not ConsumerHealth.objects.exists()
             clock.offset += dt.timedelta(minutes=10)
             while relay.turn() or deliver_all():
                 continue
@@ -215,18 +217,18 @@ class TestProbing:
                 say("bad", f"good-{n}")
                 while relay.turn():
                     continue
-                while line.parcels:
-                    parcel = line.parcels.pop(0)
-                    deliver(parcel.flight, parcel.consumer, parcel.events, parcel.suspect)
+                while line.messages:
+                    message = line.messages.pop(0)
+                    deliver(message.dispatch, message.consumer, message.events, message.suspect)
 
-        assert not Trouble.objects.exists()
+        assert not ConsumerHealth.objects.exists()
 
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_the_floor_rises_only_past_what_cannot_come_any_more(monkeypatch):
-    monkeypatch.setattr("eventbus.floor._LOOK_EVERY", 0.0)
-    floor, wrote, may_commit = Floor(), threading.Event(), threading.Event()
+    monkeypatch.setattr("eventbus.relay.low_watermark._LOOK_EVERY", 0.0)
+    floor, wrote, may_commit = LowWatermark(), threading.Event(), threading.Event()
 
     def slow() -> None:
         with transaction.atomic():

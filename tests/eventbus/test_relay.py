@@ -11,29 +11,31 @@ from uuid import uuid4
 import pytest
 from django.db import connection, connections, transaction
 
-from eventbus import clock, publish, subscriptions
+from eventbus import publish
 from eventbus.cloudevents import to_cloudevent
-from eventbus.delivery import deliver
+from eventbus.consuming.delivery import deliver
 from eventbus.errors import BrokerAway
-from eventbus.models import DeadLetter, Event, Flight, Inbox, Outbox, Retry
+from eventbus.models import DeadLetter, Dispatch, Event, Inbox, Outbox, Retry
 from eventbus.origin import acting_as
-from eventbus.relay import Relay
-from eventbus.testing import Basket, alone, listening
-from eventbus.transports import Parcel
+from eventbus.relay import subscriptions
+from eventbus.relay.relay import Relay
+from eventbus.relay.transports import Message
+from eventbus.testing import InMemoryTransport, alone, listening
+from infra import clock
 from orders.events import ProductRetired
 from orders.models import Product
 from tests.eventbus.test_delivery import hearing
 
 
-class Road(Basket):
+class Road(InMemoryTransport):
     """A transport that may be blocked."""
 
     blocked = False
 
-    def send(self, parcels: Sequence[Parcel]) -> list[int]:
+    def send(self, messages: Sequence[Message]) -> list[int]:
         if self.blocked:
             raise BrokerAway(reason="no road")
-        return super().send(parcels)
+        return super().send(messages)
 
 
 @pytest.fixture
@@ -65,8 +67,8 @@ def say(*skus: str) -> None:
             publish(ProductRetired(sku=sku))
 
 
-def events_in(parcels: Sequence[Parcel]) -> list[str]:
-    return [event["data"]["sku"] for parcel in parcels for event in parcel.events]
+def events_in(messages: Sequence[Message]) -> list[str]:
+    return [event["data"]["sku"] for message in messages for event in message.events]
 
 
 def test_a_message_carries_up_to_fifty_events_in_order(relay, listener, road):
@@ -74,9 +76,9 @@ def test_a_message_carries_up_to_fifty_events_in_order(relay, listener, road):
     say(*names)
     relay.turn()
 
-    assert [parcel.count for parcel in road.parcels] == [50, 50, 20]
-    assert events_in(road.parcels) == names
-    assert {parcel.queue for parcel in road.parcels} == {"orders"}
+    assert [message.count for message in road.messages] == [50, 50, 20]
+    assert events_in(road.messages) == names
+    assert {message.queue for message in road.messages} == {"orders"}
 
 
 @pytest.mark.parametrize("odd", ["plain", 'a "quoted" \\ name', "línea\n\t\x01", "水 🫖", "null"])
@@ -90,7 +92,7 @@ def test_what_leaves_the_outbox_is_the_event_of_the_log(relay, listener, road, o
     relay.turn()
 
     logged = [to_cloudevent(event.envelope()) for event in Event.objects.all()]
-    assert [event for parcel in road.parcels for event in parcel.events] == logged
+    assert [event for message in road.messages for event in message.events] == logged
 
 
 def test_a_broker_that_is_away_costs_no_attempt_and_loses_nothing(relay, listener, road):
@@ -103,7 +105,7 @@ def test_a_broker_that_is_away_costs_no_attempt_and_loses_nothing(relay, listene
     for _ in range(5):
         with pytest.raises(BrokerAway):
             relay.turn()
-    assert (Flight.objects.count(), Outbox.objects.count()) == (1, 1)
+    assert (Dispatch.objects.count(), Outbox.objects.count()) == (1, 1)
 
     # when
     road.blocked = False
@@ -111,7 +113,7 @@ def test_a_broker_that_is_away_costs_no_attempt_and_loses_nothing(relay, listene
         continue
 
     # then
-    assert events_in(road.parcels) == ["a", "b"]
+    assert events_in(road.messages) == ["a", "b"]
     assert not Retry.objects.exists()
     assert not DeadLetter.objects.exists()
 
@@ -124,21 +126,21 @@ def test_what_a_relay_claimed_before_it_died_is_sent_by_another(relay, listener,
     assert relay.turn() == 0, "the other one may still be at it"
     clock.offset = dt.timedelta(minutes=1)
     assert relay.turn() == 1
-    assert events_in(road.parcels) == ["a"]
+    assert events_in(road.messages) == ["a"]
 
 
 def test_what_was_sent_but_not_confirmed_goes_again_and_has_its_effect_once(relay, listener, road):
     say("a")
     relay.turn()
-    Flight.objects.update(confirmed_at=None)  # it died between sending and noting it
+    Dispatch.objects.update(confirmed_at=None)  # it died between sending and noting it
     clock.offset = dt.timedelta(minutes=1)
     relay.turn()
 
-    assert events_in(road.parcels) == ["a", "a"]
-    for parcel in road.parcels:
-        deliver(parcel.flight, parcel.consumer, parcel.events)
+    assert events_in(road.messages) == ["a", "a"]
+    for message in road.messages:
+        deliver(message.dispatch, message.consumer, message.events)
     assert Product.objects.get(pk="count").views == 1
-    assert not Flight.objects.exists()
+    assert not Dispatch.objects.exists()
 
 
 def test_scheduled_news_keeps_its_origin(relay, db):
@@ -175,7 +177,7 @@ class TestSideBySide:
 
         _threads(4, work)
 
-        sent = Counter(sku for road in roads for sku in events_in(road.parcels))
+        sent = Counter(sku for road in roads for sku in events_in(road.messages))
         assert len(sent) == 600
         assert set(sent.values()) == {1}
 
@@ -185,14 +187,14 @@ class TestSideBySide:
         Relay(road).turn()
 
         def work(number: int) -> None:
-            for parcel in road.parcels:
-                deliver(parcel.flight, parcel.consumer, parcel.events)
+            for message in road.messages:
+                deliver(message.dispatch, message.consumer, message.events)
 
         _threads(4, work)
 
         assert Product.objects.get(pk="count").views == 60
         assert Inbox.objects.filter(consumer="orders.listen").count() == 60
-        assert not Flight.objects.exists()
+        assert not Dispatch.objects.exists()
 
     def test_what_commits_late_is_not_passed_over(self, listener):
         road, wrote, may_commit = Road(), threading.Event(), threading.Event()
@@ -210,12 +212,12 @@ class TestSideBySide:
         say("second, but early")
         relay = Relay(road)
         relay.turn()
-        assert events_in(road.parcels) == ["second, but early"]
+        assert events_in(road.messages) == ["second, but early"]
 
         may_commit.set()
         thread.join()
         relay.turn()
-        assert events_in(road.parcels) == ["second, but early", "first, but late"]
+        assert events_in(road.messages) == ["second, but early", "first, but late"]
 
     def test_a_batch_waits_for_another_that_touches_the_same(self, listener):
         """Without turns, `listen` above reads, another writes, and a count is lost."""

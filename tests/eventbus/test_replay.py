@@ -8,19 +8,21 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
-from eventbus import GiveUp, publish, replay, subscriptions
-from eventbus.chosen import Selection as Letters
+from eventbus import GiveUp, publish
 from eventbus.errors import CannotReplay, UnknownConsumer
 from eventbus.events import Envelope
-from eventbus.letters import discard, edit_and_retry, retry
-from eventbus.models import Action, DeadLetter, Event, Flight, Inbox, Outbox, Retry, Subscription
-from eventbus.relay import Relay
-from eventbus.replay import Selection
-from eventbus.testing import Basket, alone, listening
+from eventbus.models import Action, DeadLetter, Dispatch, Event, Inbox, Outbox, Retry, Subscription
+from eventbus.operations import replay
+from eventbus.operations.dead_letters import discard, edit_and_retry, retry
+from eventbus.operations.replay import ReplayRequest
+from eventbus.operations.selection import DeadLetterFilter as Letters
+from eventbus.relay import subscriptions
+from eventbus.relay.relay import Relay
+from eventbus.testing import InMemoryTransport, alone, listening
 from orders.events import ProductRetired
 from tests.eventbus.test_delivery import hearing
 
-LISTEN = Selection(consumer="orders.listen")
+LISTEN = ReplayRequest(consumer="orders.listen")
 
 
 def say(*skus: str) -> None:
@@ -64,7 +66,7 @@ def test_a_consumer_is_told_what_it_never_heard_and_nobody_else_is(bus, late, he
     bus.settle()
     assert sorted(heard) == ["a", "b", "c"]
     assert sorted(late) == ["a", "b", "c"]
-    assert not Flight.objects.exists()
+    assert not Dispatch.objects.exists()
 
 
 def test_what_was_handled_is_skipped(bus, late, heard):
@@ -85,7 +87,7 @@ def test_again_a_consumer_handles_what_was_asked_for_once_more(bus, late, heard)
     say("c")
     bus.settle()
     (event,) = Event.objects.filter(payload__sku="c")
-    only = Selection(consumer="orders.listen", aggregate=event.aggregate)
+    only = ReplayRequest(consumer="orders.listen", aggregate=event.aggregate)
     heard.clear()
 
     assert replay.replay(only, "operator:1", again=True) == 1
@@ -99,12 +101,12 @@ def test_again_what_was_not_asked_for_is_still_known_as_handled(bus, late, heard
     bus.settle()
     heard.clear()
     event = Event.objects.get(payload__sku="d")
-    only = Selection(consumer="orders.listen", aggregate=event.aggregate)
+    only = ReplayRequest(consumer="orders.listen", aggregate=event.aggregate)
     replay.replay(only, "operator:1", again=True)
     bus.settle()
     # when: the broker brings an old message once more
     c = Event.objects.get(payload__sku="c")
-    Flight.objects.create(consumer="orders.listen", event_ids=[str(c.pk)])
+    Dispatch.objects.create(consumer="orders.listen", event_ids=[str(c.pk)])
     bus.settle()
     assert "c" not in heard
     assert Inbox.objects.filter(consumer="orders.listen", generation=1).count() == 2
@@ -155,12 +157,12 @@ def test_what_was_corrected_is_replayed_as_corrected(bus, late, heard):
 
 
 def test_a_replay_is_delivered_in_batches(late):
-    basket = Basket()
+    basket = InMemoryTransport()
     replay.replay(LISTEN, "operator:1")
     Relay(basket).turn()
-    (parcel,) = basket.parcels
-    assert not parcel.suspect
-    assert len(Flight.objects.get(pk=parcel.flight).event_ids) == 2
+    (message,) = basket.messages
+    assert not message.suspect
+    assert len(Dispatch.objects.get(pk=message.dispatch).event_ids) == 2
 
 
 def test_who_is_not_replayable_is_not_told_twice(calm):
@@ -179,7 +181,7 @@ def test_who_calls_outside_is_not_told_again_at_all(calm):
         """Hear."""
 
     with (
-        listening(hearing(listen, outside=True, replayable=True)),
+        listening(hearing(listen, external=True, replayable=True)),
         pytest.raises(CannotReplay, match="calls other systems"),
     ):
         replay.replay(LISTEN, "operator:1")
@@ -187,9 +189,9 @@ def test_who_calls_outside_is_not_told_again_at_all(calm):
 
 def test_it_says_whom_it_does_not_know_and_what_is_not_heard(calm, late):
     with pytest.raises(UnknownConsumer):
-        replay.preview(Selection(consumer="orders.nobody"))
+        replay.preview(ReplayRequest(consumer="orders.nobody"))
     with pytest.raises(CannotReplay, match=r"it hears orders\.ProductRetired"):
-        replay.preview(Selection(consumer="orders.listen", name="orders.OrderPlaced"))
+        replay.preview(ReplayRequest(consumer="orders.listen", name="orders.OrderPlaced"))
 
 
 def test_a_rate_is_kept(late, monkeypatch):
@@ -204,12 +206,12 @@ def test_a_rate_is_kept(late, monkeypatch):
     say(*"cdefgh")
     assert replay.replay(LISTEN, "operator:1", rate=2) == 8
     assert sum(slept) == 3.0
-    assert Flight.objects.filter(consumer="orders.listen").count() == 4
+    assert Dispatch.objects.filter(consumer="orders.listen").count() == 4
 
 
 def test_a_replay_is_written_down(late):
     until = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
-    replay.replay(Selection(consumer="orders.listen", until=until), "operator:1")
+    replay.replay(ReplayRequest(consumer="orders.listen", until=until), "operator:1")
     action = Action.objects.get()
     assert (action.verb, action.actor, action.result) == ("replayed", "operator:1", {"sent": 2})
     assert action.chosen["until"] == "2100-01-01T00:00:00.000000Z"
@@ -224,7 +226,7 @@ class TestTheCommand:
 
     def test_a_dry_run_counts_and_changes_nothing(self, late):
         assert "2  to deliver" in self.run("--dry-run")
-        assert not Flight.objects.exists()
+        assert not Dispatch.objects.exists()
         assert not Outbox.objects.exists()
 
     def test_it_sends(self, bus, late, heard):

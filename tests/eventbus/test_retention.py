@@ -13,25 +13,27 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from eventbus import clock, publish, rebuild, registry, replay, retention
+from eventbus import publish, registry
 from eventbus.cloudevents import to_cloudevent
-from eventbus.delivery import deliver
+from eventbus.consuming.delivery import deliver
 from eventbus.errors import CannotArchive, CannotRestore, GiveUp, InArchive, LogBusy
-from eventbus.letters import Selection as Letters
-from eventbus.letters import discard
 from eventbus.models import (
     Action,
     Archive,
     DeadLetter,
+    Dispatch,
     Event,
-    Flight,
     Inbox,
     Outbox,
     Retry,
     Subscription,
 )
-from eventbus.replay import Selection
+from eventbus.operations import rebuild, replay, retention
+from eventbus.operations.dead_letters import DeadLetterFilter as Letters
+from eventbus.operations.dead_letters import discard
+from eventbus.operations.replay import ReplayRequest
 from eventbus.testing import Bus, alone, listening
+from infra import clock
 from orders.events import ProductRetired
 from tests.analytics.news import fortnight
 from tests.analytics.test_figures import figures
@@ -39,7 +41,7 @@ from tests.eventbus.test_delivery import hearing
 
 OLD = dt.timedelta(days=40)
 ME = "operator:1"
-LISTEN = Selection(consumer="orders.listen")
+LISTEN = ReplayRequest(consumer="orders.listen")
 
 
 def say(*skus: str) -> None:
@@ -142,8 +144,8 @@ def test_batches_are_files_and_each_is_recorded(log, tmp_path, monkeypatch):
     assert rows(Event, Inbox) == before
 
 
-def flight(event: Event) -> None:
-    Flight.objects.create(consumer="orders.other", event_ids=[str(event.pk)])
+def dispatch(event: Event) -> None:
+    Dispatch.objects.create(consumer="orders.other", event_ids=[str(event.pk)])
 
 
 def retry(event: Event) -> None:
@@ -175,14 +177,14 @@ def not_yet_told_again(event: Event) -> None:
     "need",
     [
         lambda event: Outbox.objects.create(event_id=event.pk),
-        flight,
+        dispatch,
         retry,
         letter,
         never_told,
         being_called,
         not_yet_told_again,
     ],
-    ids=["outbox", "flight", "retry", "letter", "never_told", "being_called", "rebuild"],
+    ids=["outbox", "dispatch", "retry", "letter", "never_told", "being_called", "rebuild"],
 )
 def test_what_somebody_needs_stays(log, tmp_path, need):
     need(Event.objects.get(payload__sku="b"))
@@ -204,7 +206,7 @@ def test_what_was_discarded_is_needed_no_more(log, tmp_path):
 
 def test_what_became_needed_while_it_was_written_stays(log, tmp_path, monkeypatch):
     event = Event.objects.get(payload__sku="b")
-    monkeypatch.setattr(retention, "reach", lambda name: flight(event))
+    monkeypatch.setattr(retention, "reach", lambda name: dispatch(event))
     with pytest.raises(CannotArchive, match="needed again"):
         archive(tmp_path)
     assert skus() == ["a", "b", "c", "new"]
@@ -257,7 +259,7 @@ class TestASecondCopy:
 
         copy = self.wire("a")
         archive(tmp_path)
-        with listening(hearing(call, outside=True)):
+        with listening(hearing(call, external=True)):
             deliver(0, "orders.call", [copy])
             assert not called
             assert Inbox.objects.filter(consumer="orders.call").count() == 0
@@ -287,18 +289,20 @@ class TestReadingAgain:
         archive(tmp_path)
         (kept,) = Archive.objects.all()
         after = kept.until + dt.timedelta(microseconds=1)
-        assert replay.preview(Selection(consumer="orders.listen", since=after))["matching"] == 1
-        assert not replay.preview(Selection(consumer="orders.listen", until=kept.since))["matching"]
+        assert replay.preview(ReplayRequest(consumer="orders.listen", since=after))["matching"] == 1
+        assert not replay.preview(ReplayRequest(consumer="orders.listen", until=kept.since))[
+            "matching"
+        ]
         for reached in ({"since": kept.until}, {"until": kept.since + dt.timedelta.resolution}):
             with pytest.raises(InArchive):
-                replay.preview(Selection(consumer="orders.listen", **reached))
+                replay.preview(ReplayRequest(consumer="orders.listen", **reached))
 
     def test_what_comes_back_after_a_replay_of_another_time_is_known(self, log, heard, tmp_path):
         """Inbox rows come back under the generation that there is by then."""
         archive(tmp_path)
         heard.clear()
         since = Archive.objects.get().until + dt.timedelta(seconds=1)
-        replay.replay(Selection(consumer="orders.listen", since=since), ME, again=True)
+        replay.replay(ReplayRequest(consumer="orders.listen", since=since), ME, again=True)
         log.settle()
         assert heard == ["new"]
 
@@ -313,9 +317,9 @@ class TestReadingAgain:
         def attend(sku: str) -> None:
             raise AssertionError(sku)
 
-        with listening(hearing(attend, was="orders.listen")):
+        with listening(hearing(attend, renamed_from="orders.listen")):
             restore_all(tmp_path)
-            assert replay.preview(Selection(consumer="orders.attend"))["to deliver"] == 0
+            assert replay.preview(ReplayRequest(consumer="orders.attend"))["to deliver"] == 0
 
     def test_a_rebuild_refuses_and_works_after_the_restore(self, calm, tmp_path):
         with alone("analytics"):

@@ -10,11 +10,12 @@ from tempfile import TemporaryFile
 import pytest
 from django.db import connection, transaction
 
-from eventbus import publish, subscriptions
-from eventbus.delivery import deliver
-from eventbus.models import Flight
-from eventbus.relay import Relay
-from eventbus.testing import Basket, alone, listening
+from eventbus import publish
+from eventbus.consuming.delivery import deliver
+from eventbus.models import Dispatch
+from eventbus.relay import subscriptions
+from eventbus.relay.relay import Relay
+from eventbus.testing import InMemoryTransport, alone, listening
 from orders.events import ProductRetired
 from tests.eventbus.test_delivery import hearing
 
@@ -63,14 +64,14 @@ def relay() -> Iterator[Relay]:
 
     with alone("nobody"), listening(hearing(listen)):
         subscriptions.sync()
-        relay = Relay(Basket())
+        relay = Relay(InMemoryTransport())
         relay.prepare()
         yield relay
 
 
 def test_a_publish_is_one_statement(relay):
     with transaction.atomic():
-        Flight.objects.exists()  # the transaction has begun
+        Dispatch.objects.exists()  # the transaction has begun
         with counted() as cost:
             publish(ProductRetired(sku="teapot"))
     assert cost == Cost(statements=1, round_trips=1)
@@ -82,7 +83,7 @@ def test_the_relay_needs_as_many_for_one_event_as_for_five_hundred(relay, events
     say(events)
     with counted() as cost:
         relay._send(relay._claim())
-    assert len(relay.transport.parcels) == -(-events // 50)
+    assert len(relay.transport.messages) == -(-events // 50)
     assert cost == Cost(statements=2, round_trips=2)
 
 
@@ -90,10 +91,10 @@ def test_the_relay_needs_as_many_for_one_event_as_for_five_hundred(relay, events
 def test_a_message_of_fifty_costs_as_many_as_one_of_one(relay, events):
     say(events)
     relay._send(relay._claim())
-    (parcel,) = relay.transport.parcels
+    (message,) = relay.transport.messages
     with counted() as cost:
-        deliver(parcel.flight, parcel.consumer, parcel.events)
-    assert not Flight.objects.exists()
+        deliver(message.dispatch, message.consumer, message.events)
+    assert not Dispatch.objects.exists()
     assert cost == Cost(statements=5, round_trips=4)
 
 

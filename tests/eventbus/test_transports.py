@@ -12,15 +12,17 @@ from celery.contrib.testing.worker import start_worker
 from celery.signals import task_postrun
 from django.db import connection, transaction
 
-from eventbus import Envelope, clock, publish, registry, sweeper
-from eventbus.models import DeadLetter, Flight, Inbox, Retry, Tick
+from eventbus import Envelope, publish, registry
+from eventbus.models import DeadLetter, Dispatch, Inbox, QueueMarker, Retry
+from eventbus.publishing.serialization import rfc3339
 from eventbus.registry import Consumer
-from eventbus.relay import Relay
+from eventbus.relay import lost_messages
+from eventbus.relay.relay import Relay
+from eventbus.relay.transports import Transport
+from eventbus.relay.transports.celery import Celery
+from eventbus.relay.transports.in_process import Embedded
 from eventbus.testing import alone, listening
-from eventbus.transports import Transport
-from eventbus.transports.celery import Celery
-from eventbus.transports.embedded import Embedded
-from eventbus.wire import moment
+from infra import clock
 from orders.events import ProductRetired
 
 QUEUE = "conformance"
@@ -79,7 +81,7 @@ def tell(transport: Transport, *skus: str) -> None:
             publish(ProductRetired(sku=sku))
     relay = Relay(transport)
     deadline = time.monotonic() + PATIENCE
-    while relay.turn() or Flight.objects.exists():
+    while relay.turn() or Dispatch.objects.exists():
         assert time.monotonic() < deadline, "not delivered"
 
 
@@ -121,7 +123,7 @@ def test_a_call_outside_is_made_in_no_transaction(transport):
     def call(sku: str) -> None:
         inside.append(connection.in_atomic_block)
 
-    with alone("nobody"), listening(hearing(call, outside=True)):
+    with alone("nobody"), listening(hearing(call, external=True)):
         tell(transport, "a", "b")
 
     assert inside == [False, False]
@@ -130,13 +132,15 @@ def test_a_call_outside_is_made_in_no_transaction(transport):
 
 def test_a_tick_comes_through_where_messages_may_be_lost(transport):
     if transport.in_process:
-        assert sweeper.sweep(transport, [QUEUE]) == 0  # nothing is lost without this process
-        assert not Tick.objects.exists()
+        assert (
+            lost_messages.resend_lost(transport, [QUEUE]) == 0
+        )  # nothing is lost without this process
+        assert not QueueMarker.objects.exists()
         return
-    Tick.objects.create(queue=QUEUE)
+    QueueMarker.objects.create(queue=QUEUE)
     sent = clock.now()
-    transport.tick(QUEUE, moment(sent))
+    transport.send_marker(QUEUE, rfc3339(sent))
 
     deadline = time.monotonic() + PATIENCE
-    while Tick.objects.get().heard_at != sent:
+    while QueueMarker.objects.get().received_up_to != sent:
         assert time.monotonic() < deadline, "not heard"

@@ -1,4 +1,4 @@
-"""What a room may not do in its own words: mention what belongs to another."""
+"""What a context may not do in its own words: mention what belongs to another."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ FINDERS = {
 
 @dataclass(frozen=True)
 class Others:
-    """What belongs to everybody but one room."""
+    """What belongs to everybody but one context."""
 
     contexts: Collection[str]
     events: Collection[str]
@@ -34,7 +34,7 @@ class Others:
 
 
 def trespasses(source: str, others: Others) -> list[str]:
-    """Say what a piece of a room's code takes from other rooms, with its line."""
+    """Say what a piece of a context's code takes from other contexts, with its line."""
     tree = ast.parse(source)
     found = {*_in_calls(tree, others), *_in_strings(tree, others)}
     return [f"line {line}: {what}" for line, what in sorted(found)]
@@ -69,5 +69,5 @@ def _in_strings(tree: ast.AST, others: Others) -> Iterator[tuple[int, str]]:
 
 
 def sources(folder: Path) -> dict[str, str]:
-    """Return a room's Python files, migrations too."""
+    """Return a context's Python files, migrations too."""
     return {str(p.relative_to(folder)): p.read_text() for p in sorted(folder.rglob("*.py"))}

@@ -14,7 +14,8 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from eventbus import Event, checks, contracts, registry
+from eventbus import Event, checks, registry
+from eventbus.publishing import contracts
 from eventbus.registry import consumer
 
 
@@ -122,20 +123,20 @@ def test_a_contract_that_shrank_is_not_locked(teapots: Callable[..., None], tmp_
         call_command("makecontracts", check=True)
 
 
-@pytest.mark.parametrize("room", settings.ROOMS)
-def test_every_event_says_what_it_means_and_is_locked(room: str) -> None:
-    told = {name for name in registry.events if name.startswith(f"{room}.")}
-    promised = Path(apps.get_app_config(room).path, "contracts").glob("*.json")
-    assert {f"{room}.{path.stem}" for path in promised} == told
+@pytest.mark.parametrize("context", settings.CONTEXTS)
+def test_every_event_says_what_it_means_and_is_locked(context: str) -> None:
+    told = {name for name in registry.events if name.startswith(f"{context}.")}
+    promised = Path(apps.get_app_config(context).path, "contracts").glob("*.json")
+    assert {f"{context}.{path.stem}" for path in promised} == told
     assert not told & set(contracts.stale())
-    assert checks.rooms_understand_each_other(None) == []
+    assert checks.contexts_understand_each_other(None) == []
 
 
 def _heard_by(monkeypatch: pytest.MonkeyPatch, handle: Callable[..., None], *events: str) -> str:
     monkeypatch.setattr(registry, "consumers", {})
     handle.__module__ = "payments.consumers"
     consumer(*events)(handle)
-    return "\n".join(str(problem) for problem in checks.rooms_understand_each_other(None))
+    return "\n".join(str(problem) for problem in checks.contexts_understand_each_other(None))
 
 
 def test_a_misspelt_event_is_found_and_the_right_one_offered(
@@ -171,7 +172,7 @@ def test_a_field_with_a_default_need_not_be_promised(monkeypatch: pytest.MonkeyP
     assert _heard_by(monkeypatch, expect_payment, "orders.OrderPlaced") == ""
 
 
-def test_news_for_one_room_is_not_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_news_for_one_context_is_not_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     def eavesdrop(order_id: UUID) -> None: ...
 
     said = _heard_by(monkeypatch, eavesdrop, "inventory.ReservationExpiryDue")

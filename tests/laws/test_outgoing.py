@@ -8,7 +8,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 
-from tests.api.test_nasty_input import described
+from tests.edge.test_nasty_input import described
 from tests.laws.boundaries import sources
 
 SPEAKERS = {"httpx", "requests", "urllib.request", "http.client", "socket", "smtplib", "ftplib"}
@@ -25,11 +25,11 @@ def spoken_by(source: str) -> set[str]:
     return {name for name in named if name in SPEAKERS or name.partition(".")[0] in SPEAKERS}
 
 
-@pytest.mark.parametrize("room", settings.ROOMS)
-def test_only_a_gateway_speaks_to_the_outside(room: str) -> None:
-    for file, source in sources(Path(apps.get_app_config(room).path)).items():
+@pytest.mark.parametrize("context", settings.CONTEXTS)
+def test_only_a_gateway_speaks_to_the_outside(context: str) -> None:
+    for file, source in sources(Path(apps.get_app_config(context).path)).items():
         if not str(file).startswith(("gateway", "management")):
-            assert not spoken_by(source), f"{room}/{file} imports {spoken_by(source)}"
+            assert not spoken_by(source), f"{context}/{file} imports {spoken_by(source)}"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Only this room hears anything here."""
+"""Only this context hears anything here."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from eventbus import clock
-from eventbus.ids import new_id
 from eventbus.testing import alone, hear
+from infra import clock
+from infra.ids import new_id
 
 LINES = [
     {"sku": "tea", "name": "Tea & biscuits", "quantity": 2, "unit_price": Decimal("617.25")},
@@ -19,7 +19,7 @@ LINES = [
 
 
 @pytest.fixture(autouse=True)
-def only_this_room() -> Iterator[None]:
+def only_this_context() -> Iterator[None]:
     with alone("notifications"):
         yield
 
@@ -31,7 +31,7 @@ def own_files(settings, tmp_path) -> None:
 
 
 class News:
-    """What other rooms say about one customer and one order."""
+    """What other contexts say about one customer and one order."""
 
     def __init__(self) -> None:
         self.customer, self.order = new_id(), new_id()

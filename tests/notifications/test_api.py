@@ -7,7 +7,7 @@ from django.core import mail
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from eventbus.ids import new_id
+from infra.ids import new_id
 
 WANTS_ALL = {"wants_messages": True, "mail": True, "sms": True, "push": True}
 

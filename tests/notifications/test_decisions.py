@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from eventbus import GiveUp
-from eventbus.ids import new_id
+from infra.ids import new_id
 from notifications.errors import CutOff, NotFailed, Undeliverable
 from notifications.events import MessageWritten
 from notifications.models import Channel, Contact, Message

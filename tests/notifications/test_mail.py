@@ -12,10 +12,10 @@ import pytest
 from aiosmtpd.controller import Controller
 from django.core.mail.backends.smtp import EmailBackend
 
-from eventbus import clock
 from eventbus.cloudevents import to_cloudevent
-from eventbus.delivery import deliver
+from eventbus.consuming.delivery import deliver
 from eventbus.models import DeadLetter, Event, Retry
+from infra import clock
 from notifications.gateway import LINES
 from notifications.models import Message
 from notifications.services import send_again

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from eventbus import clock
 from eventbus.cloudevents import to_cloudevent
-from eventbus.delivery import deliver
+from eventbus.consuming.delivery import deliver
 from eventbus.models import DeadLetter, Event, Retry
+from infra import clock
 from notifications.gateway import FakeProvider, Outgoing
 from notifications.models import Contact, Message
 from notifications.services import send_again

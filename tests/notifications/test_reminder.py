@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from eventbus import clock
+from infra import clock
 from notifications.errors import ChannelAway
 from notifications.events import PaymentReminderDue
 from notifications.gateway import FakeProvider

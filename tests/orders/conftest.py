@@ -1,4 +1,4 @@
-"""Only this room hears anything here."""
+"""Only this context hears anything here."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,6 @@ from eventbus.testing import alone
 
 
 @pytest.fixture(autouse=True)
-def only_this_room() -> Iterator[None]:
+def only_this_context() -> Iterator[None]:
     with alone("orders"):
         yield

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from eventbus import Event, acting_as, publish
 from eventbus.models import Event as Log
-from eventbus.origin import because_of
+from eventbus.origin import caused_by
 from inventory.events import Goods, StockReserved
 from orders.events import Line, OrderCancelled, OrderPaid, OrderPlaced
 from payments.events import PaymentCaptured
@@ -49,7 +49,7 @@ def chief(db) -> Client:
 
 def say(fact: Event, cause: Log | None = None) -> Log:
     """Publish, because of a request or of another event."""
-    origin = because_of(cause.envelope(), "test") if cause else acting_as("customer:9")
+    origin = caused_by(cause.envelope(), "test") if cause else acting_as("customer:9")
     with origin, transaction.atomic():
         return Log.objects.get(pk=publish(fact))
 

@@ -11,8 +11,9 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from eventbus import clock, failures, jobs
-from eventbus.models import Action, Correction, DeadLetter, Discarded, Event, Flight, Retry
+from eventbus.consuming import retries
+from eventbus.models import Action, Correction, DeadLetter, Discarded, Dispatch, Event, Retry
+from infra import background, clock
 from tests.pages.conftest import visitor
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +25,7 @@ SECRET = "changed my mind"
 @pytest.fixture
 def letter(news) -> DeadLetter:
     envelope = news["cancelled"].envelope()
-    failures.bury("analytics.count_cancellation", envelope, ValueError("no sense"), 15)
+    retries.dead_letter("analytics.count_cancellation", envelope, ValueError("no sense"), 15)
     return DeadLetter.objects.get()
 
 
@@ -62,8 +63,8 @@ def test_payloads_are_hidden_from_those_who_may_not_see_them(clerk, letter):
 
 def test_nor_do_errors_quote_to_them_what_is_in_payloads(clerk, letter, news):
     quoting = ValueError(f"no sense in\n{SECRET}")
-    failures.note("orders.listen", news["cancelled"].envelope(), quoting)
-    DeadLetter.objects.update(error=failures.told(quoting))
+    retries.record_failure("orders.listen", news["cancelled"].envelope(), quoting)
+    DeadLetter.objects.update(error=retries.format_error(quoting))
     retry = Retry.objects.get()
     allowed(clerk, "view_retry")
     addresses = [shown(Event, letter.event_id), shown(DeadLetter, letter.pk)]
@@ -117,7 +118,7 @@ def test_retrying_asks_first(chief, letter):
 
 def test_all_that_match_are_retried_at_once(chief, letter, news):
     other = news["paid"].envelope()
-    failures.bury("analytics.count_sale", other, ValueError("no sense"), 15)
+    retries.dead_letter("analytics.count_sale", other, ValueError("no sense"), 15)
     act(chief, letter, "retry", sure="1", select_across="1")
     assert not DeadLetter.objects.exists()
     assert Retry.objects.count() == 2
@@ -140,7 +141,7 @@ def test_all_that_match_are_what_the_list_shows_and_nothing_else(
     DeadLetter.objects.update(died_at="2020-01-01T00:00:00Z")
     for name in ("paid", "captured"):
         other = news[name].envelope()
-        failures.bury("analytics.count_sale", other, KeyError("no sense"), 15)
+        retries.dead_letter("analytics.count_sale", other, KeyError("no sense"), 15)
     DeadLetter.objects.filter(name="payments.PaymentCaptured").update(name="orders.OrderPaid")
     address = f"{LETTERS}?{asked}"
     ticked = {"action": "retry", "_selected_action": [letter.pk], "select_across": "1"}
@@ -205,7 +206,7 @@ def let_it_end() -> None:
 @pytest.mark.django_db(transaction=True)
 class TestWhatTakesLong:
     def test_it_goes_on_after_the_page_has_answered(self, chief, letter, monkeypatch):
-        monkeypatch.setattr(jobs, "PATIENCE", 0.0)
+        monkeypatch.setattr(background, "PATIENCE", 0.0)
         answer = act(chief, letter, "retry", sure="1")
         assert answer["Location"] == "/admin/eventbus/action/"
         let_it_end()
@@ -213,7 +214,7 @@ class TestWhatTakesLong:
         assert Action.objects.get().ended_at
 
     def test_meanwhile_its_action_tells_how_far_it_is(self, chief, news, monkeypatch):
-        monkeypatch.setattr(jobs, "PATIENCE", 0.0)
+        monkeypatch.setattr(background, "PATIENCE", 0.0)
         asked = {"consumer": "analytics.count_order", "rate": "0.5", "sure": "1"}
         chief.post("/admin/eventbus/action/replay/", asked)
         deadline = time.monotonic() + 10
@@ -243,15 +244,15 @@ class TestReplaying:
         assert "analytics.count_sale" in chief.get(self.PAGE).content.decode()
         page = chief.post(self.PAGE, self.ASKED).content.decode()
         assert re.search(r">1</td><td>to deliver", page)
-        assert not Flight.objects.filter(replayed=True).exists()
+        assert not Dispatch.objects.filter(replayed=True).exists()
         assert not Action.objects.exists()
 
     def test_then_it_sends(self, chief, told):
         asked = self.ASKED | {"since": "2020-01-01", "until": "2099-12-31 10:00"}
         answer = chief.post(self.PAGE, asked | {"sure": "1"})
         assert answer["Location"] == "/admin/eventbus/action/"
-        flight = Flight.objects.get(replayed=True)
-        assert (flight.consumer, flight.event_ids) == ("analytics.count_sale", [str(told.pk)])
+        dispatch = Dispatch.objects.get(replayed=True)
+        assert (dispatch.consumer, dispatch.event_ids) == ("analytics.count_sale", [str(told.pk)])
         action = Action.objects.get()
         assert action.chosen["since"] == "2020-01-01T00:00:00.000000Z"
         assert (action.verb, action.result) == ("replayed", {"sent": 1})

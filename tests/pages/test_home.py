@@ -18,10 +18,10 @@ def home(anybody) -> str:
     return answer.content.decode()
 
 
-def test_the_front_page_names_every_room_with_what_it_keeps(home, settings):
-    for room in settings.ROOMS:
-        keeps = apps.get_app_config(room).module.__doc__.splitlines()[0].replace("'", "&#x27;")
-        assert f'id="{room}"' in home
+def test_the_front_page_names_every_context_with_what_it_keeps(home, settings):
+    for context in settings.CONTEXTS:
+        keeps = apps.get_app_config(context).module.__doc__.splitlines()[0].replace("'", "&#x27;")
+        assert f'id="{context}"' in home
         assert keeps in home
 
 
@@ -53,8 +53,8 @@ def test_the_front_page_needs_nothing_from_elsewhere(home):
     assert "<script" not in home
 
 
-def test_another_room_appears_by_itself(anybody, settings):
-    settings.ROOMS = [*settings.ROOMS, "tools"]
+def test_another_context_appears_by_itself(anybody, settings):
+    settings.CONTEXTS = [*settings.CONTEXTS, "tools"]
     assert 'id="tools"' in anybody.get("/").content.decode()
 
 

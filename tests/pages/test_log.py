@@ -7,8 +7,9 @@ from django.apps import apps
 from django.contrib import admin
 from django.urls import reverse
 
-from eventbus import failures, inbox, subscriptions
+from eventbus.consuming import inbox, retries
 from eventbus.models import DeadLetter, Event, Retry
+from eventbus.relay import subscriptions
 from tests.pages.conftest import ORDER, placed, say
 
 pytestmark = pytest.mark.django_db
@@ -123,9 +124,9 @@ def test_an_event_shows_its_payload_who_heard_it_and_its_story(chief):
     # given
     subscriptions.sync()
     event = say(placed())
-    inbox.take("inventory.reserve_stock", [event.pk], [])
-    failures.note("payments.expect_payment", event.envelope(), ConnectionError("no bank"))
-    failures.bury("analytics.count_order", event.envelope(), ValueError("no sense"), 15)
+    inbox.mark_handled("inventory.reserve_stock", [event.pk], [])
+    retries.record_failure("payments.expect_payment", event.envelope(), ConnectionError("no bank"))
+    retries.dead_letter("analytics.count_order", event.envelope(), ValueError("no sense"), 15)
 
     # when
     answer = chief.get(page(Event, "change", event.pk)).content.decode()
@@ -157,8 +158,8 @@ def test_an_event_stands_out_in_its_story(chief, news):
 def test_failures_are_explained_and_lead_to_their_event(chief, news):
     # given
     envelope = news["placed"].envelope()
-    failures.note("payments.expect_payment", envelope, ConnectionError("no <bank>"))
-    failures.bury("analytics.count_order", envelope, ValueError("no sense"), 15)
+    retries.record_failure("payments.expect_payment", envelope, ConnectionError("no <bank>"))
+    retries.dead_letter("analytics.count_order", envelope, ValueError("no sense"), 15)
 
     # when
     for model, kind, error in (

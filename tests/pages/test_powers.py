@@ -9,19 +9,27 @@ from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from eventbus import failures, powers
+from eventbus.consuming import retries
 from eventbus.models import Action, DeadLetter
+from eventbus.operations import permissions
 from tests.pages.conftest import visitor
 from tests.pages.test_desk import LETTERS, SECRET, act, shown
 
 pytestmark = pytest.mark.django_db
-POWERS = [powers.SEE, powers.REPLAY, powers.EDIT, powers.DISCARD, powers.NOTE, powers.ARCHIVE]
+POWERS = [
+    permissions.SEE,
+    permissions.REPLAY,
+    permissions.EDIT,
+    permissions.DISCARD,
+    permissions.NOTE,
+    permissions.ARCHIVE,
+]
 
 
 @pytest.fixture
 def letter(news) -> DeadLetter:
     envelope = news["cancelled"].envelope()
-    failures.bury("analytics.count_cancellation", envelope, ValueError("no sense"), 15)
+    retries.dead_letter("analytics.count_cancellation", envelope, ValueError("no sense"), 15)
     return DeadLetter.objects.get()
 
 
@@ -60,12 +68,12 @@ def asks(client: Client, letter: DeadLetter, verb: str) -> bool:
 
 DOORS = {
     (): set(),
-    (powers.SEE,): {"see payloads"},
-    (powers.REPLAY,): {"retry", "replay"},
-    (powers.DISCARD,): {"discard"},
-    (powers.NOTE,): {"note"},
-    (powers.EDIT,): set(),
-    (powers.EDIT, powers.SEE): {"edit", "see payloads"},
+    (permissions.SEE,): {"see payloads"},
+    (permissions.REPLAY,): {"retry", "replay"},
+    (permissions.DISCARD,): {"discard"},
+    (permissions.NOTE,): {"note"},
+    (permissions.EDIT,): set(),
+    (permissions.EDIT, permissions.SEE): {"edit", "see payloads"},
 }
 
 
@@ -85,12 +93,12 @@ def test_who_lacks_a_power_cannot_send_the_form_either(ayu, letter):
 
 
 COMMANDS: dict[str, tuple[str, list[str]]] = {
-    "retrydeadletters": (powers.REPLAY, []),
-    "discarddeadletters": (powers.DISCARD, ["--why", "a test"]),
-    "notedeadletters": (powers.NOTE, ["a note"]),
-    "replayevents": (powers.REPLAY, ["--consumer", "analytics.count_cancellation"]),
-    "rebuild": (powers.REPLAY, ["analytics"]),
-    "archiveevents": (powers.ARCHIVE, ["--older-than", "1", "--to", "nowhere"]),
+    "retrydeadletters": (permissions.REPLAY, []),
+    "discarddeadletters": (permissions.DISCARD, ["--why", "a test"]),
+    "notedeadletters": (permissions.NOTE, ["a note"]),
+    "replayevents": (permissions.REPLAY, ["--consumer", "analytics.count_cancellation"]),
+    "rebuild": (permissions.REPLAY, ["analytics"]),
+    "archiveevents": (permissions.ARCHIVE, ["--older-than", "1", "--to", "nowhere"]),
 }
 
 

@@ -5,11 +5,12 @@ from uuid import UUID
 
 import pytest
 
-from eventbus import failures, letters
-from eventbus.chosen import Selection
-from eventbus.ids import new_id
-from eventbus.models import Event, Flight, Inbox
-from eventbus.story import MOST, hearings, lineage, story, tree
+from eventbus.consuming import retries
+from eventbus.models import Dispatch, Event, Inbox
+from eventbus.operations import dead_letters
+from eventbus.operations.causation import MOST, deliveries, lineage, story, tree
+from eventbus.operations.selection import DeadLetterFilter
+from infra.ids import new_id
 from tests.pages.conftest import ORDER
 
 pytestmark = pytest.mark.django_db
@@ -69,22 +70,24 @@ def test_nobody_knows_what_never_happened(db):
 
 def test_it_says_what_was_given_up(news):
     event = news["paid"]
-    failures.bury("analytics.count_sale", event.envelope(), ValueError(), 1)
+    retries.dead_letter("analytics.count_sale", event.envelope(), ValueError(), 1)
     # given: a call that was cut off, too
     Inbox.objects.create(consumer="analytics.count_sale", event_id=event.pk)
-    letters.discard(Selection(), "nobody wants it", "operator:1")
-    states = {hearing.consumer: hearing.state for hearing in hearings(event)}
+    dead_letters.discard(DeadLetterFilter(), "nobody wants it", "operator:1")
+    states = {hearing.consumer: hearing.state for hearing in deliveries(event)}
     assert states["analytics.count_sale"] == "discarded"
 
 
 def test_it_says_who_is_told_by_a_replay(news):
     event = news["paid"]
-    told = Flight(consumer="analytics.count_sale", event_ids=[str(event.pk)], replayed=True)
+    told = Dispatch(consumer="analytics.count_sale", event_ids=[str(event.pk)], replayed=True)
     told.save()
-    failures.bury("notifications.send", replace(event.envelope(), replayed=True), ValueError(), 1)
-    other = Flight(consumer="analytics.other", event_ids=[str(news["placed"].pk)], replayed=True)
+    retries.dead_letter(
+        "notifications.send", replace(event.envelope(), replayed=True), ValueError(), 1
+    )
+    other = Dispatch(consumer="analytics.other", event_ids=[str(news["placed"].pk)], replayed=True)
     other.save()
-    heard = {hearing.consumer: hearing for hearing in hearings(event)}
+    heard = {hearing.consumer: hearing for hearing in deliveries(event)}
     assert heard["analytics.count_sale"].state == "on its way"
     assert {who for who, hearing in heard.items() if hearing.replayed} == {
         "analytics.count_sale",

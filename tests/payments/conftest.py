@@ -10,12 +10,13 @@ import msgspec
 import pytest
 from django.db import transaction
 
-from eventbus import Event, clock, publish, registry
+from eventbus import Event, publish, registry
 from eventbus.cloudevents import to_cloudevent
-from eventbus.delivery import deliver
+from eventbus.consuming.delivery import deliver
 from eventbus.models import Event as Log
 from eventbus.models import Retry, Scheduled
 from eventbus.testing import alone, hear
+from infra import clock
 from inventory.events import PinRefused, ReservationPinned
 from orders.events import OrderCancelled
 from payments import gateway, services
@@ -28,7 +29,7 @@ WHEN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 @pytest.fixture(autouse=True)
-def only_this_room(db) -> Iterator[None]:
+def only_this_context(db) -> Iterator[None]:
     with alone("payments"):
         yield
 

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from eventbus import clock
 from eventbus.models import DeadLetter, Retry, Scheduled
 from eventbus.testing import hear, said
+from infra import clock
 from payments import gateway, services
 from payments.errors import NoClearAnswer
 from payments.events import (

@@ -11,8 +11,8 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from eventbus import clock
 from eventbus.testing import said
+from infra import clock
 from payments import errors, services
 from payments.events import BankAnswerDue, PaymentCaptured, RefundDue
 from payments.models import Payment, Webhook

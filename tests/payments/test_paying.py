@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import IntegrityError, transaction
 
-from eventbus import clock
 from eventbus.models import DeadLetter, Inbox, Retry, Scheduled
 from eventbus.testing import hear, said
+from infra import clock
 from payments import errors, services
 from payments.events import (
     PaymentCaptured,

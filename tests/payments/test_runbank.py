@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 
 from payments.gateway.fakes import PlayedBank
 from payments.management.commands.runbank import BankServer
-from payments.management.postman import Postman
+from payments.management.postman import WebhookSender
 
 ASK = {"amount": "20.00", "currency": "EUR", "card": "tok_ok"}
 KEY = {"Idempotency-Key": "k"}
@@ -115,7 +115,7 @@ def elsewhere() -> Iterator[str]:
 def brought(url: str, count: int, **wishes: Any) -> list[dict[str, Any]]:
     """Let a payment be captured and given back, and return what was brought, in its order."""
     plain = {"late": 0.0, "double": False, "forge": False, "reorder": False}
-    postman = Postman(url, "secret", **{**plain, **wishes})
+    postman = WebhookSender(url, "secret", **{**plain, **wishes})
     played = PlayedBank(postman.take)
     captured = played.capture("k", Decimal("20.00"), "EUR", "tok_ok")
     played.refund("r", captured.body["reference"], Decimal("20.00"), "EUR")

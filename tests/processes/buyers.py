@@ -139,7 +139,7 @@ def must_agree(house: House) -> None:
 
 def under_way(house: House) -> int:
     """Return how much news has not arrived."""
-    tables = ("outbox", "flight", "retry")
+    tables = ("outbox", "dispatch", "retry")
     (counts,) = house.sql(
         "SELECT " + ", ".join(f"(SELECT count(*) FROM eventbus_{name})" for name in tables)
     )

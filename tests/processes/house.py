@@ -22,11 +22,11 @@ import psycopg
 import redis
 from psycopg import sql
 
-from tools.leash import spawn
+from tools.devserver.child_process import spawn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0  # seconds: for a start on a busy machine
-ROOMS = "accounts,orders,payments,inventory,notifications,analytics"
+CONTEXTS = "accounts,orders,payments,inventory,notifications,analytics"
 # No proxy of the environment stands between us and our own processes.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -126,7 +126,7 @@ class House:
         """Start `manage.py runrelay`."""
         return self.start("relay", ["manage.py", "runrelay"], **env)
 
-    def worker(self, *options: str, queues: str = ROOMS, **env: str) -> Process:
+    def worker(self, *options: str, queues: str = CONTEXTS, **env: str) -> Process:
         """Start a Celery worker with two children."""
         command = ["-m", "celery", "-A", "config", "worker", "-c2", "-Q", queues, *options]
         return self.start("worker", [*command, "-n", f"{uuid4()}@%h"], **env)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.processes.buyers import Buyer, buyers, shell, shelve
 from tests.processes.house import House, Process, wait_until
-from tools.servers import Valkey
+from tools.devserver.servers import Valkey
 
 pytestmark = pytest.mark.postgres
 
@@ -119,7 +119,7 @@ def test_live_settings_reach_web_and_worker_within_seconds_and_back(house, cache
     left = "SELECT expires_at - now() > '1 hour' FROM inventory_reservation WHERE order_id = %s"
     wait_until(lambda: house.sql(left, order))
     assert house.sql(left, order) == [(True,)]
-    assert house.sql("SELECT count(*) FROM live_change") == [(3,)]
+    assert house.sql("SELECT count(*) FROM runtime_settings_change") == [(3,)]
 
 
 def test_live_settings_hold_without_redis(house, cache):

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from eventbus.failpoints import NAMES
+from infra.failpoints import NAMES
 from tests.processes.buyers import under_way
-from tests.processes.house import PATIENCE, ROOMS, House, Process, wait_until
+from tests.processes.house import CONTEXTS, PATIENCE, House, Process, wait_until
 
 ONCE_EACH = {"a": 1, "b": 1, "c": 1}
 SAY = """
@@ -28,7 +28,7 @@ from eventbus.models import Event
 for event in Event.objects.all():
     failures.bury("witness.note", event.envelope(), ValueError("a mistake"), 15)
 """
-# A room that notes what it hears in the transaction that marks it heard, and may stumble then.
+# A context that notes what it hears in the transaction that marks it heard, and may stumble then.
 CONSUMERS = """
 import os
 from pathlib import Path
@@ -117,15 +117,15 @@ class Scene:
 
 def furnished(scene: Scene) -> Scene:
     """Put the witness into the house."""
-    room = scene.folder / "rooms" / "witness"
-    room.mkdir(parents=True)
-    (room / "__init__.py").touch()
-    (room / "consumers.py").write_text(CONSUMERS)
+    context = scene.folder / "contexts" / "witness"
+    context.mkdir(parents=True)
+    (context / "__init__.py").touch()
+    (context / "consumers.py").write_text(CONSUMERS)
     (scene.folder / "failpoints").mkdir()
     scene.house.env |= {
         "DJANGO_SETTINGS_MODULE": "tests.processes.hasty",
-        "EXTRA_ROOMS": "witness",
-        "PYTHONPATH": str(room.parent),
+        "EXTRA_CONTEXTS": "witness",
+        "PYTHONPATH": str(context.parent),
         "STONE": str(scene.stone),
         "KABAR_FAILPOINTS": str(scene.folder / "failpoints"),
     }
@@ -142,7 +142,7 @@ def scene(house: House, tmp_path: Path) -> Scene:
     """Relay and worker, and a broker between them."""
 
     def worker() -> Process:
-        return house.worker(queues=f"{ROOMS},witness")
+        return house.worker(queues=f"{CONTEXTS},witness")
 
     return furnished(Scene(house, tmp_path, (house.relay, worker)))
 
@@ -187,9 +187,9 @@ def an_operator_dies_while_letters_are_retried(scene: Scene) -> None:
     scene.does("shell", "-c", SAY)
     scene.does("shell", "-c", BURY)
     scene.dies("dead-letters-retried", "retrydeadletters", "--yes")
-    assert (scene.count("deadletter"), scene.count("retry")) == (3, 0)
+    assert (scene.count("dead_letter"), scene.count("retry")) == (3, 0)
     scene.does("retrydeadletters", "--yes")
-    assert (scene.count("deadletter"), scene.count("retry")) == (0, 3)
+    assert (scene.count("dead_letter"), scene.count("retry")) == (0, 3)
     scene.deliver()
 
 
@@ -233,7 +233,7 @@ DEATHS: dict[str, Callable[[Scene], None]] = {
 def try_it(scene: Scene, failpoint: str) -> None:
     DEATHS[failpoint](scene)
     assert scene.heard() == ONCE_EACH
-    assert scene.count("deadletter") == 0
+    assert scene.count("dead_letter") == 0
     assert not list((scene.folder / "failpoints").iterdir())
 
 

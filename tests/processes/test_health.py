@@ -17,7 +17,7 @@ from eventbus.events import Envelope
 from eventbus.management.commands.runrelay import GRACE
 from tests.processes.buyers import shelve, under_way
 from tests.processes.house import House, wait_until
-from tools.servers import Valkey
+from tools.devserver.servers import Valkey
 
 NOBODY = "accounts.nobody"
 NOWHERE = "/nowhere/valkey.sock"
@@ -175,7 +175,11 @@ def test_a_web_process_is_ready_once_its_database_is_migrated(small_house: House
     small_house.manage("migrate")
     web = small_house.web()
     web.until("ready", "ok")
-    assert web.get("/health/ready")[1]["checks"] == {"doors": "ok", "database": "ok", "relay": "ok"}
+    assert web.get("/health/ready")[1]["checks"] == {
+        "notdraining": "ok",
+        "database": "ok",
+        "relay": "ok",
+    }
     assert web.health("live") == "ok"
 
 

@@ -16,13 +16,13 @@ from django_redis.cache import RedisCache
 from kombu import Connection
 from pytest_django import DjangoDbBlocker
 
-from tools.servers import NoServers, Postgres, Valkey, servers
+from tools.devserver.servers import NoServers, Postgres, Valkey, servers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys
 from pathlib import Path
-from tools.servers import servers
+from tools.devserver.servers import servers
 with servers(Path(sys.argv[1]), durable=False):
     print("up", flush=True)
     sys.stdin.read()

@@ -12,8 +12,8 @@ from kombu import Connection, Queue
 
 from config.celery import DELIVERY_LIMIT
 from tests.processes.buyers import all_at_once, buyers, must_agree, shelve
-from tests.processes.house import ROOMS, House, wait_until
-from tools.storm.brokers import rabbitmq
+from tests.processes.house import CONTEXTS, House, wait_until
+from tools.chaos.brokers import rabbitmq
 
 MAIL_SENT = "SELECT count(*) FROM notifications_message WHERE channel = 'mail' AND state = 'sent'"
 
@@ -53,8 +53,8 @@ def test_a_checkout_goes_through_rabbitmq(rabbit_house):
     _checkout_over_a_broker(rabbit_house)
     wanted = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
     with Connection(rabbit_house.env["BROKER_URL"]) as connection:
-        for room in ROOMS.split(","):
-            Queue(room, channel=connection, queue_arguments=wanted).queue_declare()
+        for context in CONTEXTS.split(","):
+            Queue(context, channel=connection, queue_arguments=wanted).queue_declare()
 
 
 @pytest.mark.postgres

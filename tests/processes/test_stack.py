@@ -31,7 +31,7 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Always).serve_for
 """
 STACK = f"""
 import sys
-from tools import stack
+from tools.devserver import stack
 python = (sys.executable, "-u", "-c")
 stack.PREPARE = {{"migrate": (*python, "print('migrated')")}}
 stack.CHILDREN = {{

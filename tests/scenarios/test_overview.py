@@ -1,11 +1,11 @@
-"""One answer about an order, put together from what all rooms said of it."""
+"""One answer about an order, put together from what all contexts said of it."""
 
 import datetime as dt
 
 from rest_framework.test import APIClient
 
-from eventbus import clock
 from eventbus.models import DeadLetter, Event
+from infra import clock
 
 
 def overview(shop, order, who="Sari"):

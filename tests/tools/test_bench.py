@@ -62,8 +62,8 @@ def test_a_plan_travels_to_another_process() -> None:
     assert not replace(QUICK, only="relay").wants("log")
 
 
-def test_the_shop_does_not_know_the_room_of_the_bench(settings) -> None:
-    assert "benchroom" not in settings.ROOMS
+def test_the_shop_does_not_know_the_context_of_the_bench(settings) -> None:
+    assert "benchroom" not in settings.CONTEXTS
     assert not any("bench" in app for app in settings.INSTALLED_APPS)
 
 

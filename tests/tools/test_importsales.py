@@ -9,13 +9,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from analytics import queries as analytics
-from eventbus import embedded
 from eventbus.models import Event
+from eventbus.relay import embedded
 from inventory.models import Movement, StockItem
 from notifications.models import Message
 from orders.models import Order, Product
 from payments.models import Payment
-from tools import importing, sales
+from tools.ops import import_sales, sales_file
 
 HEAD = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 LINES = """536365,85123A,WHITE HEART,6,12/1/2010 8:26,2.55,17850,United Kingdom
@@ -51,12 +51,12 @@ def delivering(calm: Any, monkeypatch: Any) -> Iterator[None]:
         calm.settle()
         assert ready()
 
-    monkeypatch.setattr(importing, "patiently", patiently)
+    monkeypatch.setattr(import_sales, "patiently", patiently)
     yield
 
 
 def test_every_line_is_a_sale_or_left_out_with_a_reason(file):
-    history = sales.read(file)
+    history = sales_file.read(file)
 
     assert history.lines == 13
     assert len(list(history.sales())) == 5

@@ -14,20 +14,21 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from eventbus import failpoints, publish
+from eventbus import publish
 from eventbus.models import DeadLetter, Event, Inbox
+from infra import failpoints
 from inventory.models import Movement
 from orders.events import ProductRetired
 from orders.models import Order
 from payments.models import Payment
 from tests.shop import Shop
-from tools.audit import Finding
-from tools.storm import checks, echoes, folds, ledger, outside, patience
-from tools.storm.actors import Actor
-from tools.storm.house import House
-from tools.storm.patience import Patience, Stuck
-from tools.storm.plan import FAILPOINT, NOT_STRUCK, TABLE, everything, plan
-from tools.storm.strikes import Hand
+from tools.chaos import checks, duplicates, external_systems, invariants, ledger, progress
+from tools.chaos.actors import Actor
+from tools.chaos.cluster import Cluster
+from tools.chaos.faults import Injector
+from tools.chaos.plan import FAILPOINT, NOT_STRUCK, TABLE, everything, plan
+from tools.chaos.progress import Progress, Stuck
+from tools.ops.audit import Finding
 
 SECONDS = 1800  # a storm gives up by itself, once nothing moves
 # What most can go wrong by, and what a minute has time for; seed 2 empties the broker first.
@@ -81,7 +82,7 @@ class TestThePlan:
         for what in TABLE:
             kind, _, target = what.partition(" ")
             by_kind = kind == "failpoint" or (kind == "kill" and target != "child")
-            assert by_kind or hasattr(Hand, "_" + what.replace(" ", "_")), what
+            assert by_kind or hasattr(Injector, "_" + what.replace(" ", "_")), what
 
     def test_only_some_can_be_asked_for(self) -> None:
         assert {strike.what for strike in plan(1, 9, ["poison", "kill relay"])} == {
@@ -99,16 +100,16 @@ class TestThePlan:
 
 class TestTheHouse:
     @pytest.fixture
-    def small(self, tmp_path: Path) -> Iterator[House]:
+    def small(self, tmp_path: Path) -> Iterator[Cluster]:
         """A house of one who ends by himself, in time."""
-        house = House({**os.environ}, tmp_path, tmp_path)
+        house = Cluster({**os.environ}, tmp_path, tmp_path)
         script = "print('I am done', flush=True); raise SystemExit(3)"
         house.actors["worker"] = Actor("worker", ("-c", script), tmp_path / "worker.log", False)
         house._start(house.actors["worker"])
         yield house
         house.dismiss("worker")
 
-    def test_who_ends_by_himself_is_started_again_and_counted(self, small: House) -> None:
+    def test_who_ends_by_himself_is_started_again_and_counted(self, small: Cluster) -> None:
         def twice() -> bool:
             small.tend()
             return len(small.ended) > 1
@@ -116,7 +117,7 @@ class TestTheHouse:
         small.until(twice, "it has ended twice")
         assert str(small.ended[0]) == "worker ended by itself with 3: I am done"
 
-    def test_who_is_killed_is_started_again_and_not_counted(self, small: House) -> None:
+    def test_who_is_killed_is_started_again_and_not_counted(self, small: Cluster) -> None:
         worker = small.actors["worker"]
         worker.command = ("-c", "import time; time.sleep(60)")
         worker.start(small.env, small.root)
@@ -128,17 +129,17 @@ class TestTheHouse:
         assert small.ended == []
 
     def test_patience_lasts_as_long_as_there_is_something_new(self, monkeypatch) -> None:
-        monkeypatch.setattr(patience, "PATIENCE", 0.2)
-        monkeypatch.setattr(patience, "LOOK_EVERY", 0.0)
+        monkeypatch.setattr(progress, "PATIENCE", 0.2)
+        monkeypatch.setattr(progress, "LOOK_EVERY", 0.0)
         sights = iter([*range(20), *[19, 3] * 1000])
-        waiting, looks = Patience(lambda: next(sights)), 0
+        waiting, looks = Progress(lambda: next(sights)), 0
         while not waiting.gone():
             looks += 1
             time.sleep(0.05)
         assert looks > 20
 
-    def test_what_never_comes_is_given_up(self, small: House, monkeypatch) -> None:
-        monkeypatch.setattr(patience, "PATIENCE", 0.2)
+    def test_what_never_comes_is_given_up(self, small: Cluster, monkeypatch) -> None:
+        monkeypatch.setattr(progress, "PATIENCE", 0.2)
         with pytest.raises(Stuck, match="until the moon falls; nothing has changed"):
             small.until(lambda: False, "the moon falls", look=lambda: 0)
 
@@ -169,8 +170,8 @@ def verdict(shop: Shop) -> list[Finding]:
     moved = [{name: str(value) for name, value in vars(m).items()} for m in shop.bank.ledger]
     return [
         checks.promised(promises),
-        *(check() for check in (*checks.CHECKS, *folds.CHECKS)),
-        outside.bank(moved),
+        *(check() for check in (*checks.CHECKS, *invariants.CHECKS)),
+        external_systems.bank(moved),
     ]
 
 
@@ -248,10 +249,10 @@ class TestTheVerdict:
         (tmp_path / "worker.log").write_text("no JSON\n" + "\n".join(map(json.dumps, said)))
         now = timezone.now().timestamp()
         for hits, against in ([], ["2 too many"]), ([now - 60, now + 60], ["2 too many"]):
-            (tmp_path / echoes.HITS).write_text(json.dumps(hits))
-            assert echoes.few(tmp_path).against == against
-        (tmp_path / echoes.HITS).write_text(json.dumps([now]))
-        finding = echoes.few(tmp_path)
+            (tmp_path / duplicates.HITS).write_text(json.dumps(hits))
+            assert duplicates.few(tmp_path).against == against
+        (tmp_path / duplicates.HITS).write_text(json.dumps([now]))
+        finding = duplicates.few(tmp_path)
         assert finding.against == []
         assert finding.says.startswith("duplicate deliveries 2 <= ")
 

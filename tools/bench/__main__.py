@@ -23,10 +23,10 @@ from kombu import Connection
 from tools.bench import processors
 from tools.bench.plan import LONG, QUICK, USUAL, Plan
 from tools.bench.report import Row, table
-from tools.servers import NoServers, Postgres, Valkey
+from tools.devserver.servers import NoServers, Postgres, Valkey
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = Path(__file__).resolve().parent / "rooms"
+CONTEXTS = Path(__file__).resolve().parent / "contexts"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 NAMES = [
     "checkout",
@@ -153,8 +153,8 @@ def _environment(place: Path, env: dict[str, str]) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if name not in unwanted}
     return ours | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
-        "EXTRA_ROOMS": "benchroom,benchview",
-        "PYTHONPATH": str(ROOMS),
+        "EXTRA_CONTEXTS": "benchroom,benchview",
+        "PYTHONPATH": str(CONTEXTS),
         "VAR_DIR": str(place / "var"),
         "LIMITS": "ip=,user=,checkout=",  # one customer asks for all
         "MOST_OPEN_ORDERS": "1000000000",

@@ -4,11 +4,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from tools.bench import bare, limit
+from tools.bench import limit, raw_celery
 
-ROOM = "benchroom"
+CONTEXT = "benchroom"
 NOBODY = "bench_nobody"
-QUEUES = (ROOM, NOBODY, limit.QUEUE, *(f"{bare.QUEUE}{of}" for of in ("", "_celery", "_tuned")))
+QUEUES = (
+    CONTEXT,
+    NOBODY,
+    limit.QUEUE,
+    *(f"{raw_celery.QUEUE}{of}" for of in ("", "_celery", "_tuned")),
+)
 
 
 def empty() -> None:
@@ -25,5 +30,5 @@ def remove() -> None:
 def _each(do: Callable[[Any, str], object]) -> None:
     for queue in QUEUES:
         # A connection each: to name a queue that is not there closes the channel.
-        with bare.app.connection_for_write() as link, suppress(*link.channel_errors):
+        with raw_celery.app.connection_for_write() as link, suppress(*link.channel_errors):
             do(link.default_channel, queue)

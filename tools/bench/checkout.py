@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from orders import services
 from orders.models import Product
-from tools.bench import stage
+from tools.bench import fixtures
 from tools.bench.report import Row
 from tools.bench.run import Run
 from tools.bench.stopwatch import timed
@@ -29,7 +29,7 @@ def rows(run: Run) -> Iterator[Row]:
         spoken, silent = zip(*pairs, strict=True)
         times.append((statistics.median(spoken), statistics.median(silent)))
     ours, beside = (statistics.median(column) for column in zip(*times, strict=True))
-    stage.clear()
+    fixtures.clear()
     yield Row(
         name="checkout",
         what="a checkout with its news : without",

@@ -14,8 +14,8 @@ from uuid import uuid4
 
 from django.db import transaction
 
-from tools.bench import bare, processors, stage
-from tools.leash import spawn
+from tools.bench import fixtures, processors, raw_celery
+from tools.devserver.child_process import spawn
 
 ROOT = Path(__file__).resolve().parents[2]
 CELERY = (sys.executable, "-m", "celery", "-q", "-A")
@@ -37,10 +37,10 @@ class Contender:
 
     def run(self, events: int) -> float:
         """Return the seconds from the first event's commit to the last one's effect."""
-        before = stage.last_effect()
+        before = fixtures.last_effect()
         began = self.start(events)
-        took = stage.until_effects(events, before) - began
-        assert not self.exactly or stage.effects(before) == events, f"{self.name} doubled"
+        took = fixtures.until_effects(events, before) - began
+        assert not self.exactly or fixtures.effects(before) == events, f"{self.name} doubled"
         return took
 
     def rate(self, events: int) -> float:
@@ -93,8 +93,8 @@ def tuned(workers: int) -> Contender:
 
 
 def _bare(name: str, mark: str, workers: int, env: dict[str, str]) -> Contender:
-    worker = (*CELERY, "tools.bench.bare", "worker", *_with(workers))
-    queue = f"{bare.QUEUE}_{mark}"
+    worker = (*CELERY, "tools.bench.raw_celery", "worker", *_with(workers))
+    queue = f"{raw_celery.QUEUE}_{mark}"
     return Contender(
         name,
         [(*worker, "-Q", queue)],
@@ -107,7 +107,7 @@ def _bare(name: str, mark: str, workers: int, env: dict[str, str]) -> Contender:
 
 def news(checkout: Any, stock: int = 1) -> dict[str, Any]:
     """Return what a message says."""
-    return {"checkout_id": str(checkout), "stock_id": stock, "quantity": 1, "note": stage.NOTE}
+    return {"checkout_id": str(checkout), "stock_id": stock, "quantity": 1, "note": fixtures.NOTE}
 
 
 def _with(workers: int) -> Sequence[str]:
@@ -117,7 +117,7 @@ def _with(workers: int) -> Sequence[str]:
 
 def _outbox(event: str, count: int) -> float:
     with transaction.atomic():
-        stage.preload(event, count)
+        fixtures.preload(event, count)
         return time.perf_counter()  # the commit follows
 
 
@@ -125,7 +125,7 @@ def delay(queue: str, count: int) -> float:
     """Send so many tasks, one after the other; return when that began."""
     began = time.perf_counter()
     for n in range(count):
-        bare.sell.apply_async(kwargs=news(uuid4(), 1 + n * 37 % 100), queue=queue)
+        raw_celery.sell.apply_async(kwargs=news(uuid4(), 1 + n * 37 % 100), queue=queue)
     return began
 
 
@@ -134,12 +134,12 @@ def _publish(checkout: Any) -> None:
 
     from eventbus import publish
 
-    publish(GoodsSold(checkout_id=checkout, stock_id=1, quantity=1, note=stage.NOTE))
+    publish(GoodsSold(checkout_id=checkout, stock_id=1, quantity=1, note=fixtures.NOTE))
 
 
 def _delay_on_commit(queue: str, checkout: Any) -> None:
     def send() -> None:
-        bare.sell.apply_async(kwargs=news(checkout), queue=queue)
+        raw_celery.sell.apply_async(kwargs=news(checkout), queue=queue)
 
     transaction.on_commit(send)
 

@@ -2,7 +2,16 @@
 
 from collections.abc import Iterator
 
-from tools.bench import brokers, burdens, carrying, checkout, racing, rebuilding, requests, stage
+from tools.bench import (
+    brokers,
+    checkout,
+    end_to_end,
+    fixtures,
+    rebuilding,
+    relay,
+    requests,
+    snapshot_and_log,
+)
 from tools.bench.report import Row
 from tools.bench.run import Run
 
@@ -12,7 +21,7 @@ ONCE = "Valkey"  # what does not depend on the broker is measured beside this on
 def rows(run: Run) -> Iterator[Row]:
     """Measure what the plan wants, and leave the broker as it was."""
     brokers.remove()
-    stage.build()
+    fixtures.build()
     try:
         yield from _wanted(run)
     finally:
@@ -20,17 +29,17 @@ def rows(run: Run) -> Iterator[Row]:
 
 
 def _wanted(run: Run) -> Iterator[Row]:
-    run.say(f"payload of an event: {stage.payload_bytes()} bytes")
+    run.say(f"payload of an event: {fixtures.payload_bytes()} bytes")
     wants, once = run.plan.wants, run.on == ONCE
     if once and wants("checkout"):
         yield from checkout.rows(run)
     if once and wants("requests"):
         yield requests.row(run)
     if wants("relay"):
-        yield from carrying.rows(run)
+        yield from relay.rows(run)
     if wants("end-to-end") or wants("latency"):
-        yield from racing.rows(run)
+        yield from end_to_end.rows(run)
     if once and (wants("snapshot") or wants("log")):
-        yield from burdens.rows(run)
+        yield from snapshot_and_log.rows(run)
     if once and wants("rebuild"):
         yield rebuilding.row(run)

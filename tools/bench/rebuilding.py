@@ -2,13 +2,13 @@
 
 import statistics
 
-from eventbus.rebuild import rebuild
-from tools.bench import contenders, stage
+from eventbus.operations.rebuild import rebuild
+from tools.bench import contenders, fixtures
 from tools.bench.report import Row
 from tools.bench.run import Run
 from tools.bench.stopwatch import pace, ratio
 
-ROOM = "benchview"
+CONTEXT = "benchview"
 
 
 def row(run: Run) -> Row:
@@ -17,14 +17,14 @@ def row(run: Run) -> Row:
     ours = contenders.bus(run.plan.workers)
     with contenders.on_stage(run.folder, ours):
         for _ in run.rounds("rebuild"):
-            stage.clear_patiently()
+            fixtures.clear_patiently()
             with ours.playing():
                 delivered.append(ours.rate(count))
-            stage.clear_patiently()
-            stage.history("benchroom.GoodsCounted", count)
-            done = rebuild(ROOM, "command:bench")
+            fixtures.clear_patiently()
+            fixtures.history("benchroom.GoodsCounted", count)
+            done = rebuild(CONTEXT, "command:bench")
             assert done.events == count, done
-            assert stage.counted() == count, "the read model is not what the log says"
+            assert fixtures.counted() == count, "the read model is not what the log says"
             rebuilt.append(done.rate)
     return Row(
         name="rebuild",

@@ -11,7 +11,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.test import override_settings
 
 from accounts.services import sign_up
-from tools.bench import checkout, plain, stage
+from tools.bench import checkout, fixtures, plain_django
 from tools.bench.report import Row
 from tools.bench.run import Run
 from tools.bench.stopwatch import timed
@@ -28,7 +28,7 @@ def row(run: Run) -> Row:
     token = _post(front, "/v1/tokens", WHO, 200)["access"]
     ours, beside = (partial(_order, door, token) for door in (front, _plain()))
     rounds = list(_rounds(run, ours, beside))
-    stage.clear()
+    fixtures.clear()
     per_second = [statistics.median(side) for side in zip(*rounds, strict=True)]
     return Row(
         name="requests",
@@ -54,7 +54,7 @@ def _rounds(
 
 
 def _plain() -> WSGIHandler:
-    with override_settings(MIDDLEWARE=plain.MIDDLEWARE):
+    with override_settings(MIDDLEWARE=plain_django.MIDDLEWARE):
         return WSGIHandler()
 
 

@@ -25,7 +25,7 @@ def main(on: str, folder: str, plan: str) -> None:
 
 
 def _rows(on: str, folder: Path, plan: Plan) -> Iterator[Row]:
-    module = import_module("tools.bench.small" if on == "SQLite" else "tools.bench.measure")
+    module = import_module("tools.bench.embedded" if on == "SQLite" else "tools.bench.measure")
     rows: Iterator[Row] = module.rows(Run(plan, on, folder, _say))
     return rows
 

@@ -1,1 +1,1 @@
-"""Commands that look into every room."""
+"""Commands that look into every context."""

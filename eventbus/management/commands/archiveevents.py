@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from eventbus import retention
-from eventbus.asking import actor, may, take_consent
 from eventbus.errors import EventBusError
-from eventbus.powers import ARCHIVE
+from eventbus.operations import retention
+from eventbus.operations.permissions import ARCHIVE
+from infra.command_options import actor, add_confirm_arguments, confirm
 
 
 class Command(BaseCommand):
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--to", type=Path, required=True, metavar="FOLDER", help="made where it is not there"
         )
-        take_consent(parser)
+        add_confirm_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, ask, archive."""
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             for what, count in found.items():
                 self.stdout.write(f"{count:>10}  {what}")
             total, folder = found["events"], options["to"]
-            if not total or not may(self, f"Move {total} events to {folder}?", options):
+            if not total or not confirm(self, f"Move {total} events to {folder}?", options):
                 return
             with tqdm(total=total, unit=" events", disable=None) as bar:
                 gone = retention.archive(until, folder, who, bar.update)

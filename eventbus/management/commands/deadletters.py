@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from eventbus.asking import take_times
-from eventbus.chosen import Group, Selection, groups
-from eventbus.letters import Result
+from eventbus.operations.dead_letters import Result
+from eventbus.operations.selection import DeadLetterFilter, Group, groups
+from infra.command_options import add_time_arguments
 
 
 class Command(BaseCommand):
@@ -29,12 +29,12 @@ def take_selection(parser: CommandParser) -> None:
     parser.add_argument("--name", default="", help="of which event, like orders.OrderPlaced")
     parser.add_argument("--signature", default="", help="or a part of it")
     parser.add_argument("--id", type=int, action="append", default=[], help="may be repeated")
-    take_times(parser, "died")
+    add_time_arguments(parser, "died")
 
 
-def selected(options: dict[str, Any]) -> Selection:
+def selected(options: dict[str, Any]) -> DeadLetterFilter:
     """Return what was asked for."""
-    return Selection(
+    return DeadLetterFilter(
         consumer=options["consumer"],
         name=options["name"],
         signature=options["signature"],

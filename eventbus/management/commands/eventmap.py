@@ -7,7 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from eventbus import contracts, registry
+from eventbus import registry
+from eventbus.publishing import contracts
 
 PLACE = "docs/event-map.md"
 HEAD = """# Event map
@@ -20,7 +21,7 @@ current. An arrow into an event: who says it. An arrow out of it: who hears it.
 class Command(BaseCommand):
     """See `help`."""
 
-    help = f"Write {PLACE}: which room says what, who hears it, and what it promises."
+    help = f"Write {PLACE}: which context says what, who hears it, and what it promises."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take --check."""
@@ -48,8 +49,8 @@ def drawn() -> str:
 
 def _arrows(promised: dict[str, Any]) -> Iterator[str]:
     for name in promised:
-        room, _, event = name.partition(".")
-        yield f'    {room} --> {name}(["{event}"])'
+        context, _, event = name.partition(".")
+        yield f'    {context} --> {name}(["{event}"])'
         for listener in sorted({consumer.context for consumer in registry.listeners(name)}):
             yield f"    {name} --> {listener}"
 
@@ -61,8 +62,8 @@ def _row(name: str, contract: contracts.Schema) -> str:
         for field, schema in contract["properties"].items()
     )
     meaning = " ".join(contract.get("description", "").split()).replace("|", "\\|")
-    room = name.partition(".")[0]
-    return f"| `{name}` | {meaning} | {room} | {', '.join(heard_by) or '—'} | {fields} |"
+    context = name.partition(".")[0]
+    return f"| `{name}` | {meaning} | {context} | {', '.join(heard_by) or '—'} | {fields} |"
 
 
 def _word(schema: contracts.Schema) -> str:

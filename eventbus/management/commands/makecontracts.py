@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from eventbus import contracts
 from eventbus.errors import ContractShrank
+from eventbus.publishing import contracts
 
 
 class Command(BaseCommand):

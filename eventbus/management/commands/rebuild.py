@@ -5,10 +5,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from eventbus import rebuild
-from eventbus.asking import actor, may, take_consent
 from eventbus.errors import EventBusError
-from eventbus.powers import REPLAY
+from eventbus.operations import rebuild
+from eventbus.operations.permissions import REPLAY
+from infra.command_options import actor, add_confirm_arguments, confirm
 
 
 class Command(BaseCommand):
@@ -17,23 +17,23 @@ class Command(BaseCommand):
     help = "Empty a read model and fill it from the log, while new events keep arriving."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the room, --dry-run and --yes."""
-        parser.add_argument("room", help="like analytics")
-        take_consent(parser)
+        """Take the context, --dry-run and --yes."""
+        parser.add_argument("context", help="like analytics")
+        add_confirm_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, ask, rebuild."""
         who = actor("rebuild", REPLAY, options["operator"])
-        room = options["room"]
+        context = options["context"]
         try:
-            found = rebuild.preview(room)
+            found = rebuild.preview(context)
             for consumer, count in found.items():
                 self.stdout.write(f"{count:>8}  for {consumer}")
             total = sum(found.values())
-            if not may(self, f"Empty {room} and fill it with {total} events?", options):
+            if not confirm(self, f"Empty {context} and fill it with {total} events?", options):
                 return
             with tqdm(total=total, unit=" events", disable=None) as bar:
-                done = rebuild.rebuild(room, who, bar.update)
+                done = rebuild.rebuild(context, who, bar.update)
         except EventBusError as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(

@@ -5,11 +5,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from eventbus import replay
-from eventbus.asking import actor, may, take_consent, take_times
 from eventbus.errors import EventBusError
-from eventbus.powers import REPLAY
-from eventbus.replay import Selection
+from eventbus.operations import replay
+from eventbus.operations.permissions import REPLAY
+from eventbus.operations.replay import ReplayRequest
+from infra.command_options import actor, add_confirm_arguments, add_time_arguments, confirm
 
 
 class Command(BaseCommand):
@@ -24,8 +24,8 @@ class Command(BaseCommand):
         parser.add_argument("--aggregate", default="", help="like order:0190…")
         parser.add_argument("--again", action="store_true", help="also what it has handled")
         parser.add_argument("--rate", type=float, default=0, help="events a second (no limit)")
-        take_times(parser, "recorded")
-        take_consent(parser)
+        add_time_arguments(parser, "recorded")
+        add_confirm_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, ask, send."""
@@ -33,18 +33,20 @@ class Command(BaseCommand):
         if options["rate"] < 0:
             raise CommandError("--rate is events a second, above 0.")
         kinds = ("consumer", "name", "since", "until", "aggregate")
-        selection = Selection(**{kind: options[kind] for kind in kinds})
+        selection = ReplayRequest(**{kind: options[kind] for kind in kinds})
         try:
             found = replay.preview(selection, options["again"])
             for what, count in found.items():
                 self.stdout.write(f"{count:>8}  {what}")
             total = found["to deliver"]
-            if total and may(self, f"Deliver {total} to {selection.consumer}?", options):
+            if total and confirm(self, f"Deliver {total} to {selection.consumer}?", options):
                 self._send(selection, total, who, options)
         except EventBusError as refusal:
             raise CommandError(str(refusal)) from refusal
 
-    def _send(self, selection: Selection, total: int, who: str, options: dict[str, Any]) -> None:
+    def _send(
+        self, selection: ReplayRequest, total: int, who: str, options: dict[str, Any]
+    ) -> None:
         with tqdm(total=total, unit=" events", disable=None) as bar:
             sent = replay.replay(
                 selection,

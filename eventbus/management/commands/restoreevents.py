@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from eventbus import retention
-from eventbus.asking import actor, may, take_consent
 from eventbus.errors import EventBusError
-from eventbus.powers import ARCHIVE
+from eventbus.operations import retention
+from eventbus.operations.permissions import ARCHIVE
+from infra.command_options import actor, add_confirm_arguments, confirm
 
 
 class Command(BaseCommand):
@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the files, --as, --dry-run and --yes."""
         parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="like events-….gz")
-        take_consent(parser)
+        add_confirm_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, ask, restore."""
@@ -35,7 +35,7 @@ class Command(BaseCommand):
                     f"{row.events:>10}  {row.since:%F %R} to {row.until:%F %R}  {row}"
                 )
             total = sum(row.events for row in rows)
-            if not may(self, f"Bring {total} events back?", options):
+            if not confirm(self, f"Bring {total} events back?", options):
                 return
             with tqdm(total=total, unit=" events", disable=None) as bar:
                 for file in options["files"]:

@@ -5,11 +5,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from tqdm import tqdm
 
-from eventbus import letters
-from eventbus.asking import actor, may, take_consent
-from eventbus.chosen import groups
 from eventbus.management.commands.deadletters import report, selected, show, take_selection
-from eventbus.powers import REPLAY
+from eventbus.operations import dead_letters
+from eventbus.operations.permissions import REPLAY
+from eventbus.operations.selection import groups
+from infra.command_options import actor, add_confirm_arguments, confirm
 
 
 class Command(BaseCommand):
@@ -20,15 +20,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Take what letters are selected by, --dry-run and --yes."""
         take_selection(parser)
-        take_consent(parser)
+        add_confirm_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, ask, retry."""
         who = actor("retrydeadletters", REPLAY, options["operator"])
         selection = selected(options)
         total = show(self, groups(selection))
-        if not total or not may(self, f"Retry {total}?", options):
+        if not total or not confirm(self, f"Retry {total}?", options):
             return
         with tqdm(total=total, unit=" letters", disable=None) as bar:
-            result = letters.retry(selection, who, bar.update)
+            result = dead_letters.retry(selection, who, bar.update)
         report(self, result)

@@ -8,10 +8,11 @@ from typing import Any
 import structlog
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from eventbus import checks, probe
+from eventbus import checks
 from eventbus.conf import conf
-from eventbus.relay import Relay
-from eventbus.transports import transport
+from eventbus.relay.relay import Relay
+from eventbus.relay.transports import transport
+from infra import health
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: _drain(relay))
         if options["health_port"]:
-            probe.serve(options["health_port"], relay.pulse, conf().HEALTH_HOST)
+            health.serve(options["health_port"], relay.pulse, conf().HEALTH_HOST)
         self.stdout.write("relay: carrying news")
         relay.run()
         self.stdout.write("relay: stopped")

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from payments.gateway.fakes import Answer, PlayedBank
-from payments.management.postman import Postman
+from payments.management.postman import WebhookSender
 
 MOST_BYTES = 100_000
 
@@ -28,7 +28,7 @@ class BankServer(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(
-        self, host: str, port: int, slow_seconds: float, postman: Postman | None = None
+        self, host: str, port: int, slow_seconds: float, postman: WebhookSender | None = None
     ) -> None:
         super().__init__((host, port), Teller)
         self.slow_seconds, self.postman = slow_seconds, postman
@@ -163,7 +163,7 @@ class Command(BaseCommand):
 
 def _postman(
     webhooks: str | None, late: float, double: bool, forge: bool, reorder: bool, **_: Any
-) -> Postman | None:
+) -> WebhookSender | None:
     if not webhooks:
         if late or double or forge or reorder:
             raise CommandError("--late, --double, --forge and --reorder need --webhooks URL.")
@@ -171,4 +171,6 @@ def _postman(
     secrets = settings.PAYMENTS["WEBHOOK_SECRETS"]["bank"]
     if not secrets:
         raise CommandError("Webhooks are signed: set BANK_WEBHOOK_SECRET, here and for the shop.")
-    return Postman(webhooks, secrets[0], late=late, double=double, forge=forge, reorder=reorder)
+    return WebhookSender(
+        webhooks, secrets[0], late=late, double=double, forge=forge, reorder=reorder
+    )

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tools import audit
+from tools.ops import audit
 
 
 class Command(BaseCommand):
@@ -20,7 +20,9 @@ class Command(BaseCommand):
         """Print a line a check; fail where one is contradicted."""
         busy = audit.under_way()
         if busy:
-            self.stdout.write(f"{busy} messages are under way: rooms may differ until they arrive.")
+            self.stdout.write(
+                f"{busy} messages are under way: contexts may differ until they arrive."
+            )
         wrong = 0
         for finding in audit.run():
             word = "wrong" if finding.against else "unknown" if finding.unknown else "ok"

@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from eventbus import embedded
-from tools import sales
-from tools.audit import counted
-from tools.importing import CURRENCY, Import, Report, Stuck
+from eventbus.relay import embedded
+from tools.ops import sales_file
+from tools.ops.audit import counted
+from tools.ops.import_sales import CURRENCY, Import, Report, Stuck
 
 
 class Command(BaseCommand):
@@ -51,22 +51,22 @@ class Command(BaseCommand):
         self._tell(report)
         self._compare(history)
 
-    def _read(self, file: Path, limit: int | None) -> sales.History:
+    def _read(self, file: Path, limit: int | None) -> sales_file.History:
         try:
-            history = sales.read(file)
-        except (OSError, sales.NotASale) as problem:
+            history = sales_file.read(file)
+        except (OSError, sales_file.NotASale) as problem:
             raise CommandError(str(problem)) from problem
         if limit is not None:
             kept = list(history.invoices.items())[:limit]
             history.invoices = dict(kept)
         return history
 
-    def _import(self, history: sales.History, notify: bool) -> Report:
+    def _import(self, history: sales_file.History, notify: bool) -> Report:
         lines = sum(len(lines) for lines in history.invoices.values())
         with tqdm(total=lines, unit=" lines", disable=None) as bar:
             return Import(history, notify=notify, progress=bar.update).run()
 
-    def _tell_file(self, history: sales.History, every_line: bool) -> None:
+    def _tell_file(self, history: sales_file.History, every_line: bool) -> None:
         taken = list(history.sales())
         self.stdout.write(
             f"{history.lines} lines: {len(taken)} sales in {len(history.invoices)} invoices,"
@@ -83,12 +83,12 @@ class Command(BaseCommand):
         for what, count in sorted(report.counts.items()):
             self.stdout.write(f"  {count} {what}")
 
-    def _compare(self, history: sales.History) -> None:
+    def _compare(self, history: sales_file.History) -> None:
         """Hold analytics, which knows only the news, against sums made straight from the file."""
         wrong = 0
         self.stdout.write("Analytics against the file:")
         for group_by in ("day", "product", "country"):
-            ours = sales.sums(history.sales(), group_by)
+            ours = sales_file.sums(history.sales(), group_by)
             theirs = counted(group_by, CURRENCY)
             differ = [key for key, sum in ours.items() if theirs.get(key) != sum]
             wrong += len(differ)

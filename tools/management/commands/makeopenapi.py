@@ -11,7 +11,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.validation import validate_schema
 
-from tools.openapi import breakages
+from tools.ops.rest_contract import breakages
 
 PLACE = "docs/openapi.yaml"
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from config import keys
+from edge import jwks
 
 
 class Command(BaseCommand):
@@ -22,9 +22,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         path = settings.JWT["KEYS_FILE"]
         # Twice in this time would forget a key of which tokens are still out, or unseen elsewhere.
-        wait = settings.JWT["ACCESS"].total_seconds() + keys.FRESH
+        wait = settings.JWT["ACCESS"].total_seconds() + jwks.FRESH
         age = time.time() - path.stat().st_mtime if path.exists() else wait
         if age < wait and not options["compromised"]:
             raise CommandError(f"Keys changed {age:.0f} s ago; again after {wait - age:.0f} s.")
-        keys.rotate(path, options["compromised"])
-        self.stdout.write(f"{keys.signing().key_id} signs.")
+        jwks.rotate(path, options["compromised"])
+        self.stdout.write(f"{jwks.signing().key_id} signs.")

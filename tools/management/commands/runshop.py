@@ -8,8 +8,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.servers.basehttp import run
 
-from eventbus import embedded
-from tools import demo
+from eventbus.relay import embedded
+from tools.ops import demo_shop
 
 WELCOME = """
 Kabar is open at {url}
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             call_command("migrate", interactive=False, verbosity=0)
-            demo.stock_up()
+            demo_shop.stock_up()
             self._serve(options["host"], options["port"])
         except KeyboardInterrupt:
             self.stdout.write("\nClosing: what is under way is finished first.")
@@ -53,7 +53,7 @@ class Command(BaseCommand):
     def _serve(self, host: str, port: int) -> None:
         from config.wsgi import application
 
-        email, password = demo.operator()
+        email, password = demo_shop.operator()
         url = f"http://{host}:{port}"
         files = getattr(settings, "EMAIL_FILE_PATH", None)
         welcome = WELCOME.format(

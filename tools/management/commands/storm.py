@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tools.server import NoServers, ServerDied
-from tools.storm.plan import TABLE
-from tools.storm.storm import Storm
+from tools.chaos.plan import TABLE
+from tools.chaos.runner import Storm
+from tools.devserver.server import NoServers, ServerDied
 
 
 class Command(BaseCommand):

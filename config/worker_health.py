@@ -1,0 +1,58 @@
+"""A worker's signs of life: /health/live and /health/ready at HEALTH_PORT.
+
+They are the main process's: it takes messages from the broker and hands them to its children.
+"""
+
+import os
+from http.server import ThreadingHTTPServer
+from typing import Any
+
+from celery import bootsteps
+from celery.signals import worker_init, worker_process_init, worker_shutting_down
+
+from infra.heartbeat import Heartbeat
+
+BEAT = 1.0  # seconds
+
+pulse = Heartbeat()
+_server: tuple[ThreadingHTTPServer, int] | None = None
+
+
+class HeartbeatStep(bootsteps.StartStopStep):
+    """Beats from the timer of the worker's own event loop, once it takes messages."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        """Begin to beat: the broker is there."""
+        pulse.beat()
+        self.timer = consumer.timer.call_repeatedly(BEAT, pulse.beat)
+
+    def stop(self, consumer: Any) -> None:
+        """Rest: the worker reconnects or ends, and its loop stands still for that."""
+        self.timer.cancel()
+        pulse.rest("broker away")
+
+
+@worker_init.connect
+def _serve(**kwargs: Any) -> None:
+    global _server
+    from eventbus.conf import conf
+    from infra import health
+
+    pulse.rest("starting")
+    if conf().HEALTH_PORT:
+        server = health.serve(conf().HEALTH_PORT, pulse, conf().HEALTH_HOST)
+        _server = (server, os.getpid())
+
+
+@worker_process_init.connect
+def _let_go_of_the_port(**kwargs: Any) -> None:
+    """Leave the port to the main process: a child that outlives it must not keep it."""
+    if _server and _server[1] != os.getpid():
+        _server[0].socket.close()
+
+
+@worker_shutting_down.connect
+def _drain(**kwargs: Any) -> None:
+    pulse.draining = True

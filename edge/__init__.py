@@ -1,0 +1,1 @@
+"""The API gateway: tokens, rate limits, idempotency, problem details, pagination, OpenAPI."""

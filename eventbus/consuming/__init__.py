@@ -1,0 +1,1 @@
+"""Consuming: each event takes effect exactly once, or its failure is stored."""

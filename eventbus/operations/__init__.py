@@ -1,0 +1,1 @@
+"""Operations: what an operator does with events, deliveries and dead letters."""

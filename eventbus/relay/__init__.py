@@ -1,0 +1,1 @@
+"""The relay: it claims outbox rows, dispatches them, and finds what was lost."""

@@ -1,0 +1,73 @@
+"""No broker: the relay's own thread runs the very same task in place.
+
+Consumers that call outside run in a small pool, so that a slow bank does not stop the news.
+"""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+from django.db import close_old_connections, connection
+
+from eventbus import registry
+from eventbus.conf import conf
+from eventbus.consuming import tasks
+from eventbus.publishing import wakeup
+from eventbus.relay.transports import Message
+
+log = structlog.get_logger(__name__)
+
+
+class Embedded:
+    """Messages never leave the process; the dispatches in the database outlive it."""
+
+    in_process = True
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(conf().EXTERNAL_THREADS, thread_name_prefix="outside")
+        self._busy: set[int] = set()
+        self._guard = threading.Lock()
+        self._closing = threading.Event()
+
+    def send(self, messages: Sequence[Message]) -> list[int]:
+        """Run each message's consumer; what could not be recorded stays unconfirmed."""
+        return [message.dispatch for message in messages if self._take(message)]
+
+    def send_marker(self, queue: str, sent_at: str) -> None:
+        """Do nothing: what is in this process is not lost without it."""
+
+    def close(self) -> None:
+        """Wait for the calls under way; drop those that have not begun, their dispatches remain."""
+        self._closing.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _take(self, message: Message) -> bool:
+        consumer = registry.consumers.get(message.consumer)
+        if consumer is None or not consumer.external:
+            return _run(message)
+        with self._guard:
+            if message.dispatch not in self._busy:
+                self._busy.add(message.dispatch)
+                self._pool.submit(self._call, message)
+        return True
+
+    def _call(self, message: Message) -> None:
+        close_old_connections()
+        try:
+            while not _run(message) and not self._closing.wait(conf().BROKER_PAUSE):
+                continue
+        finally:
+            with self._guard:
+                self._busy.discard(message.dispatch)
+            connection.close()
+            wakeup.wake_relays()
+
+
+def _run(message: Message) -> bool:
+    try:
+        tasks.deliver(message.dispatch, message.consumer, message.wire, message.suspect)
+    except Exception:
+        log.exception("delivery not recorded", consumer=message.consumer, dispatch=message.dispatch)
+        return False
+    return True

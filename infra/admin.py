@@ -1,0 +1,53 @@
+"""How rows that nobody may change look in the admin."""
+
+import json
+import re
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin
+
+
+class ReadOnlyMixin:
+    """Nobody adds, changes or deletes here, superusers included."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+
+class ReadOnlyAdmin(ReadOnlyMixin, ModelAdmin):
+    """For looking: rows that are written by services and news."""
+
+    show_full_result_count = False
+
+
+def link(page: str, text: str, *args: Any, query: str = "") -> str:
+    """Return a link to a page of the admin, by its url's name."""
+    address = reverse(f"admin:{page}", args=args)
+    return format_html(
+        '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
+        f"{address}?{query}" if query else address,
+        text,
+    )
+
+
+def pretty(value: Any) -> str:
+    """Return a text as it is, or a value as indented JSON."""
+    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    return format_html('<pre style="white-space: pre-wrap; font-size: .8rem">{}</pre>', text)
+
+
+def short(text: str) -> str:
+    """Return a text with its UUID cut to the end, the part that tells it from its neighbours."""
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{15}([0-9a-f]{12})", r"…\1", text)

@@ -1,0 +1,51 @@
+"""Errors whose docstring is their message.
+
+Exception
+└── Explained
+    ├── Refusal        a rule of the shop is broken: the API answers with its `status` (RFC 9457)
+    └── TryLater       another system does not answer now: try again, no attempt is counted
+        └── Unavailable    raised by the circuit breaker
+"""
+
+import inspect
+from typing import Any, ClassVar
+
+
+class Explained(Exception):
+    """An error whose message is its docstring, filled in with its fields."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields = fields
+        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**fields))
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (type(self), self.fields)
+
+    def __getattr__(self, name: str) -> Any:
+        fields = self.__dict__.get("fields", {})
+        if name in fields:
+            return fields[name]
+        raise AttributeError(name)
+
+
+def _rebuild(kind: type[Explained], fields: dict[str, Any]) -> Explained:
+    return kind(**fields)
+
+
+class Refusal(Explained):
+    """This cannot be done."""
+
+    status: ClassVar[int] = 409
+    field: str = ""  # the request's field that is to blame, if one is
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        self.field = fields.get("field", type(self).field)
+
+
+class TryLater(Explained):
+    """Not now; again in {seconds} s: {reason}."""
+
+
+class Unavailable(TryLater):
+    """{reason} is unavailable; again in {seconds} s."""

@@ -1,0 +1,140 @@
+"""Settings changed while the shop runs: seen at the next use, remembered, and undone."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from constance import config
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from accounts.models import User
+from config import settings as shipped
+from infra.runtime_settings import store
+from infra.runtime_settings.models import Change
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SPAN = dt.timedelta(minutes=20)
+SAID = dict(settings.INVENTORY)["RESERVATION"]
+
+
+@pytest.fixture(autouse=True)
+def look() -> None:
+    store.forget()
+
+
+@pytest.fixture
+def operator() -> User:
+    return User.objects.create_superuser("op@example.org", "x", name="Op")
+
+
+@pytest.fixture
+def desk(operator) -> Client:
+    client = Client()
+    client.force_login(operator)
+    return client
+
+
+def test_a_change_is_seen_at_the_next_use_and_undone_with_none():
+    assert settings.INVENTORY["RESERVATION"] == SAID
+    store.change("INVENTORY_RESERVATION", SPAN)
+    assert settings.INVENTORY["RESERVATION"] == SPAN
+    store.change("INVENTORY_RESERVATION", None)
+    assert settings.INVENTORY["RESERVATION"] == SAID
+
+
+def test_limits_change_for_the_next_request_and_nonsense_is_refused(monkeypatch, desk):
+    monkeypatch.setattr(settings, "LIMITS", shipped.LIMITS)
+    assert settings.LIMITS.get("user") == "300/min"
+    store.change("LIMITS_user", "1/day")
+    assert [desk.get("/v1/orders").status_code for _ in range(2)] == [200, 429]
+    store.change("LIMITS_user", "")
+    assert desk.get("/v1/orders").status_code == 200
+    with pytest.raises(CommandError, match="Like 30/min"):
+        call_command("constance", "set", "LIMITS_user", "often")
+
+
+def test_reading_writes_nothing_down():
+    assert config.INVENTORY_RESERVATION == SAID
+    assert not Change.objects.exists()
+
+
+def test_each_kind_of_value_comes_back_as_it_was():
+    for name, value in {
+        "ORDERS_OPEN": False,
+        "INVENTORY_LOW": 7,
+        "PAYMENTS_BANK_TIMEOUT": 1.5,
+        "PAYMENTS_FRAUD_ALLOW_BELOW": Decimal("9.90"),
+        "PAYMENTS_FRAUD_AWAY": "refuse",
+        "PAYMENTS_PIN_TIMEOUT": SPAN,
+    }.items():
+        store.change(name, value)
+        context, _, key = name.partition("_")
+        assert getattr(settings, context)[key] == value == getattr(config, name)
+
+
+def test_the_history_says_who_changed_what_and_leads_back(desk, operator):
+    # given
+    store.change("INVENTORY_RESERVATION", SPAN, by="operator:anna")
+    store.change("INVENTORY_RESERVATION", 2 * SPAN, by="operator:budi")
+    latest, first = Change.objects.all()
+    assert (first.before, latest.before) == (None, first)
+    page = desk.get("/admin/runtime_settings/change/").content.decode()
+    for word in ("operator:anna", "operator:budi", "0:20:00", "0:40:00", "as the environment says"):
+        assert word in page
+
+    # when
+    back = {"action": "put_back", "_selected_action": [latest.pk]}
+    assert desk.post("/admin/runtime_settings/change/", back).status_code == 302
+
+    # then
+    assert settings.INVENTORY["RESERVATION"] == SPAN
+    assert Change.objects.first().by == f"operator:{operator.pk}"
+    back = {"action": "put_back", "_selected_action": [first.pk]}
+    desk.post("/admin/runtime_settings/change/", back)
+    assert settings.INVENTORY["RESERVATION"] == SAID
+    assert Change.objects.count() == 4
+
+
+def form(desk: Client, **changes: str) -> dict[str, str]:
+    shown = desk.get("/admin/constance/config/").context["form"]
+    fields = {field.name: field.value() for field in shown}
+    fields = {k: "on" if v is True else str(v) for k, v in fields.items() if v is not False}
+    return fields | changes
+
+
+def test_the_form_writes_down_who_sent_it_and_only_what_changed(desk, operator):
+    answer = desk.post("/admin/constance/config/", form(desk, INVENTORY_RESERVATION="00:20:00"))
+    assert answer.status_code == 302
+    (change,) = Change.objects.all()
+    assert (change.name, change.by) == ("INVENTORY_RESERVATION", f"operator:{operator.pk}")
+    assert settings.INVENTORY["RESERVATION"] == SPAN
+
+
+@pytest.mark.parametrize(
+    ("name", "nonsense"),
+    [
+        ("INVENTORY_RESERVATION", "-1"),
+        ("INVENTORY_LOW", "-5"),
+        ("PAYMENTS_BANK_TIMEOUT", "0"),
+        ("PAYMENTS_FRAUD_AWAY", "shrug"),
+    ],
+)
+def test_nonsense_is_refused_by_form_and_command(desk, name, nonsense):
+    assert desk.post("/admin/constance/config/", form(desk, **{name: nonsense})).status_code == 200
+    with pytest.raises(CommandError):
+        call_command("constance", "set", name, "--", nonsense)
+    assert not Change.objects.exists()
+
+
+def test_who_may_not_change_them_does_not_see_them(desk, operator):
+    User.objects.filter(pk=operator.pk).update(is_superuser=False)
+    assert desk.get("/admin/constance/config/").status_code == 403
+
+
+def test_the_command_changes_them_too():
+    call_command("constance", "set", "ORDERS_OPEN", "false")
+    assert settings.ORDERS["OPEN"] is False
+    assert Change.objects.get().by.startswith("command:constance")

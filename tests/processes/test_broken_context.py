@@ -1,0 +1,48 @@
+"""A context that misunderstands another: web, relay and worker refuse to start, and say why."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.processes.house import House, Process
+
+NOBODY_LISTENS = "redis://127.0.0.1:9/0"
+CONSUMERS = """
+from eventbus import consumer
+
+@consumer("orders.OrderPlased")
+def gossip(order_id: str) -> None:
+    "Tell everybody."
+"""
+SENTENCE = "gossip.gossip listens to orders.OrderPlased, which nobody publishes."
+HINT = "Did you mean orders.OrderPlaced?"
+
+
+@pytest.fixture
+def gossiping(small_house: House, tmp_path: Path) -> House:
+    """A house with a context that has misspelt an event."""
+    context = tmp_path / "contexts" / "gossip"
+    context.mkdir(parents=True)
+    (context / "__init__.py").touch()
+    (context / "consumers.py").write_text(CONSUMERS)
+    small_house.env |= {"EXTRA_CONTEXTS": "gossip", "PYTHONPATH": str(context.parent)}
+    return small_house
+
+
+@pytest.mark.parametrize("start", [House.web, House.relay, House.worker])
+def test_nothing_starts_while_contexts_misunderstand_each_other(
+    gossiping: House, start: Callable[..., Process]
+) -> None:
+    broker = "" if start is House.web else NOBODY_LISTENS
+    process = start(gossiping, BROKER_URL=broker)
+    assert process.ended() != 0
+    assert SENTENCE in process.said
+    assert HINT in process.said
+
+
+def test_the_check_says_it_too(gossiping: House) -> None:
+    checked = gossiping.manage("check")
+    assert checked.returncode == 1
+    assert f"(eventbus.E001) {SENTENCE}" in checked.stderr
+    assert HINT in checked.stderr

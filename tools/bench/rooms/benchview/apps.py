@@ -1,9 +1,0 @@
-"""Names the room."""
-
-from django.apps import AppConfig
-
-
-class BenchviewConfig(AppConfig):
-    """See the package's docstring."""
-
-    name = "benchview"

@@ -1,0 +1,46 @@
+"""The settings of a storm's processes: the ordinary ones, impatient."""
+
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from config.settings import *  # noqa: F403
+from config.settings import (
+    BASE_DIR,
+    CELERY_BROKER_TRANSPORT_OPTIONS,
+    CONTEXTS,
+    EVENTBUS,
+    INSTALLED_APPS,
+    INVENTORY,
+    NOTIFICATIONS,
+    PAYMENTS,
+)
+
+HAZARDS = Path(BASE_DIR, "tools", "storm")
+sys.path.append(str(HAZARDS))
+CONTEXTS += ["hazards"]
+INSTALLED_APPS.insert(INSTALLED_APPS.index("eventbus"), "hazards")
+
+# All seconds. A worker may keep a message for twice the hard limit: it takes one in advance.
+CELERY_TASK_SOFT_TIME_LIMIT = 6
+CELERY_TASK_TIME_LIMIT = 8
+CELERY_BROKER_TRANSPORT_OPTIONS |= (
+    {} if os.environ.get("BROKER_URL", "").startswith("amqp") else {"visibility_timeout": 10}
+)
+EVENTBUS |= {
+    "SEND_DEADLINE": 2.0,
+    "LOST_AFTER": 18.0,
+    "MARKER_EVERY": 2.0,
+    "LEASE": 9.0,
+    "LONGEST_PAUSE": 4.0,
+    "PROBE_EVERY": 1.0,
+}
+
+PAYMENTS |= {
+    "BANK_TIMEOUT": 2.0,
+    "FRAUD_TIMEOUT": 1.0,
+    "PIN_TIMEOUT": timedelta(seconds=10),
+}
+INVENTORY |= {"RESERVATION": timedelta(seconds=12), "PIN": timedelta(seconds=10)}
+NOTIFICATIONS |= {"REMIND_BEFORE": timedelta(seconds=4)}

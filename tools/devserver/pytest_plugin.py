@@ -1,0 +1,127 @@
+"""Starts real servers before Django's settings are read: `-p tools.devserver.pytest_plugin`.
+
+What the machine runs by itself is never used by accident: only TEST_DATABASE_URL, TEST_CACHE_URL
+and TEST_BROKER_URL name servers, and KABAR_TEST_DB=sqlite asks for none at all. BROKER_URL stays
+unset, so that the bus runs in-process; tests that start real workers give them TEST_BROKER_URL.
+"""
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+import pytest
+import redis
+from kombu import Connection
+
+from tools.devserver.servers import NoServers, needed, running
+
+NAMES = ("DATABASE_URL", "BROKER_URL", "CACHE_URL")
+RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
+UNHEARD = pytest.StashKey[str]()
+
+
+def on_sqlite() -> bool:
+    """Whether this run is the one without servers."""
+    return os.environ.get("KABAR_TEST_DB") == "sqlite"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """Act before pytest-django, which reads the settings in this same hook."""
+    for name in NAMES:
+        os.environ.pop(name, None)
+        os.environ.pop(f"{name}_FILE", None)
+    os.environ.setdefault("RABBITMQ_URL", RABBITMQ)
+    if not on_sqlite():
+        _use(_addresses(early_config))
+    return (yield)
+
+
+def _addresses(config: pytest.Config) -> dict[str, str]:
+    """Start what the environment does not name, until the end of the session."""
+    given = {name: url for name in NAMES if (url := os.environ.get(f"TEST_{name}"))}
+    session = ExitStack()
+    config.add_cleanup(session.close)
+    root = session.enter_context(TemporaryDirectory(prefix="kabar-test-"))
+    try:
+        wanted = needed(Path(root), durable=False, given=given)
+        return session.enter_context(running(wanted)) | given
+    except NoServers as error:
+        hint = "In tests these names begin with TEST_; KABAR_TEST_DB=sqlite needs no server."
+        raise pytest.UsageError(f"{error} {hint}") from None
+
+
+def _use(addresses: dict[str, str]) -> None:
+    os.environ["DATABASE_URL"] = addresses["DATABASE_URL"]
+    os.environ["CACHE_URL"] = addresses["CACHE_URL"]
+    os.environ["TEST_BROKER_URL"] = addresses["BROKER_URL"]
+    if addresses["BROKER_URL"].startswith("redis"):
+        os.environ["TEST_VALKEY_URL"] = addresses["BROKER_URL"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, so that a mistyped one is an error."""
+    config.addinivalue_line("markers", "rabbitmq: needs a RabbitMQ that answers at RABBITMQ_URL.")
+    config.addinivalue_line("markers", "postgres: proves something that SQLite cannot do.")
+
+
+def pytest_report_header() -> str:
+    """Say what the tests ran on, as the servers themselves say it."""
+    if on_sqlite():
+        return f"servers: none; SQLite {sqlite3.sqlite_version}, on request of KABAR_TEST_DB"
+    return f"servers: {_database_version()}, {_cache_version()}"
+
+
+def _database_version() -> str:
+    url = os.environ["DATABASE_URL"]
+    if not url.startswith("postgres"):
+        return url.partition(":")[0]
+    with psycopg.connect(url) as connection:
+        return f"PostgreSQL {connection.info.parameter_status('server_version')}"
+
+
+def _cache_version() -> str:
+    with redis.Redis.from_url(os.environ["CACHE_URL"]) as client:
+        about = client.info("server")
+    if "valkey_version" in about:
+        return f"Valkey {about['valkey_version']}"
+    return f"Redis {about['redis_version']}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what cannot run here, and say why."""
+    rabbitmq = [item for item in items if item.get_closest_marker("rabbitmq")]
+    if rabbitmq and (reason := _rabbitmq_is_deaf()):
+        config.stash[UNHEARD] = f"{reason}; tests not run: {len(rabbitmq)}"
+        _skip(rabbitmq, reason)
+    if on_sqlite():
+        postgres = [item for item in items if item.get_closest_marker("postgres")]
+        _skip(postgres, "SQLite cannot do this; run without KABAR_TEST_DB")
+
+
+def _skip(items: list[pytest.Item], reason: str) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _rabbitmq_is_deaf() -> str | None:
+    """Return why RabbitMQ cannot be used; an open port alone is no RabbitMQ."""
+    with Connection(os.environ["RABBITMQ_URL"], connect_timeout=2) as connection:
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0)
+        except Exception as error:
+            return f"RabbitMQ did not answer at {connection.as_uri()} ({error})"
+    return None
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say loudly what was not proved."""
+    if unheard := config.stash.get(UNHEARD, None):
+        terminalreporter.write_sep("!", unheard, yellow=True, bold=True)

@@ -1,0 +1,170 @@
+"""Bring a shop's history in: through the front of the services, invoice by invoice.
+
+An invoice is one transaction: what it lists, reprices, stocks and orders is there, or nothing of
+it. The order's id follows from the invoice's number, so that an import can be stopped anywhere
+and continued without doubling anything. Money and goods then follow by news.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from django.db import transaction
+
+from accounts import services as accounts
+from accounts.models import User
+from eventbus import acting_as
+from eventbus.models import Dispatch, Outbox, Retry
+from inventory import services as inventory
+from orders import services as orders
+from orders.models import Order, Product
+from payments import services as payments
+from payments.models import Bill, Payment
+from tools.ops.sales_file import History, Sale
+
+CURRENCY = "GBP"
+ACTOR = "command:importsales"
+UNDER_WAY = 20  # invoices placed but not yet paid: well inside the time a reservation lasts
+STUCK = 60.0  # seconds without any progress after which nobody seems to carry the news
+
+
+class Stuck(Exception):
+    """Nobody carries the news."""
+
+
+@dataclass
+class Report:
+    """What became of a file."""
+
+    taken: int = 0
+    found: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def order_ids(invoice: str) -> Iterator[UUID]:
+    """Ids for an invoice: the first, and another whenever an order lapsed meanwhile."""
+    attempt = 0
+    while True:
+        yield uuid5(NAMESPACE_URL, f"kabar:invoice:{invoice}:{attempt}")
+        attempt += 1
+
+
+@dataclass
+class Import:
+    """One run over a history."""
+
+    history: History
+    notify: bool = False
+    progress: Callable[[int], object] = lambda lines: None
+    report: Report = field(default_factory=Report)
+    _waiting: deque[tuple[UUID, Sale]] = field(default_factory=deque)
+
+    def run(self) -> Report:
+        """Take every invoice, and wait until each is paid or cancelled. Raises Stuck."""
+        for invoice, sales in self.history.invoices.items():
+            self._take(invoice, sales)
+            while len(self._waiting) >= UNDER_WAY:
+                self._pay_next()
+            self.progress(len(sales))
+        while self._waiting:
+            self._pay_next()
+        patiently(lambda: not still_under_way())
+        return self.report
+
+    def _take(self, invoice: str, sales: Sequence[Sale]) -> None:
+        for id in order_ids(invoice):
+            order = Order.objects.filter(pk=id).first()
+            if order is None:
+                with acting_as(ACTOR), transaction.atomic():
+                    self._place(id, sales)
+                self.report.taken += 1
+                self._waiting.append((id, sales[0]))
+                return
+            if order.status != Order.Status.CANCELLED:
+                self.report.found += 1
+                if order.status != Order.Status.PAID:
+                    self._waiting.append((id, sales[0]))
+                return
+
+    def _place(self, id: UUID, sales: Sequence[Sale]) -> None:
+        customer = self._customer(sales[0])
+        prices = self._prices(sales)
+        needed = inventory.pieces((sale.sku, sale.quantity) for sale in sales)
+        for sku, quantity in sorted(needed.items()):
+            inventory.open_shelf(sku, low_at=0)
+            inventory.replenish(sku, quantity)
+        wanted = [
+            orders.Wanted(
+                sku=sale.sku,
+                quantity=sale.quantity,
+                unit_price=sale.unit_price if sale.unit_price != prices[sale.sku] else None,
+            )
+            for sale in sales
+        ]
+        orders.place_order(customer, wanted, sales[0].country, placed_at=sales[0].at, order_id=id)
+
+    def _customer(self, sale: Sale) -> UUID:
+        name = f"Customer {sale.customer}" if sale.customer else f"Guest of {sale.invoice}"
+        local = f"customer-{sale.customer}" if sale.customer else f"guest-{sale.invoice}"
+        email = f"{local}@import.example"
+        known = User.objects.filter(email=email).values_list("pk", flat=True).first()
+        if known:
+            return known
+        self.report.counts["customers signed up" if sale.customer else "guests"] += 1
+        user = accounts.sign_up(
+            email=email,
+            password=None,
+            name=name,
+            language="en",
+            country=sale.country,
+            wants_messages=self.notify,
+            signed_up_at=sale.at,
+        )
+        return user.pk
+
+    def _prices(self, sales: Sequence[Sale]) -> dict[str, Decimal]:
+        """List what is new, reprice what costs otherwise now; an invoice's first price counts."""
+        first = {sale.sku: sale for sale in reversed(sales)}
+        known = Product.objects.in_bulk(list(first))
+        for sku, sale in sorted(first.items()):
+            if sku not in known:
+                orders.list_product(sku, sale.name, sale.unit_price, CURRENCY)
+                self.report.counts["products listed"] += 1
+            elif known[sku].unit_price != sale.unit_price:
+                orders.reprice_product(sku, sale.unit_price)
+                self.report.counts["repricings"] += 1
+        prices = {sku: sale.unit_price for sku, sale in first.items()}
+        others = sum(sale.unit_price != prices[sale.sku] for sale in sales)
+        self.report.counts["lines with an operator's price"] += others
+        return prices
+
+    def _pay_next(self) -> None:
+        id, sale = self._waiting.popleft()
+        patiently(lambda: Bill.objects.filter(pk=id).exists())
+        live = Payment.objects.filter(order_id=id).exclude(status="declined")
+        order = Order.objects.get(pk=id)
+        if not live.exists() and order.status != Order.Status.CANCELLED:
+            with acting_as(ACTOR):
+                payments.request_payment(id, order.customer_id, "tok_ok", paid_at=sale.at)
+            self.report.counts["payments"] += 1
+
+
+def still_under_way() -> int:
+    """Return how much the bus has not delivered yet."""
+    return Outbox.objects.count() + Dispatch.objects.count() + Retry.objects.count()
+
+
+def patiently(ready: Callable[[], bool]) -> None:
+    """Wait until something is so, as long as anything moves. Raises Stuck."""
+    pause, seen, since = 0.005, -1, time.monotonic()
+    while not ready():
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.25)
+        left = still_under_way()
+        if left != seen:
+            seen, since = left, time.monotonic()
+        if time.monotonic() - since > STUCK:
+            raise Stuck
