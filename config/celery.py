@@ -36,7 +36,7 @@ class AMQP(amqp.AMQP):
 
 app = Celery("kabar", amqp=AMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["eventbus"])
+app.autodiscover_tasks(["eventbus.consuming"])
 app.steps["consumer"].add(worker_health.HeartbeatStep)
 
 

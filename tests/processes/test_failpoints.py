@@ -23,10 +23,10 @@ with transaction.atomic():
         publish(ProductRetired(sku=sku))
 """
 BURY = """
-from eventbus import failures
+from eventbus.consuming import retries
 from eventbus.models import Event
 for event in Event.objects.all():
-    failures.bury("witness.note", event.envelope(), ValueError("a mistake"), 15)
+    retries.dead_letter("witness.note", event.envelope(), ValueError("a mistake"), 15)
 """
 # A context that notes what it hears in the transaction that marks it heard, and may stumble then.
 CONSUMERS = """

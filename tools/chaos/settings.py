@@ -17,7 +17,7 @@ from config.settings import (
     PAYMENTS,
 )
 
-HAZARDS = Path(BASE_DIR, "tools", "storm")
+HAZARDS = Path(BASE_DIR, "tools", "chaos")
 sys.path.append(str(HAZARDS))
 CONTEXTS += ["hazards"]
 INSTALLED_APPS.insert(INSTALLED_APPS.index("eventbus"), "hazards")

@@ -23,7 +23,7 @@ from string import Template
 from tools.devserver.servers import NoServers, Server, ServerDied, needed, running
 from tools.devserver.supervisor import ChildEnded, Ending, Supervisor, say
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MANAGE = (sys.executable, "manage.py")
 WORKER = (sys.executable, "-m", "celery", "-q", "-A", "config", "worker", "-c", "3")
 
