@@ -2,27 +2,15 @@
 
 import datetime as dt
 from decimal import Decimal
-from typing import Any
 
 from analytics import queries, services
-from analytics.models import OrderFact
 from analytics.queries import Refunds, Sales, SignUps, TimeToPay
 from eventbus import registry
 from eventbus.models import Event
+from tests.analytics.figures import figures
 from tests.analytics.news import MONDAY, fortnight
 
 FRIDAY = dt.date(2026, 3, 6)
-
-
-def figures() -> list[Any]:
-    """Return every figure there is."""
-    return [
-        *[queries.sales(heading) for heading in queries.GROUPS],
-        queries.funnel(),
-        queries.sign_ups(),
-        queries.refunds(),
-        list(OrderFact.objects.order_by("pk").values()),
-    ]
 
 
 def test_sales_are_the_paid_orders_by_day_product_and_country(tell):

@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 import pytest
 from django.test import Client
-from drf_spectacular.generators import SchemaGenerator
 
 from accounts.models import User
+from tests import openapi
 from tests.clients import KeyedClient
 
 pytestmark = pytest.mark.django_db
@@ -20,22 +19,17 @@ VALUES = [None, True, -1, 0, 1.5, 10**30, [], {}, [[]], *WORDS, "\ud800", float(
 SOME_ID = "0190f3a1-0000-7000-8000-000000000001"
 
 
-@cache
-def described() -> Any:
-    return SchemaGenerator().get_schema(request=None, public=True)
-
-
 def calls() -> list[Any]:
     return [
         pytest.param(path, method, id=f"{method.upper()} {path}")
-        for path, operations in described()["paths"].items()
+        for path, operations in openapi.document()["paths"].items()
         for method in operations
     ]
 
 
 def _resolved(schema: Any) -> Any:
     if "$ref" in schema:
-        return described()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        return openapi.document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return _resolved(schema["allOf"][0]) if "allOf" in schema else schema
 
 
@@ -109,7 +103,7 @@ def test_a_nasty_path_is_answered_in_order(path: str, method: str, client: Clien
 
 @pytest.mark.parametrize(("path", "method"), calls())
 def test_nasty_parameters_are_answered_in_order(path: str, method: str, client: Client) -> None:
-    listed = described()["paths"][path][method].get("parameters", [])
+    listed = openapi.document()["paths"][path][method].get("parameters", [])
     for name in [p["name"] for p in listed if p["in"] == "query"]:
         for word in WORDS:
             filled = f"{_with_id(path)}?{name}={quote(word)}"
@@ -118,7 +112,7 @@ def test_nasty_parameters_are_answered_in_order(path: str, method: str, client: 
 
 @pytest.mark.parametrize(("path", "method"), calls())
 def test_a_nasty_body_is_answered_in_order(path: str, method: str, client: Client) -> None:
-    body = described()["paths"][path][method].get("requestBody")
+    body = openapi.document()["paths"][path][method].get("requestBody")
     if not body:
         return
     sample = _sample(body["content"]["application/json"]["schema"])

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi import checks
 from accounts.models import User
 from orders import services as orders
 from payments.models import Bill
-from tests.edge.test_nasty_input import described
+from tests import openapi
 
 pytestmark = pytest.mark.django_db
 EXAMPLES = int(os.environ.get("FUZZ", "0"))  # of each call, by each person, of each kind
@@ -36,7 +36,7 @@ KEPT = [
     checks.response_headers_conformance,
     checks.response_schema_conformance,
 ]
-schema = schemathesis.openapi.from_dict(described())
+schema = schemathesis.openapi.from_dict(openapi.document())
 answered: Counter[int] = Counter()
 
 

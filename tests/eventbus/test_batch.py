@@ -53,7 +53,7 @@ def listen(heard: Heard) -> Callable[[list[Retired]], None]:
     return listen
 
 
-def hearing(handle: Callable[..., Any], *names: str, **options: Any) -> registry.Consumer:
+def batch_consumer(handle: Callable[..., Any], *names: str, **options: Any) -> registry.Consumer:
     """Subscribe a handler as the context `tests` would."""
     consumer(*(names or ["orders.ProductRetired"]), batch=True, **options)(handle)
     return registry.consumers.pop(f"tests.{handle.__name__}")
@@ -68,7 +68,7 @@ def wires(*ids: UUID) -> list[dict[str, Any]]:
 
 
 def test_a_message_is_one_call_in_the_order_of_its_events(calm: Bus, heard, listen):
-    with listening(hearing(listen)):
+    with listening(batch_consumer(listen)):
         told("b", "a", "c")
         calm.settle()
     assert heard == [["b", "a", "c"]]
@@ -76,7 +76,7 @@ def test_a_message_is_one_call_in_the_order_of_its_events(calm: Bus, heard, list
 
 
 def test_only_what_is_fresh_is_handed_over(calm: Bus, heard, listen):
-    with listening(hearing(listen)):
+    with listening(batch_consumer(listen)):
         one, two, three = wires(*told("1", "2", "3"))
         deliver(0, "tests.listen", [two])
         deliver(0, "tests.listen", [one, two, three])
@@ -85,14 +85,14 @@ def test_only_what_is_fresh_is_handed_over(calm: Bus, heard, listen):
 
 
 def test_in_any_weather_each_event_is_handed_over_once(bus: Bus, heard, listen):
-    with listening(hearing(listen)):
+    with listening(batch_consumer(listen)):
         told("a", "b", "c")
         bus.settle()
     assert sorted(sku for skus in heard for sku in skus) == ["a", "b", "c"]
 
 
 def test_one_bad_event_does_not_harm_its_neighbours(calm: Bus, heard, listen):
-    with listening(hearing(listen)):
+    with listening(batch_consumer(listen)):
         _, bad, _ = ids = told("a", "bad", "b")
         deliver(0, "tests.listen", wires(*ids))
     assert heard == [["a", "bad", "b"], ["a"], ["bad"], ["b"]]
@@ -102,7 +102,7 @@ def test_one_bad_event_does_not_harm_its_neighbours(calm: Bus, heard, listen):
 
 
 def test_one_that_cannot_be_read_does_not_harm_its_neighbours(calm: Bus, heard, listen):
-    with listening(hearing(listen)):
+    with listening(batch_consumer(listen)):
         ids = told("a", "b", "c")
         messages = wires(*ids)
         messages[1]["data"] = {"sku": 7}
@@ -118,7 +118,7 @@ def test_what_it_did_goes_with_the_call_that_failed(calm: Bus):
             if each.sku == "bad":
                 raise ValueError("half way")
 
-    with listening(hearing(write)):
+    with listening(batch_consumer(write)):
         good, bad = told("good", "bad")
         deliver(0, "tests.write", wires(good, bad))
     effects = Inbox.objects.filter(consumer="effect").values_list("event_id", flat=True)
@@ -131,7 +131,7 @@ def test_the_fields_are_the_readers_defaults_and_envelope_included(calm: Bus):
     def look(news: Sequence[Retired]) -> None:
         seen.extend(news)
 
-    with listening(hearing(look)), acting_as("operator:1"):
+    with listening(batch_consumer(look)), acting_as("operator:1"):
         (id,) = told("teapot")
         calm.settle()
     (one,) = seen
@@ -140,7 +140,7 @@ def test_the_fields_are_the_readers_defaults_and_envelope_included(calm: Bus):
 
 
 def test_events_of_many_kinds_share_a_call(calm: Bus, heard, listen):
-    with listening(hearing(listen, "orders.ProductRetired", "orders.ProductRepriced")):
+    with listening(batch_consumer(listen, "orders.ProductRetired", "orders.ProductRepriced")):
         told("a")
         publish(ProductRepriced(sku="b", unit_price="2.00", was="1.00", currency="EUR"))
         calm.settle()
@@ -153,7 +153,7 @@ def test_it_has_no_one_cause_so_it_says_nothing(calm: Bus, many, ask):
     def speak(news: list[Retired]) -> None:
         ask()
 
-    with listening(hearing(speak)):
+    with listening(batch_consumer(speak)):
         told(*["a"] * many)
         calm.settle(trouble=True)
     assert DeadLetter.objects.count() == many == Event.objects.count()
@@ -164,11 +164,11 @@ def test_it_has_no_one_cause_so_it_says_nothing(calm: Bus, many, ask):
 def test_its_key_names_a_field(calm: Bus, listen):
     (id,) = told("teapot")
     envelope = Event.objects.get(pk=id).envelope()
-    assert hearing(listen, key="sku").keys(envelope) == ["tests/teapot"]
-    both = hearing(listen, key=lambda sku, note: [sku, note])
+    assert batch_consumer(listen, key="sku").keys(envelope) == ["tests/teapot"]
+    both = batch_consumer(listen, key=lambda sku, note: [sku, note])
     assert both.keys(envelope) == ["tests/none", "tests/teapot"]
     with pytest.raises(BadConsumer, match="its key names colour"):
-        hearing(listen, key="colour")
+        batch_consumer(listen, key="colour")
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def test_its_fields_are_held_against_the_contract(calm: Bus):
     def misread(news: list[Wrong]) -> None:
         """Read what nobody promises."""
 
-    with listening(hearing(misread)):
+    with listening(batch_consumer(misread)):
         problems = [p.msg for p in checks.contexts_understand_each_other(None)]
     assert problems == [
         "tests.misread reads orders.ProductRetired: no field 'skew'.",
@@ -209,9 +209,9 @@ def none() -> None: ...
 )
 def test_anything_but_one_list_of_a_dataclass_is_refused(handle):
     with pytest.raises(BadConsumer, match="takes one list of a dataclass with the fields it reads"):
-        hearing(handle)
+        batch_consumer(handle)
 
 
 def test_what_calls_outside_is_not_told_many_at_once(listen):
     with pytest.raises(BadConsumer, match="external=True has none"):
-        hearing(listen, external=True)
+        batch_consumer(listen, external=True)

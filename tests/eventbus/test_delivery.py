@@ -7,21 +7,14 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from eventbus import Envelope, GiveUp, TryLater, publish, registry
+from eventbus import Envelope, GiveUp, TryLater, publish
 from eventbus.cloudevents import to_cloudevent
 from eventbus.consuming.delivery import deliver
 from eventbus.models import DeadLetter, Dispatch, Event, Inbox, Outbox, Retry, Subscription
-from eventbus.registry import Consumer
 from eventbus.testing import Bus, listening
 from infra import clock
 from orders.events import ProductRetired
-
-
-def hearing(handle: Callable[..., object], **options: object) -> Consumer:
-    """Make a consumer of products retired that is in no context."""
-    reads, envelope_as = registry._signature(handle.__name__, handle)
-    name = f"orders.{handle.__name__}"
-    return Consumer(name, ("orders.ProductRetired",), handle, reads, envelope_as, **options)
+from tests.eventbus.consumers import make_consumer
 
 
 @pytest.fixture
@@ -33,7 +26,7 @@ def test_an_event_reaches_its_consumer_and_leaves_nothing_behind(bus, heard):
     def listen(sku: str) -> None:
         heard.append(sku)
 
-    with listening(hearing(listen)):
+    with listening(make_consumer(listen)):
         publish(ProductRetired(sku="teapot"))
         bus.settle()
 
@@ -50,7 +43,7 @@ def test_what_was_handled_already_is_said_to_be_heard_again(
     def listen(sku: str) -> None:
         heard.append(sku)
 
-    with listening(hearing(listen, external=external)), capture_logs() as logs:
+    with listening(make_consumer(listen, external=external)), capture_logs() as logs:
         publish(ProductRetired(sku="teapot"))
         bus.settle()
         event = to_cloudevent(Event.objects.get().envelope())
@@ -71,7 +64,7 @@ def test_one_bad_event_does_not_harm_its_neighbours(bus, heard, settings):
             raise ValueError("spoiled")
         heard.append(sku)
 
-    with listening(hearing(listen)):
+    with listening(make_consumer(listen)):
         for sku in ("a", "bad", "b"):
             publish(ProductRetired(sku=sku))
         bus.settle(trouble=True)
@@ -89,7 +82,7 @@ def test_a_failure_is_tried_again_and_its_row_goes(calm, heard):
         if len(heard) == 1:
             raise ValueError("once")
 
-    with listening(hearing(listen)):
+    with listening(make_consumer(listen)):
         publish(ProductRetired(sku="teapot"))
         calm.settle(trouble=True)
         assert Retry.objects.count() == 1
@@ -104,7 +97,7 @@ def test_a_failure_without_end_becomes_a_dead_letter(calm):
     def listen(sku: str) -> None:
         raise ValueError(f"never {sku}")
 
-    with listening(hearing(listen)):
+    with listening(make_consumer(listen)):
         publish(ProductRetired(sku="teapot"))
         for _ in range(20):
             calm.later(minutes=10)
@@ -120,7 +113,7 @@ def test_what_cannot_get_better_is_given_up_at_once(bus):
     def listen(sku: str) -> None:
         raise GiveUp(reason="no such thing")
 
-    with listening(hearing(listen)):
+    with listening(make_consumer(listen)):
         publish(ProductRetired(sku="teapot"))
         bus.settle(trouble=True)
 
@@ -131,7 +124,7 @@ def test_try_later_counts_no_attempt(calm):
     def listen(sku: str) -> None:
         raise TryLater(seconds=30, reason="closed")
 
-    with listening(hearing(listen)):
+    with listening(make_consumer(listen)):
         publish(ProductRetired(sku="teapot"))
         for _ in range(30):
             calm.later(minutes=1)
@@ -157,7 +150,7 @@ class TestOutside:
             calls.append(sku)
             return lambda: publish(ProductRetired(sku="recorded"))
 
-        with listening(hearing(call, external=True)):
+        with listening(make_consumer(call, external=True)):
             publish(ProductRetired(sku="first"))
             bus.settle(until=lambda: "recorded" in calls)
 
@@ -171,7 +164,7 @@ class TestOutside:
             if len(calls) == 1:
                 again()
 
-        with listening(hearing(call, external=True)):
+        with listening(make_consumer(call, external=True)):
             id = publish(ProductRetired(sku="teapot"))
             wire = [to_cloudevent(Event.objects.get(pk=id).envelope())]
 
@@ -194,7 +187,7 @@ class TestOutside:
                 raise ConnectionError("too late")
             return lambda: recorded.append(sku)
 
-        with listening(hearing(call, external=True)):
+        with listening(make_consumer(call, external=True)):
             id = publish(ProductRetired(sku="teapot"))
             wire = [to_cloudevent(Event.objects.get(pk=id).envelope())]
             calm.settle(trouble=True)
@@ -211,7 +204,7 @@ class TestOutside:
         def call(sku: str) -> None:
             calls.append(sku)
 
-        with listening(hearing(call, external=True, idempotent=idempotent)):
+        with listening(make_consumer(call, external=True, idempotent=idempotent)):
             id = publish(ProductRetired(sku="teapot"))
             Inbox.objects.create(
                 consumer="orders.call", event_id=id, lease_until="2000-01-01T00:00Z"
@@ -228,7 +221,7 @@ def test_an_envelope_is_given_to_who_asks_for_it(calm):
     def listen(envelope: Envelope) -> None:
         seen.append(envelope.id)
 
-    with listening(hearing(listen)):
+    with listening(make_consumer(listen)):
         known = publish(ProductRetired(sku="teapot"))
         calm.settle()
 
@@ -242,7 +235,7 @@ def test_a_new_consumer_is_not_sent_history(calm: Bus, heard: list[str]):
     def listen(sku: str) -> None:
         heard.append(sku)
 
-    with listening(hearing(listen)):
+    with listening(make_consumer(listen)):
         publish(ProductRetired(sku="new"))
         calm.settle()
 

@@ -30,7 +30,7 @@ from eventbus.operations.selection import DeadLetterFilter, groups
 from eventbus.testing import Bus, listening
 from infra import clock
 from orders.events import ProductRetired
-from tests.eventbus.test_delivery import hearing
+from tests.eventbus.consumers import make_consumer
 
 
 class Ears:
@@ -57,7 +57,7 @@ def ears(calm) -> Iterator[Ears]:
     def watch(sku: str) -> None:
         ears.neighbour.append(sku)
 
-    with listening(hearing(listen), hearing(watch)):
+    with listening(make_consumer(listen), make_consumer(watch)):
         yield ears
 
 
@@ -176,7 +176,7 @@ def test_a_call_cut_off_is_made_again_on_an_operators_word(calm):
     def call(sku: str) -> None:
         calls.append(sku)
 
-    with listening(hearing(call, external=True, idempotent=False)):
+    with listening(make_consumer(call, external=True, idempotent=False)):
         id = publish(ProductRetired(sku="teapot"))
         # given: a worker began to call and was never heard of again
         Inbox.objects.create(consumer="orders.call", event_id=id, lease_until=clock.now())
@@ -349,7 +349,7 @@ def test_a_letter_that_died_of_an_unknown_consumer_can_wait_for_it(calm: Bus):
     def later_on(sku: str) -> None:
         heard.append(sku)
 
-    with listening(hearing(later_on)):
+    with listening(make_consumer(later_on)):
         calm.settle()
     assert "teapot" in heard
     assert not Dispatch.objects.exists()

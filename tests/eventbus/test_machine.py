@@ -33,7 +33,7 @@ from eventbus.testing import InMemoryTransport, alone, listening
 from infra import clock
 from orders.events import ProductRetired
 from orders.models import Product
-from tests.eventbus.test_delivery import hearing
+from tests.eventbus.consumers import make_consumer
 
 NAMES = ("orders.listen", "orders.call")
 SHORT = {"ATTEMPTS": 3, "DELIVERIES": 3, "BATCH": 3, "PROBE_AFTER": 4, "LEASE": 30.0}
@@ -93,7 +93,7 @@ class House(RuleBasedStateMachine):
             self._may_fail(f"call {sku}")
             return lambda: self.calls.update([sku])
 
-        return hearing(listen), hearing(call, external=True)
+        return make_consumer(listen), make_consumer(call, external=True)
 
     def _may_fail(self, what: str) -> None:
         if self.mortal:

@@ -22,8 +22,8 @@ from eventbus.operations.dead_letters import discard
 from eventbus.operations.selection import DeadLetterFilter
 from eventbus.registry import Consumer
 from eventbus.testing import Bus, alone
+from tests.analytics.figures import figures
 from tests.analytics.news import CUP, MONDAY, fortnight, paid, placed
-from tests.analytics.test_figures import figures
 
 CONTEXT = "analytics"
 

@@ -16,7 +16,7 @@ from eventbus.relay.relay import Relay
 from eventbus.testing import InMemoryTransport, alone, listening
 from infra import clock
 from orders.events import ProductRetired
-from tests.eventbus.test_delivery import hearing
+from tests.eventbus.consumers import make_consumer
 
 
 class Line(InMemoryTransport):
@@ -43,7 +43,7 @@ def line() -> Line:
 
 @pytest.fixture
 def relay(db, line):
-    with alone("nobody"), listening(hearing(listen)):
+    with alone("nobody"), listening(make_consumer(listen)):
         yield Relay(line)
 
 
@@ -111,7 +111,7 @@ def test_a_second_copy_that_was_lost_with_its_worker_goes_again(relay, line, fir
             raise ends[now]
         heard.append(sku)
 
-    with listening(hearing(listen)):
+    with listening(make_consumer(listen)):
         # given: one copy has an outcome and lands the dispatch, the other dies with its worker
         say("a")
         relay.turn()
@@ -142,7 +142,7 @@ def test_what_kills_its_worker_becomes_a_dead_letter_and_its_neighbours_do_not(r
         if sku == "poison":
             raise SystemExit  # no handler's error: it ends the process
 
-    with listening(hearing(listen)):
+    with listening(make_consumer(listen)):
         say("a", "poison", "b")
         relay.turn()
         (message,) = line.messages
@@ -178,7 +178,7 @@ class TestProbing:
                 deliver(message.dispatch, message.consumer, message.events, message.suspect)
             return len(messages)
 
-        with listening(hearing(listen)):
+        with listening(make_consumer(listen)):
             # given: three failures in a row
             say("a", "b", "c")
             relay.turn()
@@ -212,7 +212,7 @@ class TestProbing:
             if sku == "bad":
                 raise ValueError("bad")
 
-        with listening(hearing(listen)):
+        with listening(make_consumer(listen)):
             for n in range(5):
                 say("bad", f"good-{n}")
                 while relay.turn():

@@ -24,7 +24,7 @@ from eventbus.testing import InMemoryTransport, alone, listening
 from infra import clock
 from orders.events import ProductRetired
 from orders.models import Product
-from tests.eventbus.test_delivery import hearing
+from tests.eventbus.consumers import make_consumer
 
 
 class Road(InMemoryTransport):
@@ -56,7 +56,7 @@ def listen(sku: str) -> None:
 
 @pytest.fixture
 def listener():
-    with alone("nobody"), listening(hearing(listen)):
+    with alone("nobody"), listening(make_consumer(listen)):
         Product.objects.create(pk="count", unit_price=0, views=0)
         yield
 

@@ -20,7 +20,7 @@ from eventbus.relay import subscriptions
 from eventbus.relay.relay import Relay
 from eventbus.testing import InMemoryTransport, alone, listening
 from orders.events import ProductRetired
-from tests.eventbus.test_delivery import hearing
+from tests.eventbus.consumers import make_consumer
 
 LISTEN = ReplayRequest(consumer="orders.listen")
 
@@ -50,10 +50,10 @@ def late(bus, heard) -> Iterator[list[str]]:
     def watch(sku: str) -> None:
         others.append(sku)
 
-    with alone("nobody"), listening(hearing(watch)):
+    with alone("nobody"), listening(make_consumer(watch)):
         say("a", "b")
         bus.settle()
-        with listening(hearing(listen, replayable=True)):
+        with listening(make_consumer(listen, replayable=True)):
             yield others
 
 
@@ -169,7 +169,7 @@ def test_who_is_not_replayable_is_not_told_twice(calm):
     def listen(sku: str) -> None:
         """Hear."""
 
-    with listening(hearing(listen)):
+    with listening(make_consumer(listen)):
         with pytest.raises(CannotReplay, match="not declared replayable"):
             replay.replay(LISTEN, "operator:1", again=True)
         assert not Action.objects.exists()
@@ -181,7 +181,7 @@ def test_who_calls_outside_is_not_told_again_at_all(calm):
         """Hear."""
 
     with (
-        listening(hearing(listen, external=True, replayable=True)),
+        listening(make_consumer(listen, external=True, replayable=True)),
         pytest.raises(CannotReplay, match="calls other systems"),
     ):
         replay.replay(LISTEN, "operator:1")
@@ -258,7 +258,7 @@ class TestTheMark:
             subscriptions.sync()
             say("old", "frail", "bad")
             bus.settle()
-            with listening(hearing(listen)):
+            with listening(make_consumer(listen)):
                 yield marks
 
     def test_what_is_replayed_is_marked_and_what_is_new_is_not(self, bus, marks):

@@ -35,9 +35,9 @@ from eventbus.operations.replay import ReplayRequest
 from eventbus.testing import Bus, alone, listening
 from infra import clock
 from orders.events import ProductRetired
+from tests.analytics.figures import figures
 from tests.analytics.news import fortnight
-from tests.analytics.test_figures import figures
-from tests.eventbus.test_delivery import hearing
+from tests.eventbus.consumers import make_consumer
 
 OLD = dt.timedelta(days=40)
 ME = "operator:1"
@@ -89,7 +89,7 @@ def log(calm, heard) -> Iterator[Bus]:
             raise GiveUp(reason="bad")
         heard.append(sku)
 
-    with alone("nobody"), listening(hearing(listen, replayable=True)):
+    with alone("nobody"), listening(make_consumer(listen, replayable=True)):
         Subscription.objects.exclude(consumer="orders.listen").delete()
         say("a", "b", "c")
         calm.settle()
@@ -259,7 +259,7 @@ class TestASecondCopy:
 
         copy = self.wire("a")
         archive(tmp_path)
-        with listening(hearing(call, external=True)):
+        with listening(make_consumer(call, external=True)):
             deliver(0, "orders.call", [copy])
             assert not called
             assert Inbox.objects.filter(consumer="orders.call").count() == 0
@@ -317,7 +317,7 @@ class TestReadingAgain:
         def attend(sku: str) -> None:
             raise AssertionError(sku)
 
-        with listening(hearing(attend, renamed_from="orders.listen")):
+        with listening(make_consumer(attend, renamed_from="orders.listen")):
             restore_all(tmp_path)
             assert replay.preview(ReplayRequest(consumer="orders.attend"))["to deliver"] == 0
 

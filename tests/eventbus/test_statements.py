@@ -17,7 +17,7 @@ from eventbus.relay import subscriptions
 from eventbus.relay.relay import Relay
 from eventbus.testing import InMemoryTransport, alone, listening
 from orders.events import ProductRetired
-from tests.eventbus.test_delivery import hearing
+from tests.eventbus.consumers import make_consumer
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -62,7 +62,7 @@ def relay() -> Iterator[Relay]:
     def listen(sku: str) -> None:
         """Ask nothing of the database."""
 
-    with alone("nobody"), listening(hearing(listen)):
+    with alone("nobody"), listening(make_consumer(listen)):
         subscriptions.sync()
         relay = Relay(InMemoryTransport())
         relay.prepare()

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,10 +12,9 @@ from celery.contrib.testing.worker import start_worker
 from celery.signals import task_postrun
 from django.db import connection, transaction
 
-from eventbus import Envelope, publish, registry
+from eventbus import Envelope, publish
 from eventbus.models import DeadLetter, Dispatch, Inbox, QueueMarker, Retry
 from eventbus.publishing.serialization import rfc3339
-from eventbus.registry import Consumer
 from eventbus.relay import lost_messages
 from eventbus.relay.relay import Relay
 from eventbus.relay.transports import Transport
@@ -24,6 +23,7 @@ from eventbus.relay.transports.in_process import Embedded
 from eventbus.testing import alone, listening
 from infra import clock
 from orders.events import ProductRetired
+from tests.eventbus.consumers import make_consumer
 
 QUEUE = "conformance"
 PATIENCE = 30.0  # seconds
@@ -67,13 +67,6 @@ def _hang_up(**kwargs: Any) -> None:
     connection.close()
 
 
-def hearing(handle: Callable[..., Any], **options: Any) -> Consumer:
-    """Make a consumer whose queue is the test's own."""
-    reads, envelope_as = registry._signature(handle.__name__, handle)
-    name = f"{QUEUE}.{handle.__name__}"
-    return Consumer(name, ("orders.ProductRetired",), handle, reads, envelope_as, **options)
-
-
 def tell(transport: Transport, *skus: str) -> None:
     """Publish, and carry until nothing is on its way."""
     with transaction.atomic():
@@ -93,7 +86,7 @@ def test_all_that_is_sent_is_handled_once(transport):
         heard.append(sku)
 
     names = [f"{n:03}" for n in range(120)]
-    with alone("nobody"), listening(hearing(listen)):
+    with alone("nobody"), listening(make_consumer(listen, context=QUEUE)):
         tell(transport, *names)
 
     assert sorted(heard) == names
@@ -107,7 +100,7 @@ def test_a_failure_is_stored_and_harms_nobody(transport, settings):
         if sku == "bad":
             raise ValueError("spoiled")
 
-    with alone("nobody"), listening(hearing(listen)):
+    with alone("nobody"), listening(make_consumer(listen, context=QUEUE)):
         tell(transport, "a", "bad", "b")
 
     assert Inbox.objects.count() == 2
@@ -123,7 +116,7 @@ def test_a_call_outside_is_made_in_no_transaction(transport):
     def call(sku: str) -> None:
         inside.append(connection.in_atomic_block)
 
-    with alone("nobody"), listening(hearing(call, external=True)):
+    with alone("nobody"), listening(make_consumer(call, external=True, context=QUEUE)):
         tell(transport, "a", "b")
 
     assert inside == [False, False]

@@ -8,7 +8,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 
-from tests.edge.test_nasty_input import described
+from tests import openapi
 from tests.laws.boundaries import sources
 
 SPEAKERS = {"httpx", "requests", "urllib.request", "http.client", "socket", "smtplib", "ftplib"}
@@ -41,7 +41,7 @@ def test_who_speaks_is_found(source: str) -> None:
 
 def test_what_is_asked_outside_is_named_by_settings_alone() -> None:
     """No client sends an address that we might call."""
-    for name, schema in described()["components"]["schemas"].items():
+    for name, schema in openapi.document()["components"]["schemas"].items():
         if name not in ("Problem",):
             for field, kind in schema.get("properties", {}).items():
                 assert not is_address(field, kind), f"{name}.{field} looks like an address to call"

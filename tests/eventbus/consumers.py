@@ -1,0 +1,19 @@
+"""Consumers that tests make for themselves, in no context's folder."""
+
+from collections.abc import Callable
+from typing import Any
+
+from eventbus import registry
+from eventbus.registry import Consumer
+
+
+def make_consumer(
+    handle: Callable[..., Any],
+    *events: str,
+    context: str = "orders",
+    **options: Any,
+) -> Consumer:
+    """Return an unregistered consumer; it reads ProductRetired unless events are named."""
+    reads, envelope_as = registry._signature(handle.__name__, handle)
+    names = events or ("orders.ProductRetired",)
+    return Consumer(f"{context}.{handle.__name__}", names, handle, reads, envelope_as, **options)
