@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stack test check fuzz bench lock fmt storm
+.PHONY: help install run stack test check fuzz bench lock fmt storm docs
 
 help:  ## Print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ bench: install  ## Measure the bus beside bare Celery and a raw loop (OPTIONS=--
 
 storm: install  ## Kill, freeze, empty and restart things for some minutes, and count what was lost
 	@exec $(BIN)/python manage.py storm $(or $(OPTIONS),--cycles 20)
+
+docs: install  ## Build the documentation site: var/site/index.html
+	@$(BIN)/python -m tools.ops.docs_site
+	@$(BIN)/zensical build --strict
 
 fmt: install  ## Put the code in order, as far as ruff can
 	$(BIN)/ruff check --fix

@@ -1,7 +1,8 @@
-"""Docs are true: commands, targets, options, files, links and tests that they name are there."""
+"""Docs are true: commands, targets, options, files, links and tests that they name exist."""
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -61,15 +62,47 @@ def test_the_files_it_names_exist(doc: Path) -> None:
 
 
 @every_doc
-def test_its_links_lead_somewhere(doc: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", doc.read_text()):
-        if re.match(r"[a-z]+:", link):
-            continue
-        place, _, anchor = link.partition("#")
-        target = doc.parent / place if place else doc
-        assert target.exists(), f"{doc.name}: {link} leads nowhere"
+def test_its_links_and_their_anchors_exist(doc: Path) -> None:
+    for target, anchor in _links(doc):
+        assert target.exists(), f"{doc.name}: no file {target}"
         if anchor and target.suffix == ".md":
             assert anchor in _anchors(target), f"{doc.name}: {target.name} has no #{anchor}"
+
+
+def test_every_doc_is_reached_by_links_from_the_readme() -> None:
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        doc = waiting.pop()
+        if doc not in reached and doc.suffix == ".md":
+            reached.add(doc)
+            waiting += [target for target, _ in _links(doc)]
+    templates = {doc for doc in DOCS if ".github" in doc.parts}
+    assert set(DOCS) - templates - reached == set()
+
+
+def test_every_doc_is_in_the_navigation_of_the_site() -> None:
+    named = re.findall(r"^ +- [^:]+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    docs = {str(doc.relative_to(ROOT)) for doc in DOCS if ".github" not in doc.parts}
+    decisions = {doc for doc in docs if re.match(r"docs/decisions/\d", doc)}
+    assert set(named) == docs - decisions
+
+
+def test_the_index_of_decisions_is_complete() -> None:
+    index = ROOT / "docs" / "decisions" / "README.md"
+    for page in sorted(index.parent.glob("[0-9]*.md")):
+        title = page.read_text().splitlines()[0].partition(". ")[2]
+        row = f"| {page.name[:4]} | [{title}]({page.name}) |"
+        assert row in index.read_text().splitlines(), f"not in {index.name}: {row}"
+    numbers = [page.name[:4] for page in index.parent.glob("[0-9]*.md")]
+    assert len(numbers) == len(set(numbers)), "two decisions have one number"
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    heads = re.findall(r"^## \[(.+?)\](.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert heads[0] == ("Unreleased", "")
+    assert heads[1][0] == version
+    assert re.fullmatch(r" - \d{4}-\d\d-\d\d", heads[1][1])
 
 
 def test_every_guarantee_names_its_test() -> None:
@@ -120,9 +153,18 @@ def _options(command: str) -> set[str]:
     return set(found.create_parser("manage.py", command)._option_string_actions)
 
 
+def _links(doc: Path) -> list[tuple[Path, str]]:
+    """Return the files and anchors that a document links to; not the addresses elsewhere."""
+    prose = re.sub(r"^[ \t]*```.*?^[ \t]*```", "", doc.read_text(), flags=re.S | re.M)
+    links = re.findall(r"\]\(([^)\s]+)\)", prose) + re.findall(r"^\[[^\]]+\]:\s+(\S+)", prose, re.M)
+    parts = [link.partition("#") for link in links if not re.match(r"[a-z]+:", link)]
+    return [(Path(doc.parent, place).resolve() if place else doc, to) for place, _, to in parts]
+
+
 @cache
 def _anchors(doc: Path) -> set[str]:
-    headings = re.findall(r"^#+\s+(.+?)\s*$", doc.read_text(), re.M)
+    prose = re.sub(r"^[ \t]*```.*?^[ \t]*```", "", doc.read_text(), flags=re.S | re.M)
+    headings = re.findall(r"^#+\s+(.+?)\s*$", prose, re.M)
     words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in words}
 
