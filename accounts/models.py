@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import pycountry
-from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -13,6 +12,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from accounts.conf import conf
 from accounts.events import CustomerDisabled, CustomerSignedUp
 from infra.ids import new_id
 
@@ -128,13 +128,13 @@ class LoginSession(models.Model):
 
     def begin(self, now: dt.datetime) -> None:
         """Start the clock."""
-        self.begun_at, self.good_until = now, now + settings.ACCOUNTS["STAY"]
+        self.begun_at, self.good_until = now, now + conf.LOGIN_IDLE
 
     def go_on(self, turn: int, now: dt.datetime) -> bool:
         """Take a refresh token, once: an old one shows that somebody else has it, too."""
         if turn != self.turn or now >= self.good_until or not self.user.is_active:
             return False
         self.turn += 1
-        end = self.begun_at + settings.ACCOUNTS["STAY_AT_MOST"]
-        self.good_until = min(now + settings.ACCOUNTS["STAY"], end)
+        end = self.begun_at + conf.LOGIN_LIFETIME
+        self.good_until = min(now + conf.LOGIN_IDLE, end)
         return True

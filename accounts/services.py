@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.core import signing
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 
+from accounts.conf import conf
 from accounts.errors import EmailTaken
 from accounts.models import LoginSession, User, is_country
 from eventbus import publish
@@ -124,7 +124,7 @@ def log_out(refresh: str) -> None:
 def _tokens(stay: LoginSession) -> Tokens:
     user = stay.user
     roles = ["operator"] if user.is_staff else ["customer"]
-    sign = import_string(settings.ACCOUNTS["SIGN"])
+    sign = import_string(conf.SIGN)
     access = sign({"sub": str(user.pk), "sid": str(stay.pk), "roles": roles})
     said = {"stay": str(stay.pk), "turn": stay.turn, "seal": user.get_session_auth_hash()}
     return Tokens(access, _refreshes.sign_object(said))

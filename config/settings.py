@@ -13,22 +13,13 @@ from corsheaders.defaults import default_headers
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 
 from config import log_config
-from config.environment import BROKERS, WEB, Environment
-from config.environment import CACHES as CACHE_SERVERS
-from infra import secret_files
-from infra.runtime_settings.fields import form_fields
-from infra.runtime_settings.settings import RuntimeSettings
+from infra import app_settings, secret_files
+from infra.environment import BROKERS, Environment
+from infra.environment import CACHES as CACHE_SERVERS
 
 env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = env.folder("VAR_DIR", BASE_DIR / "var")
-
-
-def _secrets_in(listed: list[str]) -> list[str]:
-    """Leave out empty ones, as after a last comma: anybody could sign with them."""
-    stripped = [secret.strip() for secret in listed]
-    return [secret for secret in stripped if secret.removeprefix("whsec_")]
-
 
 # --- the deployment ---------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", False)
@@ -220,19 +211,6 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "edge.problem_details.problem",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-_RATES = {
-    "ip": "1200/min",  # many may share an address
-    "user": "300/min",
-    "login": "10/min",
-    "signup": "20/hour",
-    "checkout": "30/min",
-    "payment": "30/min",
-}
-LIMITS = RuntimeSettings(
-    "LIMITS",
-    env.rates("LIMITS", _RATES),
-    **{name: ("rate", f"How often: {name}, like 30/min; empty: ever.") for name in _RATES},
-)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Kabar",
     "DESCRIPTION": "A shop whose parts talk only by news.",
@@ -257,11 +235,6 @@ JWT: dict[str, Any] = {
     "ISSUER": env.str("JWT_ISSUER", "kabar"),
     "AUDIENCE": env.str("JWT_AUDIENCE", "kabar"),
     "ACCESS": timedelta(minutes=5),
-}
-ACCOUNTS: dict[str, Any] = {
-    "SIGN": "edge.access_tokens.sign",
-    "STAY": timedelta(days=1),  # without a sign of life
-    "STAY_AT_MOST": timedelta(days=30),
 }
 LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"
@@ -327,75 +300,14 @@ vars().update(env.email_url("EMAIL_URL", f"filemail:///{VAR / 'mail'}"))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Kabar <shop@kabar.example>")
 
-# What is named by key may be changed while the shop runs (docs/operate/configuration.md).
-ORDERS = RuntimeSettings(
-    "ORDERS",
-    {"OPEN": env.bool("ORDERS_OPEN", True), "MOST_OPEN": env.int("MOST_OPEN_ORDERS", 10)},
-    OPEN=("flag", "Whether new orders are taken."),
-    MOST_OPEN=("count", "How many orders of one customer may wait to be paid at once."),
-)
-INVENTORY = RuntimeSettings(
-    "INVENTORY",
-    {
-        "RESERVATION": timedelta(minutes=env.float("RESERVATION_MINUTES", 15)),
-        "PIN": timedelta(seconds=env.float("PIN_SECONDS", 120)),
-        "LOW": env.int("STOCK_LOW", 5),
-    },
-    RESERVATION=("span", "How long goods stay reserved for an order that is not paid."),
-    PIN=("span", "How long a reservation cannot lapse while the bank is asked for the money."),
-    LOW=("count", "Below so many available pieces the operator gets a message; for new products."),
-)
-_BANK = env.url("BANK_URL", WEB)
-PAYMENTS = RuntimeSettings(
-    "PAYMENTS",
-    {
-        # A bank misspelt must not become the fake one, which takes no money.
-        "BANK": env.str("BANK", choices=("stripe",)),  # otherwise the bank at BANK_URL
-        "BANK_URL": _BANK,  # empty: the fake bank in this process
-        "BANK_TIMEOUT": env.float("BANK_TIMEOUT", 5.0, least=0.1),
-        "BANK_ASK_AFTER": env.float("BANK_ASK_AFTER", 2.0, least=0.1),
-        "BANK_UNDER_WAY": env.float("BANK_UNDER_WAY", 600.0),
-        "STRIPE_API_KEY": env.str("STRIPE_API_KEY").strip(),
-        "STRIPE_API_BASE": env.url("STRIPE_API_BASE", WEB) or "https://api.stripe.com",
-        "WEBHOOK_SECRETS": {
-            "bank": _secrets_in(env.list("BANK_WEBHOOK_SECRET")),
-            "stripe": _secrets_in(env.list("STRIPE_WEBHOOK_SECRET")),
-        },
-        "FRAUD_URL": env.url("FRAUD_URL", WEB) or _BANK,
-        "FRAUD_TIMEOUT": env.float("FRAUD_TIMEOUT", 2.0, least=0.1),
-        "FRAUD_AWAY": env.str("FRAUD_AWAY", "hold", choices=("refuse", "hold", "allow")),
-        "FRAUD_ALLOW_BELOW": env.decimal("FRAUD_ALLOW_BELOW", "50.00"),
-        "PIN_TIMEOUT": timedelta(seconds=env.float("PIN_TIMEOUT_SECONDS", 60)),
-    },
-    BANK_TIMEOUT=("seconds", "Seconds until a call to the bank counts as unanswered."),
-    FRAUD_TIMEOUT=("seconds", "Seconds until the fraud service counts as away."),
-    FRAUD_AWAY=("fraud_away", "What happens to payments while the fraud service is away."),
-    FRAUD_ALLOW_BELOW=("money", "With allow: payments below this amount go through unasked."),
-    PIN_TIMEOUT=("span", "How long inventory may take to say that the goods will stay."),
-)
-if PAYMENTS["BANK"] and not PAYMENTS["STRIPE_API_KEY"]:
-    env.problems.append("BANK is stripe, which needs STRIPE_API_KEY. Give it, or leave BANK out.")
-NOTIFICATIONS = RuntimeSettings(
-    "NOTIFICATIONS",
-    {
-        "OPERATOR_EMAIL": env.str("OPERATOR_EMAIL", "operator@kabar.example"),
-        "SMS_URL": env.url("SMS_URL", WEB),  # empty: the fake provider, which writes files
-        "PUSH_URL": env.url("PUSH_URL", WEB),
-        "PROVIDER_TIMEOUT": env.float("PROVIDER_TIMEOUT", 5.0, least=0.1),
-        "REMIND_BEFORE": timedelta(minutes=env.float("REMIND_MINUTES_BEFORE", 5)),
-    },
-    PROVIDER_TIMEOUT=("seconds", "Seconds until a provider of SMS or push counts as away."),
-    REMIND_BEFORE=("span", "So long before a reservation lapses its customer is reminded."),
-)
-
-# --- live settings ----------------------------------------------------------------------------
+# --- what the edge and the contexts declare in their conf.py ------------------------------------
 CONSTANCE_BACKEND = "infra.runtime_settings.store.Store"
-CONSTANCE_CONFIG = {
-    name: field
-    for context in (ORDERS, INVENTORY, PAYMENTS, NOTIFICATIONS, LIMITS)
-    for name, field in context.fields().items()
-}
-CONSTANCE_ADDITIONAL_FIELDS = form_fields()
+CONSTANCE_CONFIG: dict[str, Any] = {}
+CONSTANCE_ADDITIONAL_FIELDS: dict[str, Any] = {}
+for _conf in app_settings.declared_in(["edge", *CONTEXTS]):
+    vars()[_conf.name] = _given = _conf.read(env)
+    CONSTANCE_CONFIG |= _conf.constance_config(_given)
+    CONSTANCE_ADDITIONAL_FIELDS |= _conf.constance_fields()
 
 # --- language, time, logs ---------------------------------------------------------------------
 LANGUAGE_CODE = "en"

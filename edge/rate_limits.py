@@ -23,6 +23,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from edge import problem_details
+from edge.conf import limits
 from eventbus import Refusal
 from infra import clock
 from infra.errors import Unavailable
@@ -99,7 +100,7 @@ class Throttle(BaseThrottle):
 
 def check(request: HttpRequest, policy: str, who: str) -> None:
     """Count this request. Raises TooManyRequests; Away for what nobody may do uncounted."""
-    limit = rate(settings.LIMITS.get(policy, ""))
+    limit = rate(getattr(limits, policy, ""))
     if not limit:
         return
     quota, window = limit

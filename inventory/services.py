@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 
 from eventbus import origin, publish
 from infra import clock
 from inventory import cache, errors
+from inventory.conf import conf
 from inventory.events import ReservationExpiryDue, StockReplenished
 from inventory.models import MOST, Movement, Reservation, StockItem, shortages
 
@@ -18,7 +18,7 @@ State, Kind = Reservation.State, Movement.Kind
 
 def open_shelf(sku: str, low_at: int | None = None) -> None:
     """Keep stock of a product from now on; nothing happens where it is kept already."""
-    low = settings.INVENTORY["LOW"] if low_at is None else low_at
+    low = conf.LOW if low_at is None else low_at
     StockItem.objects.get_or_create(sku=sku, defaults={"low_at": low})
     cache.quantities.invalidate(sku)
 
@@ -106,7 +106,7 @@ def _try(reservation: Reservation, goods: Mapping[str, int]) -> bool:
     if missing:
         publish(reservation.reject(missing))
     else:
-        until = clock.now() + settings.INVENTORY["RESERVATION"]
+        until = clock.now() + conf.RESERVATION
         publish(reservation.reserve(goods, until))
         publish(ReservationExpiryDue(order_id=reservation.order_id), due=until)
         _move(reservation, Kind.RESERVED, reserved=1, items=items)
@@ -121,7 +121,7 @@ def _try(reservation: Reservation, goods: Mapping[str, int]) -> bool:
 
 def _answer(reservation: Reservation) -> None:
     if reservation.asked_by:
-        until = clock.now() + settings.INVENTORY["PIN"]
+        until = clock.now() + conf.PIN
         publish(reservation.pin(until), answering=reservation.question)
 
 

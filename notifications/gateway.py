@@ -14,6 +14,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 
 from infra.circuit_breaker import CircuitBreaker
+from notifications.conf import conf
 from notifications.errors import AskedToWait, ChannelAway, Unanswered, Undeliverable
 
 LINES = {
@@ -47,7 +48,7 @@ def channel(name: str) -> Channel:
     """Return the way out that the settings name; a fake provider where they name none."""
     if name == "mail":
         return Mail()
-    url = settings.NOTIFICATIONS[f"{name.upper()}_URL"]
+    url = getattr(conf, f"{name.upper()}_URL")
     return Provider(name, url) if url else FakeProvider(settings.VAR / f"{name}.log")
 
 
@@ -131,7 +132,7 @@ class Provider:
                 self.url,
                 json={"to": message.to, "text": message.text, "key": message.key},
                 headers={"Idempotency-Key": message.key},
-                timeout=settings.NOTIFICATIONS["PROVIDER_TIMEOUT"],
+                timeout=conf.PROVIDER_TIMEOUT,
             )
         except (httpx.HTTPError, httpx.InvalidURL) as away:
             raise ChannelAway(channel=self.name, seconds=AGAIN, reason=away) from away

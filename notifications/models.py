@@ -16,6 +16,7 @@ from django.utils.formats import number_format
 
 from eventbus import GiveUp
 from infra.ids import new_id
+from notifications.conf import conf
 from notifications.errors import CutOff, NotFailed, Undeliverable
 from notifications.events import CustomerTold, MessageWritten
 
@@ -59,7 +60,7 @@ class Contact(models.Model):
     @classmethod
     def operator(cls) -> "Contact":
         """Return where the shop's own letters go."""
-        address = settings.NOTIFICATIONS["OPERATOR_EMAIL"]
+        address = conf.OPERATOR_EMAIL
         return cls(email=address, language=settings.LANGUAGE_CODE)
 
     def address(self, channel: str) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.conf import settings
 from django.db import transaction
 
 from eventbus import Event, GiveUp, TryLater, origin, publish
 from infra import clock
 from notifications import gateway
+from notifications.conf import conf
 from notifications.errors import NotKnownYet
 from notifications.events import PaymentReminderDue
 from notifications.models import Channel, Contact, Line, Message, OrderNote
@@ -73,7 +73,7 @@ def schedule_reminder(order_id: UUID, expires_at: dt.datetime) -> None:
     """Set the alarm clock some time before the goods go back on the shelf."""
     note = _note(order_id, expires_at=expires_at)
     if note.state == OrderNote.State.PLACED:
-        due = expires_at - settings.NOTIFICATIONS["REMIND_BEFORE"]
+        due = expires_at - conf.REMIND_BEFORE
         publish(PaymentReminderDue(order_id=order_id), due=due)
 
 

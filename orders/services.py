@@ -7,7 +7,6 @@ from decimal import Decimal
 from uuid import UUID
 
 import msgspec
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -16,6 +15,7 @@ from eventbus import Event, publish
 from infra import locks
 from infra.ids import new_id
 from orders import cache, errors
+from orders.conf import conf
 from orders.models import Heard, Order, OrderLine, Product, Shelf, lines_of
 
 MOST = Decimal("999999999999.99")  # what the column for a total holds
@@ -45,7 +45,7 @@ def place_order(
     `errors`: TooManyOpen among them, but not for an import, as history keeps goods from nobody.
     """
     if placed_at is None:
-        if not settings.ORDERS["OPEN"]:
+        if not conf.OPEN:
             raise errors.Closed
         _see_that_few_are_open(customer_id)
     products = _for_sale(wanted)
@@ -70,7 +70,7 @@ def place_order(
 
 def _see_that_few_are_open(customer_id: UUID) -> None:
     locks.hold([f"orders of {customer_id}"])  # or two at once would both be the last
-    most = settings.ORDERS["MOST_OPEN"]
+    most = conf.MOST_OPEN
     if Order.objects.filter(customer_id=customer_id, status__in=Order.OPEN).count() >= most:
         raise errors.TooManyOpen(most=most)
 

@@ -31,7 +31,7 @@ def own_cache(settings, monkeypatch) -> None:
 
     for cache in caches.all():
         cache.clear()
-    settings.LIMITS = {}
+    settings.LIMITS = dict.fromkeys(settings.LIMITS, "")
     monkeypatch.setattr(store, "_known", {})
     monkeypatch.setattr(store, "_until", math.inf)
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

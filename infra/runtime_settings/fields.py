@@ -1,45 +1,69 @@
-"""What a form takes for each kind of live setting: nonsense is refused where it is typed."""
+"""Form fields of runtime settings: a wrong value is refused where it is typed."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.core.validators import MinValueValidator, RegexValidator
 
-RATE = r"([1-9]\d*/(s|min|hour|day))?"
+from infra.environment import RATE
+
+# As constance takes them: the class of the field, and its arguments.
+FormField = tuple[str, dict[str, Any]]
+
 WIDGETS = "unfold.widgets.UnfoldAdmin"
 
 
-def form_fields() -> dict[str, Any]:
-    """Return CONSTANCE_ADDITIONAL_FIELDS."""
-    number = {"widget": f"{WIDGETS}DecimalFieldWidget"}
-    return {
-        "flag": [
-            "django.forms.BooleanField",
-            {"widget": "unfold.widgets.UnfoldBooleanSwitchWidget", "required": False},
-        ],
-        "span": [
-            "django.forms.DurationField",
-            {
-                "widget": f"{WIDGETS}TextInputWidget",
-                "validators": [MinValueValidator(timedelta(seconds=1))],
-            },
-        ],
-        "seconds": ["django.forms.FloatField", {**number, "min_value": 0.1}],
-        "count": ["django.forms.IntegerField", {**number, "min_value": 0}],
-        "money": ["django.forms.DecimalField", {**number, "min_value": 0}],
-        "rate": [
-            "django.forms.CharField",
-            {
-                "widget": f"{WIDGETS}TextInputWidget",
-                "required": False,
-                "validators": [RegexValidator(f"^{RATE}$", "Like 30/min, or empty.")],
-            },
-        ],
-        "fraud_away": [
-            "django.forms.ChoiceField",
-            {
-                "widget": f"{WIDGETS}SelectWidget",
-                "choices": [(word, word) for word in ("refuse", "hold", "allow")],
-            },
-        ],
+def boolean() -> FormField:
+    """Return a switch."""
+    widget = "unfold.widgets.UnfoldBooleanSwitchWidget"
+    return "django.forms.BooleanField", {"widget": widget, "required": False}
+
+
+def integer(least: int) -> FormField:
+    """Return a field for a whole number."""
+    return "django.forms.IntegerField", _number(least)
+
+
+def number(least: float) -> FormField:
+    """Return a field for a number."""
+    return "django.forms.FloatField", _number(least)
+
+
+def amount() -> FormField:
+    """Return a field for an amount of money."""
+    return "django.forms.DecimalField", _number(0)
+
+
+def duration() -> FormField:
+    """Return a field for a duration, such as 00:20:00."""
+    return "django.forms.DurationField", {
+        "widget": f"{WIDGETS}TextInputWidget",
+        "validators": [MinValueValidator(timedelta(seconds=1))],
     }
+
+
+def choice(words: Sequence[str]) -> FormField:
+    """Return a list to select one of the words from."""
+    return "django.forms.ChoiceField", {
+        "widget": f"{WIDGETS}SelectWidget",
+        "choices": [(word, word) for word in words],
+    }
+
+
+def rate() -> FormField:
+    """Return a field for a rate, such as 30/min."""
+    return "django.forms.CharField", {
+        "widget": f"{WIDGETS}TextInputWidget",
+        "required": False,
+        "validators": [RegexValidator(f"^{RATE}$", "Like 30/min, or empty.")],
+    }
+
+
+def text() -> FormField:
+    """Return a field for a line of text."""
+    return "django.forms.CharField", {"widget": f"{WIDGETS}TextInputWidget", "required": False}
+
+
+def _number(least: float) -> dict[str, Any]:
+    return {"widget": f"{WIDGETS}DecimalFieldWidget", "min_value": least}

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
 
-from django.conf import settings
-
 from infra.circuit_breaker import CircuitBreaker
+from payments.conf import conf
 from payments.errors import CardDeclined, NoSuchProvider
 from payments.gateway import stripe, webhooks
 from payments.gateway.fakes import FakeBank, FakeFraudDesk, PlayedBank
@@ -35,17 +34,17 @@ played = PlayedBank()
 
 def bank() -> Bank:
     """Return Stripe, the bank at BANK_URL, or the fake one."""
-    url, timeout = settings.PAYMENTS["BANK_URL"], settings.PAYMENTS["BANK_TIMEOUT"]
-    if settings.PAYMENTS["BANK"] == "stripe":
-        account = settings.PAYMENTS["STRIPE_API_KEY"], settings.PAYMENTS["STRIPE_API_BASE"]
+    url, timeout = conf.BANK_URL, conf.BANK_TIMEOUT
+    if conf.BANK == "stripe":
+        account = conf.STRIPE_API_KEY, conf.STRIPE_API_BASE
         return GuardedBank(_stripe_at(*account, timeout))
     return GuardedBank(_bank_at(url, timeout) if url else FakeBank(played))
 
 
 def fraud_desk() -> FraudDesk:
     """Return the fraud service at FRAUD_URL, or the fake one."""
-    url = settings.PAYMENTS["FRAUD_URL"]
-    at = _desk_at(url, settings.PAYMENTS["FRAUD_TIMEOUT"]) if url else FakeFraudDesk(played)
+    url = conf.FRAUD_URL
+    at = _desk_at(url, conf.FRAUD_TIMEOUT) if url else FakeFraudDesk(played)
     return GuardedFraudDesk(at)
 
 
@@ -54,7 +53,7 @@ def hint_in(provider: str, raw: bytes, headers: Mapping[str, str]) -> Hint:
 
     Raises NoSuchProvider where there is no secret to know it by, and BadWebhook.
     """
-    secrets = settings.PAYMENTS["WEBHOOK_SECRETS"].get(provider)
+    secrets = conf.WEBHOOK_SECRETS.get(provider)
     if not secrets:
         raise NoSuchProvider
     read = stripe.hint_in if provider == "stripe" else webhooks.hint_in

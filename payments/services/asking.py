@@ -5,11 +5,11 @@ from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 
 from infra import clock
 from payments import gateway
+from payments.conf import conf
 from payments.errors import NoClearAnswer
 from payments.models import Payment
 from payments.services.money import capture, goods_stay
@@ -63,5 +63,5 @@ def _about_to_ask_again(payment_id: UUID) -> Payment | None:
 def _may_be_under_way(payment_id: UUID) -> bool:
     """Whether what was sent may still reach the bank: then "there is none" is no last word."""
     payment = Payment.objects.get(pk=payment_id)
-    longest = dt.timedelta(seconds=settings.PAYMENTS["BANK_UNDER_WAY"])
+    longest = dt.timedelta(seconds=conf.BANK_UNDER_WAY)
     return payment.asked_at is not None and clock.now() - payment.asked_at < longest

@@ -2,10 +2,9 @@
 
 from decimal import Decimal
 
-from django.conf import settings
-
 from eventbus import TryLater
 from payments import gateway
+from payments.conf import conf
 from payments.errors import NoClearAnswer
 from payments.gateway import Verdict
 from payments.models import Payment
@@ -24,9 +23,9 @@ def judge(payment: Payment, country: str) -> Verdict:
 
 def unjudged(amount: Decimal) -> Verdict:
     """Do as FRAUD_AWAY says: refuse, hold, or allow what is below FRAUD_ALLOW_BELOW."""
-    wish = settings.PAYMENTS["FRAUD_AWAY"]
+    wish = conf.FRAUD_AWAY
     if wish == "refuse":
         return Verdict("refuse", "refused: fraud service away")
-    if wish == "allow" and amount < Decimal(settings.PAYMENTS["FRAUD_ALLOW_BELOW"]):
+    if wish == "allow" and amount < Decimal(conf.FRAUD_ALLOW_BELOW):
         return Verdict("go", "allowed: fraud service away")
     return Verdict("hold", "held: fraud service away")

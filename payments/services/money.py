@@ -9,12 +9,12 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 
 from eventbus import TryLater
 from infra import clock
 from payments import gateway
+from payments.conf import conf
 from payments.errors import CardDeclined, NoClearAnswer
 from payments.gateway import Verdict
 from payments.models import Payment
@@ -90,7 +90,7 @@ def _late(payment: Payment, until: dt.datetime) -> bool:
 
 def goods_stay(until: dt.datetime) -> bool:
     """Whether there is time for both calls outside before the goods may go."""
-    seconds = settings.PAYMENTS["BANK_TIMEOUT"] + settings.PAYMENTS["FRAUD_TIMEOUT"]
+    seconds = conf.BANK_TIMEOUT + conf.FRAUD_TIMEOUT
     return until - clock.now() > dt.timedelta(seconds=seconds)
 
 

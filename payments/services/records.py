@@ -7,11 +7,11 @@ import datetime as dt
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from eventbus import publish
+from payments.conf import conf
 from payments.events import BankAnswerDue
 from payments.gateway import Charge
 from payments.models import Bill, Payment
@@ -93,7 +93,7 @@ def ask_soon(payment_id: UUID) -> None:
 @transaction.atomic
 def ask_later(payment_id: UUID, round: int) -> None:
     """Ask the bank how a capture stands, after a pause that grows with each round."""
-    first = dt.timedelta(seconds=settings.PAYMENTS["BANK_ASK_AFTER"])
+    first = dt.timedelta(seconds=conf.BANK_ASK_AFTER)
     # The exponent is capped, as a thousandth round must not overflow.
     pause = min(LONGEST_PAUSE, first * 2 ** min(round, 20) / 2)
     publish(BankAnswerDue(payment_id=payment_id, round=round + 1), due=pause)

@@ -3,12 +3,12 @@
 import datetime as dt
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from eventbus import publish
 from payments import errors
+from payments.conf import conf
 from payments.events import PinTimedOut
 from payments.models import Bill, Payment
 from payments.services.rows import locked, tell
@@ -38,7 +38,7 @@ def request_payment(
 def _ask_stock(payment: Payment) -> None:
     payment.question = publish(payment.pin_requested())
     alarm = PinTimedOut(payment_id=payment.id, question=payment.question)
-    publish(alarm, due=settings.PAYMENTS["PIN_TIMEOUT"])
+    publish(alarm, due=conf.PIN_TIMEOUT)
     payment.save()
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.environment import BROKERS, Environment, Unsound
+from infra.environment import BROKERS, Environment, Unsound
 from tests.processes.house import House
 
 UP = "from 0 up. Correct it, or leave it out for"

@@ -125,11 +125,6 @@ HEADERS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def no_limits(settings: Any) -> None:
-    settings.LIMITS = {}
-
-
 @pytest.fixture
 def client() -> Client:
     client = Client(raise_request_exception=False)

@@ -40,12 +40,6 @@ schema = schemathesis.openapi.from_dict(openapi.document())
 answered: Counter[int] = Counter()
 
 
-@pytest.fixture(autouse=True)
-def no_limits(settings: Any) -> None:
-    """Nobody who asks for thousands of things is turned away for that."""
-    settings.LIMITS = {}
-
-
 @contextmanager
 def one_transaction() -> Iterator[None]:
     """Keep the test's connection over all its requests, as Django's own test client does."""

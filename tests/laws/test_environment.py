@@ -7,9 +7,11 @@ from pathlib import Path
 
 from django.conf import settings
 
+from infra.app_settings import declared_in
+from infra.environment import Environment
+
 ROOT = Path(settings.BASE_DIR)
 EXAMPLE = (ROOT / ".env.example").read_text()
-READERS = ("config/settings.py",)
 # Read by libraries and by tools on their own.
 OTHERS = {"OTEL_EXPORTER_OTLP_ENDPOINT", "KABAR_STACK_DIR", "BANK_PORT"}
 
@@ -26,7 +28,10 @@ def _read_in(file: str) -> Iterator[str]:
 
 
 def test_every_variable_is_listed_and_no_other() -> None:
-    read = {name for file in READERS for name in _read_in(file)}
+    env = Environment()
+    for conf in declared_in(["edge", *settings.CONTEXTS]):
+        conf.read(env)
+    read = {*_read_in("config/settings.py"), *env.names}
     listed = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", EXAMPLE, re.M))
     assert len(read) > 20
     assert read - listed == set()

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from notifications.models import Message
+from payments.conf import conf
 from payments.models import Payment
 from tools.chaos.actors import DIRECT
 from tools.ops.audit import Finding
@@ -59,7 +60,7 @@ def letters(posted: Counter[str]) -> Finding:
 
 
 def _ledger() -> list[dict[str, Any]]:
-    with DIRECT.open(f"{settings.PAYMENTS['BANK_URL']}/ledger", timeout=30) as answer:
+    with DIRECT.open(f"{conf.BANK_URL}/ledger", timeout=30) as answer:
         movements: list[dict[str, Any]] = json.load(answer)["movements"]
         return movements
 

@@ -5,6 +5,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from config import settings as ordinary
 from config.settings import *  # noqa: F403
 from config.settings import (
     BASE_DIR,
@@ -12,9 +13,6 @@ from config.settings import (
     CONTEXTS,
     EVENTBUS,
     INSTALLED_APPS,
-    INVENTORY,
-    NOTIFICATIONS,
-    PAYMENTS,
 )
 
 HAZARDS = Path(BASE_DIR, "tools", "chaos")
@@ -37,10 +35,13 @@ EVENTBUS |= {
     "PROBE_EVERY": 1.0,
 }
 
-PAYMENTS |= {
+PAYMENTS = vars(ordinary)["PAYMENTS"] | {
     "BANK_TIMEOUT": 2.0,
     "FRAUD_TIMEOUT": 1.0,
     "PIN_TIMEOUT": timedelta(seconds=10),
 }
-INVENTORY |= {"RESERVATION": timedelta(seconds=12), "PIN": timedelta(seconds=10)}
-NOTIFICATIONS |= {"REMIND_BEFORE": timedelta(seconds=4)}
+INVENTORY = vars(ordinary)["INVENTORY"] | {
+    "RESERVATION": timedelta(seconds=12),
+    "PIN": timedelta(seconds=10),
+}
+NOTIFICATIONS = vars(ordinary)["NOTIFICATIONS"] | {"REMIND_BEFORE": timedelta(seconds=4)}

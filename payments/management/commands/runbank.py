@@ -13,9 +13,9 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from payments.conf import conf
 from payments.gateway.fakes import Answer, PlayedBank
 from payments.management.postman import WebhookSender
 
@@ -168,7 +168,7 @@ def _postman(
         if late or double or forge or reorder:
             raise CommandError("--late, --double, --forge and --reorder need --webhooks URL.")
         return None
-    secrets = settings.PAYMENTS["WEBHOOK_SECRETS"]["bank"]
+    secrets = conf.WEBHOOK_SECRETS["bank"]
     if not secrets:
         raise CommandError("Webhooks are signed: set BANK_WEBHOOK_SECRET, here and for the shop.")
     return WebhookSender(

@@ -11,13 +11,17 @@ from django.test import Client
 
 from accounts.models import User
 from config import settings as shipped
+from edge.conf import limits
+from infra.app_settings import declared_in
 from infra.runtime_settings import store
 from infra.runtime_settings.models import Change
+from inventory.conf import conf as inventory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+SETTINGS = {conf.name: conf for conf in declared_in(settings.CONTEXTS)}
 SPAN = dt.timedelta(minutes=20)
-SAID = dict(settings.INVENTORY)["RESERVATION"]
+AT_START = shipped.INVENTORY["RESERVATION"]
 
 
 @pytest.fixture(autouse=True)
@@ -38,16 +42,16 @@ def desk(operator) -> Client:
 
 
 def test_a_change_is_seen_at_the_next_use_and_undone_with_none():
-    assert settings.INVENTORY["RESERVATION"] == SAID
+    assert inventory.RESERVATION == AT_START
     store.change("INVENTORY_RESERVATION", SPAN)
-    assert settings.INVENTORY["RESERVATION"] == SPAN
+    assert inventory.RESERVATION == SPAN
     store.change("INVENTORY_RESERVATION", None)
-    assert settings.INVENTORY["RESERVATION"] == SAID
+    assert inventory.RESERVATION == AT_START
 
 
 def test_limits_change_for_the_next_request_and_nonsense_is_refused(monkeypatch, desk):
     monkeypatch.setattr(settings, "LIMITS", shipped.LIMITS)
-    assert settings.LIMITS.get("user") == "300/min"
+    assert limits.user == "300/min"
     store.change("LIMITS_user", "1/day")
     assert [desk.get("/v1/orders").status_code for _ in range(2)] == [200, 429]
     store.change("LIMITS_user", "")
@@ -57,7 +61,7 @@ def test_limits_change_for_the_next_request_and_nonsense_is_refused(monkeypatch,
 
 
 def test_reading_writes_nothing_down():
-    assert config.INVENTORY_RESERVATION == SAID
+    assert config.INVENTORY_RESERVATION == AT_START
     assert not Change.objects.exists()
 
 
@@ -72,7 +76,7 @@ def test_each_kind_of_value_comes_back_as_it_was():
     }.items():
         store.change(name, value)
         context, _, key = name.partition("_")
-        assert getattr(settings, context)[key] == value == getattr(config, name)
+        assert getattr(SETTINGS[context], key) == value == getattr(config, name)
 
 
 def test_the_history_says_who_changed_what_and_leads_back(desk, operator):
@@ -90,11 +94,11 @@ def test_the_history_says_who_changed_what_and_leads_back(desk, operator):
     assert desk.post("/admin/runtime_settings/change/", back).status_code == 302
 
     # then
-    assert settings.INVENTORY["RESERVATION"] == SPAN
+    assert inventory.RESERVATION == SPAN
     assert Change.objects.first().by == f"operator:{operator.pk}"
     back = {"action": "put_back", "_selected_action": [first.pk]}
     desk.post("/admin/runtime_settings/change/", back)
-    assert settings.INVENTORY["RESERVATION"] == SAID
+    assert inventory.RESERVATION == AT_START
     assert Change.objects.count() == 4
 
 
@@ -110,7 +114,7 @@ def test_the_form_writes_down_who_sent_it_and_only_what_changed(desk, operator):
     assert answer.status_code == 302
     (change,) = Change.objects.all()
     assert (change.name, change.by) == ("INVENTORY_RESERVATION", f"operator:{operator.pk}")
-    assert settings.INVENTORY["RESERVATION"] == SPAN
+    assert inventory.RESERVATION == SPAN
 
 
 @pytest.mark.parametrize(
@@ -136,5 +140,5 @@ def test_who_may_not_change_them_does_not_see_them(desk, operator):
 
 def test_the_command_changes_them_too():
     call_command("constance", "set", "ORDERS_OPEN", "false")
-    assert settings.ORDERS["OPEN"] is False
+    assert SETTINGS["ORDERS"].OPEN is False
     assert Change.objects.get().by.startswith("command:constance")

@@ -14,8 +14,6 @@ from typing import Any, TypeAlias, TypeVar
 import environ
 from environ.fileaware_mapping import FileAwareMapping
 
-from infra.runtime_settings.fields import RATE
-
 Read = TypeVar("Read")
 # The methods below have their names.
 Text: TypeAlias = str
@@ -31,6 +29,7 @@ CACHES = ("redis", "rediss", "unix")
 WEB = ("http", "https")
 MAIL = tuple(environ.Env.EMAIL_SCHEMES)
 SECRET = re.compile("SECRET|PASSWORD|TOKEN|KEY")
+RATE = r"([1-9]\d*/(s|min|hour|day))?"
 
 
 class Wrong(ValueError):
@@ -47,6 +46,7 @@ class Environment:
     def __init__(self, variables: Mapping[str, str] | None = None) -> None:
         self._variables = FileAwareMapping(variables)
         self.problems: list[str] = []
+        self.names: set[str] = set()  # of all variables asked for
 
     def must_be_sound(self) -> None:
         """Raise Unsound where anything was wrong."""
@@ -150,6 +150,7 @@ class Environment:
         return self._read(name, {**config(default)}, named)
 
     def _read(self, name: Text, default: Read, parse: Callable[[Text], Read]) -> Read:
+        self.names.add(name)
         try:
             text = self._variables.get(name, "").removesuffix("\n")
         except (OSError, UnicodeDecodeError) as problem:

@@ -1,0 +1,30 @@
+"""The settings of the edge."""
+
+from typing import Any
+
+from infra.app_settings import AppSettings, Setting
+from infra.environment import Environment
+from infra.runtime_settings import fields
+
+
+def _rate(default: str, of: str) -> Setting[str]:
+    help_text = f"Most requests {of}, like 30/min; empty: no limit."
+    return Setting(default, field=fields.rate(), runtime=help_text)
+
+
+class LimitsSettings(AppSettings):
+    """Rate limits by name; one variable, LIMITS, gives those that differ."""
+
+    ip = _rate("1200/min", "from one address")  # many people may share an address
+    user = _rate("300/min", "of one user")
+    login = _rate("10/min", "to log in, from one address")
+    signup = _rate("20/hour", "to sign up, from one address")
+    checkout = _rate("30/min", "to place an order, of one user")
+    payment = _rate("30/min", "to pay, of one user")
+
+    def read(self, env: Environment) -> dict[str, Any]:
+        """Read the variable."""
+        return {**env.rates("LIMITS", super().read(env))}
+
+
+limits = LimitsSettings("LIMITS")
