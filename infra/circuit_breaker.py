@@ -8,7 +8,8 @@ it; while the cache is away each keeps its own: the breaker never makes an outag
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import structlog
 from django.core.cache import cache
@@ -129,3 +130,21 @@ class CircuitBreaker:
 def _in_transaction() -> bool:
     # The transaction that Django's tests wrap around themselves holds nobody up.
     return any(not block._from_testcase for block in getattr(connection, "atomic_blocks", ()))
+
+
+Adapter = TypeVar("Adapter")
+
+
+def guarded(adapter: Adapter, breaker: CircuitBreaker) -> Adapter:
+    """Return a proxy that calls each method of the adapter through the breaker."""
+    # The proxy has the adapter's methods and no more, so a type checker may see the adapter.
+    return cast(Adapter, _Guarded(adapter, breaker))
+
+
+class _Guarded:
+    def __init__(self, adapter: object, breaker: CircuitBreaker) -> None:
+        self._adapter, self._breaker = adapter, breaker
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._adapter, name)
+        return partial(self._breaker.call, attribute) if callable(attribute) else attribute

@@ -1,10 +1,9 @@
 """How payments asks outside: a bank and a fraud service, each behind its circuit breaker."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 from functools import cache
 
-from infra.circuit_breaker import CircuitBreaker
+from infra.circuit_breaker import CircuitBreaker, guarded
 from payments.conf import conf
 from payments.errors import CardDeclined, NoSuchProvider
 from payments.gateway import stripe, webhooks
@@ -37,15 +36,15 @@ def bank() -> Bank:
     url, timeout = conf.BANK_URL, conf.BANK_TIMEOUT
     if conf.BANK == "stripe":
         account = conf.STRIPE_API_KEY, conf.STRIPE_API_BASE
-        return GuardedBank(_stripe_at(*account, timeout))
-    return GuardedBank(_bank_at(url, timeout) if url else FakeBank(played))
+        return guarded(_stripe_at(*account, timeout), BANK)
+    return guarded(_bank_at(url, timeout) if url else FakeBank(played), BANK)
 
 
 def fraud_desk() -> FraudDesk:
     """Return the fraud service at FRAUD_URL, or the fake one."""
     url = conf.FRAUD_URL
     at = _desk_at(url, conf.FRAUD_TIMEOUT) if url else FakeFraudDesk(played)
-    return GuardedFraudDesk(at)
+    return guarded(at, FRAUD)
 
 
 def hint_in(provider: str, raw: bytes, headers: Mapping[str, str]) -> Hint:
@@ -73,33 +72,3 @@ def _bank_at(url: str, timeout: float) -> HttpBank:
 @cache
 def _desk_at(url: str, timeout: float) -> HttpFraudDesk:
     return HttpFraudDesk(url, timeout)
-
-
-class GuardedBank:
-    """A bank behind the breaker; a declined card is an answer, not a failure."""
-
-    def __init__(self, bank: Bank) -> None:
-        self._bank = bank
-
-    def capture(self, key: str, amount: Decimal, currency: str, card: str) -> str:
-        """See the port."""
-        return BANK.call(self._bank.capture, key, amount, currency, card)
-
-    def refund(self, key: str, reference: str, amount: Decimal, currency: str) -> str:
-        """See the port."""
-        return BANK.call(self._bank.refund, key, reference, amount, currency)
-
-    def charge_of(self, key: str, reference: str = "") -> Charge | None:
-        """See the port."""
-        return BANK.call(self._bank.charge_of, key, reference)
-
-
-class GuardedFraudDesk:
-    """A fraud service behind the breaker."""
-
-    def __init__(self, desk: FraudDesk) -> None:
-        self._desk = desk
-
-    def assess(self, key: str, amount: Decimal, currency: str, card: str, country: str) -> Verdict:
-        """See the port."""
-        return FRAUD.call(self._desk.assess, key, amount, currency, card, country)

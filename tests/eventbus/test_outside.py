@@ -12,7 +12,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.db import transaction
 
 from infra import circuit_breaker as module
-from infra.circuit_breaker import CircuitBreaker
+from infra.circuit_breaker import CircuitBreaker, guarded
 from infra.errors import Unavailable
 
 
@@ -238,3 +238,41 @@ def test_after_a_transaction_one_may_ask(bank):
     with transaction.atomic():
         pass
     assert bank.call(lambda: "an answer") == "an answer"
+
+
+# --- the proxy -----------------------------------------------------------------------------------
+class Adapter:
+    """An adapter of a port with two methods."""
+
+    currency = "EUR"
+
+    def capture(self, amount: int, *, card: str) -> str:
+        return f"{amount} {self.currency} from {card}"
+
+    def refund(self, amount: int) -> str:
+        raise OSError("broken")
+
+
+def test_a_guarded_adapter_answers_as_the_adapter_does(bank):
+    adapter = guarded(Adapter(), bank)
+
+    assert adapter.capture(20, card="tok_ok") == "20 EUR from tok_ok"
+    assert adapter.currency == "EUR"
+
+
+def test_failures_of_one_guarded_method_open_the_breaker_for_all(bank):
+    adapter = guarded(Adapter(), bank)
+
+    for _ in range(bank.failures):
+        with pytest.raises(OSError, match="broken"):
+            adapter.refund(20)
+
+    with pytest.raises(Unavailable):
+        adapter.capture(20, card="tok_ok")
+
+
+def test_a_guarded_adapter_has_no_method_that_the_adapter_lacks(bank):
+    adapter: Any = guarded(Adapter(), bank)
+
+    with pytest.raises(AttributeError, match="void"):
+        adapter.void(20)
