@@ -22,7 +22,7 @@ from eventbus.consuming.delivery import deliver
 from eventbus.events import Envelope, Event
 from eventbus.models import DeadLetter, Retry
 from eventbus.models import Event as Log
-from eventbus.operations.causation import tree
+from eventbus.operations.causation import as_tree
 from eventbus.publishing import contracts
 from eventbus.registry import Consumer
 from eventbus.relay import subscriptions
@@ -96,7 +96,7 @@ class Bus:
 
     def story(self) -> list[str]:
         """Return the tree of causes as indented lines, in the order of the log."""
-        return ["  " * depth + fact.name for depth, fact in tree(Log.objects.all())]
+        return ["  " * depth + fact.name for depth, fact in as_tree(Log.objects.all())]
 
     def told(self, name: str) -> list[dict[str, Any]]:
         """Return the payloads of all events of one name."""

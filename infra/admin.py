@@ -1,4 +1,4 @@
-"""How rows that nobody may change look in the admin."""
+"""Base classes and helpers of read-only admin pages."""
 
 import json
 import re
@@ -11,29 +11,26 @@ from unfold.admin import ModelAdmin
 
 
 class ReadOnlyMixin:
-    """Nobody adds, changes or deletes here, superusers included."""
+    """Forbids adding, changing and deleting, also for superusers."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
         return False
 
 
 class ReadOnlyAdmin(ReadOnlyMixin, ModelAdmin):
-    """For looking: rows that are written by services and news."""
+    """Base of admin pages for rows that only services and consumers write."""
 
     show_full_result_count = False
 
 
 def link(page: str, text: str, *args: Any, query: str = "") -> str:
-    """Return a link to a page of the admin, by its url's name."""
+    """Return a link to an admin page, given the name of its URL."""
     address = reverse(f"admin:{page}", args=args)
     return format_html(
         '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
@@ -43,11 +40,11 @@ def link(page: str, text: str, *args: Any, query: str = "") -> str:
 
 
 def pretty(value: Any) -> str:
-    """Return a text as it is, or a value as indented JSON."""
+    """Return preformatted HTML: a text as it is, any other value as indented JSON."""
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
     return format_html('<pre style="white-space: pre-wrap; font-size: .8rem">{}</pre>', text)
 
 
 def short(text: str) -> str:
-    """Return a text with its UUID cut to the end, the part that tells it from its neighbours."""
+    """Return a text with its UUID cut to the last 12 digits, which differ between rows."""
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{15}([0-9a-f]{12})", r"…\1", text)

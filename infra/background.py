@@ -1,7 +1,7 @@
-"""A verb that takes long goes on after its page has answered: in a thread of the same process.
+"""Runs an operation in a thread, so that a page can answer before the operation ends.
 
-Its action tells how far it is. A process that ends takes it along: the action stays without an
-end, and the same verb again does the rest.
+The operation's audit record shows its progress. If the process ends, the operation is interrupted:
+its record keeps an empty `ended_at`, and running it again does the rest.
 """
 
 from collections.abc import Callable
@@ -16,27 +16,28 @@ from django.db import connection
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
-PATIENCE = 2.0  # seconds that a page waits for a verb to end
+WAIT_SECONDS = 2.0  # for the result, before the page answers without it
+THREAD_NAME = "operation"
 
 
-def run_in_background(verb: Callable[[], Result]) -> Result | None:
-    """Do something, and return what came of it; None where it is still under way after a while.
+def run_in_background(operation: Callable[[], Result]) -> Result | None:
+    """Return the operation's result, or None if it is still running after two seconds.
 
-    Raises what the verb raises, in that time.
+    Raises the operation's error, if that comes within the two seconds.
     """
-    if connection.in_atomic_block:  # a thread would not see what is not committed
-        return verb()
+    if connection.in_atomic_block:  # a thread would not see uncommitted rows
+        return operation()
     outcome: Future[Result] = Future()
-    Thread(target=_do, args=(verb, outcome), name="verb", daemon=True).start()
-    return outcome.result() if wait([outcome], PATIENCE).done else None
+    Thread(target=_run, args=(operation, outcome), name=THREAD_NAME, daemon=True).start()
+    return outcome.result() if wait([outcome], WAIT_SECONDS).done else None
 
 
-def _do(verb: Callable[[], Result], outcome: "Future[Result]") -> None:
+def _run(operation: Callable[[], Result], outcome: "Future[Result]") -> None:
     try:
         with closing(connection):
-            result = verb()
-    except Exception as trouble:
-        log.exception("a verb was cut off")
-        outcome.set_exception(trouble)
+            result = operation()
+    except Exception as error:
+        log.exception("background operation failed")
+        outcome.set_exception(error)
     else:
         outcome.set_result(result)

@@ -1,7 +1,7 @@
-"""How an operator's command reads its options, asks before it acts, and says who asked.
+"""Options of operators' commands: times, confirmation, dry run, and the acting operator.
 
-Whoever has a shell on the machine may do anything; `--as` lets operators do there what they may do
-in the admin, and under their own name.
+A user with a shell on the machine may run any command. With `--as` a command checks the
+permissions of an operator account and records that operator as the actor.
 """
 
 import argparse
@@ -14,62 +14,66 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 
 
-def add_time_arguments(parser: CommandParser, of_what: str) -> None:
-    """Take --since and --until."""
-    parser.add_argument("--since", type=time, metavar="TIME", help=f"{of_what} at or after (UTC)")
-    parser.add_argument("--until", type=time, metavar="TIME", help=f"{of_what} before (UTC)")
+def add_time_arguments(parser: CommandParser, label: str) -> None:
+    """Add --since and --until."""
+    for option, bound in (("--since", "at or after"), ("--until", "before")):
+        help = f"{label} {bound} this time (UTC), like 2026-03-31 or 2026-03-31T14:00"
+        parser.add_argument(option, type=parse_time, metavar="TIME", help=help)
 
 
 def add_confirm_arguments(parser: CommandParser) -> None:
-    """Take --as, --dry-run and --yes."""
-    parser.add_argument("--as", dest="operator", metavar="EMAIL", help="with an operator's rights")
-    parser.add_argument("--dry-run", action="store_true", help="count only; change nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    """Add --as, --dry-run and --yes."""
+    parser.add_argument(
+        "--as", dest="operator", metavar="EMAIL", help="act with this operator's permissions"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="count only, change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
 
-def time(text: str) -> dt.datetime:
-    """Read a day or an RFC 3339 time; one without a zone is UTC."""
+def parse_time(text: str) -> dt.datetime:
+    """Parse a date or an RFC 3339 time; without a zone it is UTC."""
     try:
         found = parse_datetime(text) or dt.datetime.fromisoformat(text)
-    except ValueError as problem:
-        message = f"{text} is no day like 2026-03-31, nor a time"
-        raise argparse.ArgumentTypeError(message) from problem
+    except ValueError as error:
+        message = f"{text} is not a date like 2026-03-31 or a time like 2026-03-31T14:00"
+        raise argparse.ArgumentTypeError(message) from error
     return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 
 def confirm(command: BaseCommand, question: str, options: dict[str, Any]) -> bool:
-    """Ask, unless that is answered already; no answer is a no."""
+    """Return whether to go on: never in a dry run, else after --yes or the answer y."""
     if options["dry_run"]:
+        command.stdout.write("Dry run: nothing was changed.")
         return False
     if options["yes"]:
         return True
     command.stdout.write(f"{question} [y/N] ", ending="")
     command.stdout.flush()
     try:
-        agreed = input().strip().lower() in ("y", "yes")
+        confirmed = input().strip().lower() in ("y", "yes")
     except EOFError:
-        agreed = False
-    if not agreed:
+        confirmed = False
+    if not confirmed:
         command.stdout.write("Nothing was changed.")
-    return agreed
+    return confirmed
 
 
-def actor(command: str, power: str, operator: str | None) -> str:
-    """Name who acts, for the record: the operator, or the command and the system's user.
+def actor(command: str, permission: str, operator: str | None) -> str:
+    """Return the actor for the audit record: the operator, or the command and the system user.
 
-    Raises CommandError where the operator lacks the power.
+    Raises CommandError if the operator lacks the permission.
     """
     if operator:
-        return _operator(operator, power)
+        return _operator(operator, permission)
     try:
         return f"command:{command} {getpass.getuser()}"
     except (KeyError, OSError):
         return f"command:{command}"
 
 
-def _operator(email: str, power: str) -> str:
-    people: Any = get_user_model()
-    user = people.objects.filter(**{people.USERNAME_FIELD: email.strip().lower()}).first()
-    if user is None or not (user.is_staff and user.has_perm(power)):
-        raise CommandError(f"{email} may not do this: it takes the right {power}.")
+def _operator(email: str, permission: str) -> str:
+    users: Any = get_user_model()
+    user = users.objects.filter(**{users.USERNAME_FIELD: email.strip().lower()}).first()
+    if user is None or not (user.is_staff and user.has_perm(permission)):
+        raise CommandError(f"{email} is not an operator with the permission {permission}.")
     return f"operator:{user.pk}"

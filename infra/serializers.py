@@ -1,4 +1,4 @@
-"""Bodies that say more than was asked: a misspelt field must not pass for an absent one."""
+"""Base serializer that rejects unknown fields, so that a misspelt optional field is an error."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ NOT_FIELDS = {"csrfmiddlewaretoken", "format"}  # sent by the browsable pages
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses what it does not know, by name; use it for every body and query a client sends."""
+    """A request body or query; unknown fields are refused."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Read the request."""
+        """Validate and return the data."""
         unknown = set(data) - set(self.fields) - NOT_FIELDS if hasattr(data, "keys") else set()
         if unknown:
-            words = f"There is no such field; there are {', '.join(self.fields)}."
-            raise serializers.ValidationError({str(name): [words] for name in sorted(unknown)})
+            message = f"Unknown field. Known fields: {', '.join(self.fields)}."
+            raise serializers.ValidationError({str(name): [message] for name in sorted(unknown)})
         return super().to_internal_value(data)

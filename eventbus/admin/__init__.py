@@ -1,7 +1,4 @@
-"""The bus to look at: the log and its tables, read-only for everybody.
-
-They change by what happens, and by an operator's verbs, never by a form.
-"""
+"""Admin pages of the bus: all read-only, with operations as actions."""
 
 from eventbus.admin import delivery, log, operations
 

@@ -1,4 +1,4 @@
-"""What is on its way to whom, and how it fares."""
+"""Admin pages of deliveries: outbox, dispatches, retries, subscriptions, health, markers."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ from eventbus.models import (
 from infra.admin import ReadOnlyAdmin, pretty
 
 
-class OfAnEvent(ReadOnlyAdmin):
-    """Rows that belong to an event by its id."""
+class EventRowAdmin(ReadOnlyAdmin):
+    """Base for rows with an `event_id`; adds a column that links to the event."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         names = Event.objects.filter(pk=OuterRef("event_id")).values("name")
@@ -35,7 +35,7 @@ class OfAnEvent(ReadOnlyAdmin):
 
 
 @admin.register(Outbox)
-class OutboxAdmin(OfAnEvent):
+class OutboxAdmin(EventRowAdmin):
     list_display = ["id", "event"]
     fields = ["event"]
 
@@ -52,15 +52,15 @@ class DispatchAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Retry)
-class RetryAdmin(OfAnEvent, PayloadGuardMixin):
-    sealed: tuple[str, ...] = ("trouble",)
+class RetryAdmin(EventRowAdmin, PayloadGuardMixin):
+    guarded: tuple[str, ...] = ("error_text",)
     list_display = ["consumer", "event", "attempts", "next_at", "failed_at", "signature"]
     list_filter = ["consumer"]
     fields = ["consumer", "event", "attempts", "next_at", "failed_at", "replayed"]
-    fields += ["signature", "trouble"]
+    fields += ["signature", "error_text"]
 
     @admin.display(description="error")
-    def trouble(self, row: Retry | DeadLetter) -> str:
+    def error_text(self, row: Retry | DeadLetter) -> str:
         return pretty(row.error)
 
 

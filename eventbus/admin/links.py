@@ -1,4 +1,4 @@
-"""Links between the pages of the bus."""
+"""Links between admin pages of the bus."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""The log, told as stories, and what will enter it when it is due."""
+"""Admin pages of the event log, scheduled events and archives."""
 
 import datetime as dt
 from typing import Any
@@ -15,13 +15,19 @@ from eventbus import registry
 from eventbus.admin.links import event_link
 from eventbus.admin.payload_access import PayloadGuardMixin
 from eventbus.models import Archive, Event, Scheduled
-from eventbus.operations.causation import MOST, deliveries, lineage, story, tree
-from eventbus.operations.permissions import SEE
+from eventbus.operations.causation import (
+    MAX_EVENTS,
+    as_tree,
+    causation_tree,
+    causes_and_effects,
+    deliveries,
+)
+from eventbus.operations.permissions import VIEW_PAYLOAD
 from infra.admin import ReadOnlyAdmin, link, pretty, short
 
 
 class NameFilter(admin.SimpleListFilter):
-    """By event. The registry knows the names; asking a long log for them takes long."""
+    """Filters by event name; the choices are those of the registry, as a long log is slow."""
 
     title = "event"
     parameter_name = "name"
@@ -34,67 +40,69 @@ class NameFilter(admin.SimpleListFilter):
 
 
 class AggregateFilter(admin.SimpleListFilter):
-    """All that befell one thing: its events, what led to them, and what they led to."""
+    """Filters by aggregate: its events, with their causes and effects."""
 
     title = parameter_name = "aggregate"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        asked = self.value()
-        return [(asked, asked)] if asked else []
+        value = self.value()
+        return [(value, value)] if value else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
-        asked = self.value()
-        return self.told(queryset, asked) if asked else queryset
+        value = self.value()
+        return self.filter(queryset, value) if value else queryset
 
-    def told(self, events: QuerySet[Event], aggregate: str) -> QuerySet[Event]:
-        return events.filter(pk__in=[event.pk for _, event in story(aggregate=aggregate)])
+    def filter(self, events: QuerySet[Event], value: str) -> QuerySet[Event]:
+        return events.filter(pk__in=[event.pk for _, event in causation_tree(aggregate=value)])
 
 
 class CorrelationFilter(AggregateFilter):
-    """All that one request caused."""
+    """Filters by correlation id: all events that one request caused."""
 
     title = parameter_name = "correlation"
 
-    def told(self, events: QuerySet[Event], correlation: str) -> QuerySet[Event]:
-        asked = _uuid(correlation)
-        return events.filter(correlation=asked) if asked else events.none()
+    def filter(self, events: QuerySet[Event], value: str) -> QuerySet[Event]:
+        correlation = _uuid(value)
+        return events.filter(correlation=correlation) if correlation else events.none()
 
 
-class Telling(ChangeList):
-    """A page of the log; a story is told in the order of its causes."""
+class CausationChangeList(ChangeList):
+    """A list of the log; filtered by aggregate or correlation it becomes a causation tree."""
 
     result_list: Any
 
     def get_results(self, request: HttpRequest) -> None:
-        if _is_story(request):
-            self.list_per_page = MOST
+        if _is_tree(request):
+            self.list_per_page = MAX_EVENTS
         super().get_results(request)
-        if _is_story(request):
-            self.result_list = [_indented(*told) for told in tree(self.result_list)]
+        if _is_tree(request):
+            self.result_list = [_with_depth(*row) for row in as_tree(self.result_list)]
 
 
 @admin.register(Event)
 class EventAdmin(PayloadGuardMixin):
-    sealed = ("payload_told",)
-    list_display = ["told", "about", "recorded", "who", "because"]
+    guarded = ("payload_json",)
+    list_display = ["event_name", "aggregate_link", "recorded", "actor_short", "request_link"]
     list_filter = [NameFilter, "recorded_at", AggregateFilter, CorrelationFilter]
     search_fields = ["id", "name", "aggregate", "correlation"]
-    search_help_text = "an event's name or id, an aggregate as order:0190…, a sku, a request's id"
-    fields = ["name", "payload_told", "aggregate", "cause", ("recorded", "position")]
-    fields += [("actor", "because"), ("id", "aggregate_version"), "traceparent"]
+    search_help_text = (
+        "an event name, an id, an aggregate like order:0190…, a sku, a correlation id"
+    )
+    fields = ["name", "payload_json", "aggregate", "cause", ("recorded", "position")]
+    fields += [("actor", "request_link"), ("id", "aggregate_version"), "traceparent"]
     change_form_outer_after_template = "eventbus/event.html"
     sortable_by = ()
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return Telling
+        return CausationChangeList
 
     def get_ordering(self, request: HttpRequest) -> list[str]:
-        return ["position"] if _is_story(request) else ["-position"]
+        return ["position"] if _is_tree(request) else ["-position"]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
     ) -> tuple[QuerySet[Event], bool]:
-        """Search by what has an index: the log may be long."""
+        """Search only indexed columns: the log may be long."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -103,23 +111,30 @@ class EventAdmin(PayloadGuardMixin):
         }
         names = [name for name in registry.events if term.lower() in name.lower()]
         found = Q(name__in=names) | Q(aggregate__in=[term, *(f"{kind}:{term}" for kind in kinds)])
-        if wanted := _uuid(term):
-            found |= Q(pk=wanted) | Q(correlation=wanted)
+        if id := _uuid(term):
+            found |= Q(pk=id) | Q(correlation=id)
         return queryset.filter(found), False
 
-    def beside(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Show the event with who heard it, and with the story it is part of."""
-        return _about(row) | {"open": request.user.has_perm(SEE)}
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        tree = causation_tree(correlation=row.correlation)
+        if row.pk not in {event.pk for _, event in tree}:  # beyond the first MAX_EVENTS
+            tree = causes_and_effects([row])
+        return {
+            "subject": row,
+            "tree": tree,
+            "deliveries": deliveries(row),
+            "may_view_payload": request.user.has_perm(VIEW_PAYLOAD),
+        }
 
     @admin.display(description="event")
-    def told(self, event: Event) -> str:
+    def event_name(self, event: Event) -> str:
         depth = vars(event).get("depth", 0)
         mark = "└ " if depth else ""
         style = f"padding-left: {max(depth - 1, 0) * 1.25}rem; white-space: nowrap"
         return format_html('<span style="{}">{}{}</span>', style, mark, event.name)
 
-    @admin.display(description="about")
-    def about(self, event: Event) -> str:
+    @admin.display(description="aggregate")
+    def aggregate_link(self, event: Event) -> str:
         query = urlencode({"aggregate": event.aggregate})
         return link("eventbus_event_changelist", short(event.aggregate), query=query)
 
@@ -128,51 +143,47 @@ class EventAdmin(PayloadGuardMixin):
         return event.recorded_at.astimezone(dt.UTC).isoformat(" ", "milliseconds")[:23]
 
     @admin.display(description="actor")
-    def who(self, event: Event) -> str:
+    def actor_short(self, event: Event) -> str:
         return short(event.actor)
 
-    @admin.display(description="request")
-    def because(self, event: Event | Scheduled) -> str:
+    @admin.display(description="correlation")
+    def request_link(self, event: Event | Scheduled) -> str:
         query = f"correlation={event.correlation}"
         return link("eventbus_event_changelist", short(str(event.correlation)), query=query)
 
     @admin.display(description="caused by")
     def cause(self, event: Event) -> str:
-        return event_link(event.causation) if event.causation else "the request itself"
+        return event_link(event.causation) if event.causation else "a request, not an event"
 
     @admin.display(description="payload")
-    def payload_told(self, event: Event) -> str:
+    def payload_json(self, event: Event) -> str:
         return pretty(event.payload)
 
 
 @admin.register(Scheduled)
 class ScheduledAdmin(PayloadGuardMixin):
-    sealed = ("payload_told",)
-    list_display = ["name", "about", "due_at", "because", "cause"]
+    guarded = ("payload_json",)
+    list_display = ["name", "aggregate_link", "due_at", "request_link", "cause"]
     list_filter = ["name", "due_at"]
     search_fields = ["aggregate"]
     ordering = ["due_at"]
-    fields = ["name", "payload_told", "aggregate", "due_at", "actor", "because", "cause"]
-    about, because = EventAdmin.about, EventAdmin.because
-    cause, payload_told = EventAdmin.cause, EventAdmin.payload_told
+    fields = ["name", "payload_json", "aggregate", "due_at", "actor", "request_link", "cause"]
+    aggregate_link, request_link = EventAdmin.aggregate_link, EventAdmin.request_link
+    cause, payload_json = EventAdmin.cause, EventAdmin.payload_json
 
 
-admin.site.register(Archive, ReadOnlyAdmin)
+@admin.register(Archive)
+class ArchiveAdmin(ReadOnlyAdmin):
+    list_display = ["file", "events", "since", "until", "archived_at"]
+    ordering = ["-last_position"]
 
 
-def _about(event: Event) -> dict[str, Any]:
-    told = story(correlation=event.correlation)
-    if event.pk not in {other.pk for _, other in told}:  # it comes late in a long story
-        told = lineage([event])
-    return {"subject": event, "told": told, "heard": deliveries(event)}
-
-
-def _indented(depth: int, event: Event) -> Event:
+def _with_depth(depth: int, event: Event) -> Event:
     vars(event)["depth"] = depth
     return event
 
 
-def _is_story(request: HttpRequest) -> bool:
+def _is_tree(request: HttpRequest) -> bool:
     return any(request.GET.get(name) for name in ("aggregate", "correlation"))
 
 

@@ -1,4 +1,4 @@
-"""The operators' desk: letters with what may be done about them, and what was done."""
+"""Admin pages of dead letters, actions, outcomes, discarded dead letters and corrections."""
 
 from typing import Any
 
@@ -8,41 +8,44 @@ from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
 from eventbus.admin import replay_view
-from eventbus.admin.dead_letter_views import DeadLetterActionsMixin
-from eventbus.admin.delivery import OfAnEvent, RetryAdmin
+from eventbus.admin.dead_letter_actions import DeadLetterActionsMixin
+from eventbus.admin.delivery import EventRowAdmin, RetryAdmin
 from eventbus.admin.payload_access import PayloadGuardMixin
-from eventbus.models import Action, Correction, DeadLetter, Discarded, Outcome
-from eventbus.operations.audit_log import state
+from eventbus.models import Action, Correction, DeadLetter, DiscardedDeadLetter, Outcome
+from eventbus.operations.audit_log import status
 from eventbus.operations.causation import delivery_status
-from eventbus.operations.permissions import EDIT, REPLAY, SEE
+from eventbus.operations.permissions import EDIT_PAYLOAD, REPLAY, VIEW_PAYLOAD
 from infra.admin import ReadOnlyAdmin, link, pretty
 
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(RetryAdmin, DeadLetterActionsMixin):
-    sealed = ("trouble", "wire")
+    guarded = ("error_text", "envelope_json")
     list_display = ["consumer", "event", "attempts", "died_at", "signature"]
     list_filter = ["consumer", "name", "died_at"]
     search_fields = ["signature"]
-    fields = ["consumer", "event", "attempts", "died_at", "signature", "trouble", "wire", "notes"]
+    search_help_text = "a signature, or a part of it"
+    fields = ["consumer", "event", "attempts", "died_at", "signature"]
+    fields += ["error_text", "envelope_json", "notes"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         shown = super().get_fields(request, obj)
-        return [*shown, "mending"] if request.user.has_perms([EDIT, SEE]) else shown
+        may_edit = request.user.has_perms([EDIT_PAYLOAD, VIEW_PAYLOAD])
+        return [*shown, "edit_link"] if may_edit else shown
 
     @admin.display(description="envelope")
-    def wire(self, row: DeadLetter) -> str:
+    def envelope_json(self, row: DeadLetter) -> str:
         return pretty(row.envelope)
 
 
 @admin.register(Action)
 class ActionAdmin(ReadOnlyAdmin):
-    list_display = ["verb", "actor", "started_at", "progress", "why"]
-    list_filter = ["verb", "started_at"]
-    search_fields = ["actor", "why"]
+    list_display = ["operation", "actor", "started_at", "progress", "reason"]
+    list_filter = ["operation", "started_at"]
+    search_fields = ["actor", "reason"]
     ordering = ["-pk"]
-    fields = ["verb", "actor", "why", "filter", "found", "progress", "came_of_it", "items"]
-    fields += ["started_at", "heard_at", "ended_at"]
+    fields = ["operation", "actor", "reason", "filter_json", "preview_json", "progress"]
+    fields += ["result_json", "outcomes", "started_at", "last_progress_at", "ended_at"]
     actions_list = ["replay"]
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
@@ -53,77 +56,77 @@ class ActionAdmin(ReadOnlyAdmin):
         return replay_view.page(request, self.admin_site.each_context(request))
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any) -> HttpResponse:
-        """Show an action; while it is under way, how far it is."""
+        """Show an action; reload the page every 2 seconds while it is running."""
         answer: HttpResponse = super().change_view(request, object_id, *args)
         row = self.get_object(request, object_id)
-        if row and state(row) == "under way":
+        if row and status(row) == "running":
             answer["Refresh"] = "2"
         return answer
 
     @admin.display(description="filter")
-    def filter(self, row: Action) -> str:
-        return pretty(row.chosen)
+    def filter_json(self, row: Action) -> str:
+        return pretty(row.selection)
 
     @admin.display(description="preview")
-    def found(self, row: Action) -> str:
+    def preview_json(self, row: Action) -> str:
         return pretty(row.preview)
 
     @admin.display(description="result")
-    def came_of_it(self, row: Action) -> str:
+    def result_json(self, row: Action) -> str:
         return pretty(row.result)
 
     @admin.display(description="progress")
     def progress(self, row: Action) -> str:
-        return f"{row.done:,} of {row.total:,}, {state(row)}" if row.total else state(row)
+        return f"{row.processed:,} of {row.total:,}, {status(row)}" if row.total else status(row)
 
-    @admin.display(description="letter by letter")
-    def items(self, row: Action) -> str:
+    @admin.display(description="outcomes")
+    def outcomes(self, row: Action) -> str:
         count = row.outcome_set.count()
         query = f"action__id__exact={row.pk}"
-        return link("eventbus_outcome_changelist", f"{count:,} letters", query=query)
+        return link("eventbus_outcome_changelist", f"{count:,} dead letters", query=query)
 
 
 @admin.register(Outcome)
-class OutcomeAdmin(OfAnEvent):
-    list_display = ["consumer", "event", "came", "now", "action"]
-    list_filter = ["came", "consumer"]
+class OutcomeAdmin(EventRowAdmin):
+    list_display = ["consumer", "event", "result", "status_now", "action"]
+    list_filter = ["result", "consumer"]
     ordering = ["pk"]
-    fields = ["action", "consumer", "event", "came", "now"]
+    fields = ["action", "consumer", "event", "result", "status_now"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Outcome]:
         rows: QuerySet[Outcome] = super().get_queryset(request)
-        return rows.select_related("action").annotate(now=delivery_status())
+        return rows.select_related("action").annotate(status_now=delivery_status())
 
-    @admin.display(description="and now is")
-    def now(self, row: Any) -> str:
-        return str(row.now)
+    @admin.display(description="delivery status now")
+    def status_now(self, row: Any) -> str:
+        return str(row.status_now)
 
 
-@admin.register(Discarded)
-class DiscardedAdmin(OfAnEvent, PayloadGuardMixin):
+@admin.register(DiscardedDeadLetter)
+class DiscardedDeadLetterAdmin(EventRowAdmin, PayloadGuardMixin):
     list_display = ["consumer", "event", "action"]
     list_filter = ["consumer"]
     ordering = ["-pk"]
-    fields = ["consumer", "event", "action", "kept"]
-    sealed = ("kept",)
+    fields = ["consumer", "event", "action", "dead_letter_json"]
+    guarded = ("dead_letter_json",)
 
-    @admin.display(description="letter")
-    def kept(self, row: Discarded) -> str:
-        return pretty(row.letter)
+    @admin.display(description="dead letter")
+    def dead_letter_json(self, row: DiscardedDeadLetter) -> str:
+        return pretty(row.dead_letter)
 
 
 @admin.register(Correction)
-class CorrectionAdmin(OfAnEvent, PayloadGuardMixin):
-    list_display = ["consumer", "event", "actor", "at"]
+class CorrectionAdmin(EventRowAdmin, PayloadGuardMixin):
+    list_display = ["consumer", "event", "actor", "created_at"]
     list_filter = ["consumer"]
     ordering = ["-pk"]
-    fields = ["consumer", "event", "actor", "at", "told_instead", "logged"]
-    sealed = ("told_instead", "logged")
+    fields = ["consumer", "event", "actor", "created_at", "payload_json", "original_json"]
+    guarded = ("payload_json", "original_json")
 
-    @admin.display(description="told instead")
-    def told_instead(self, row: Correction) -> str:
+    @admin.display(description="edited payload")
+    def payload_json(self, row: Correction) -> str:
         return pretty(row.payload)
 
-    @admin.display(description="in the log")
-    def logged(self, row: Correction) -> str:
+    @admin.display(description="payload in the log")
+    def original_json(self, row: Correction) -> str:
         return pretty(row.original)

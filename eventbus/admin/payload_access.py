@@ -1,4 +1,4 @@
-"""Rows with something in them that not every operator may see; looking is written down."""
+"""Admin pages that hide payloads without permission, and record each view of one."""
 
 from typing import Any
 
@@ -7,25 +7,24 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from eventbus.operations.audit_log import record_view
-from eventbus.operations.permissions import SEE
+from eventbus.operations.permissions import VIEW_PAYLOAD
 from infra.admin import ReadOnlyAdmin
 
 
 class PayloadGuardMixin(ReadOnlyAdmin):
-    """Rows with something in them that not every operator may see; looking is written down."""
+    """Hides `guarded` fields from operators without permission, and records each view of them."""
 
-    sealed: tuple[str, ...] = ()
+    guarded: tuple[str, ...] = ()
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out what is sealed, and say so once."""
         shown: Any = super().get_fields(request, obj)
-        if request.user.has_perm(SEE):
+        if request.user.has_perm(VIEW_PAYLOAD):
             return shown
-        kept = [field for field in shown if field not in self.sealed]
+        kept = [field for field in shown if field not in self.guarded]
         return [*kept, "hidden"] if len(kept) < len(shown) else shown
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Allow the list's filters only: by others one could guess what is sealed."""
+        """Allow only lookups of the list's filters: with others a payload could be guessed."""
         filters: Any = self.list_filter
         return lookup.partition("__")[0] in [getattr(f, "parameter_name", f) for f in filters]
 
@@ -36,33 +35,31 @@ class PayloadGuardMixin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show a row, and write down that somebody saw all of it."""
+        """Show a row; record the view if it includes a payload."""
         row = self.get_object(request, object_id)
-        beside = {}
+        more = extra_context or {}
         if row and self.has_view_permission(request, row):
-            if request.user.has_perm(SEE):
-                record_view(actor(request), self.model._meta.model_name, row.pk)
-            beside = self.beside(request, row)
-        more = beside | (extra_context or {})
+            if request.user.has_perm(VIEW_PAYLOAD):
+                record_view(actor(request), str(self.model._meta.model_name), row.pk)
+            more = self.page_context(request, row) | more
         answer: HttpResponse = super().change_view(request, object_id, form_url, more)
         return answer
 
-    def beside(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Return what else the row's page shows."""
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return variables for the template of the row's page."""
         return {}
 
-    @admin.display(description="the rest")
+    @admin.display(description="payload")
     def hidden(self, row: Any) -> str:
-        """Say that something is there."""
-        return "Not shown: that takes the right to see payloads."
+        return "Hidden: viewing it takes the permission to view payloads."
 
 
-def under_way(request: HttpRequest) -> HttpResponse:
-    """Lead an operator who has waited long enough to where the verb tells how far it is."""
-    messages.info(request, "It is under way: its action, here, tells how far it is.")
+def redirect_to_actions(request: HttpRequest) -> HttpResponse:
+    """Redirect to the list of actions, which shows the progress of a long operation."""
+    messages.info(request, "The operation is still running. Its progress is shown in this list.")
     return redirect("admin:eventbus_action_changelist")
 
 
 def actor(request: HttpRequest) -> str:
-    """Name the operator, for the record."""
+    """Return the operator's name for the audit record."""
     return f"operator:{request.user.pk}"

@@ -11,7 +11,7 @@ from eventbus.models.delivery import (
     Subscription,
 )
 from eventbus.models.log import Archive, Event, Fact, Position, Scheduled
-from eventbus.models.operations import Action, Correction, Discarded, Outcome
+from eventbus.models.operations import Action, Correction, DiscardedDeadLetter, Outcome
 
 __all__ = [
     "Action",
@@ -19,7 +19,7 @@ __all__ = [
     "ConsumerHealth",
     "Correction",
     "DeadLetter",
-    "Discarded",
+    "DiscardedDeadLetter",
     "Dispatch",
     "Event",
     "Fact",

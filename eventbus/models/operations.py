@@ -1,62 +1,87 @@
-"""What operators did, and to which letters."""
+"""Models of operators' work: audit records, discarded dead letters, payload corrections."""
 
 from django.db import models
 from django.db.models.functions import Now
 
 
 class Action(models.Model):
-    """What an operator did by hand, to whom, and what came of it; no `ended_at`: it was cut off."""
+    """An audit record: one operation by one operator, with its filter, progress and result.
+
+    `ended_at` stays empty while the operation runs, and for good if it was interrupted.
+    """
+
+    class Operation(models.TextChoices):
+        """The operations that leave an audit record."""
+
+        RETRY = "retry", "Retry dead letters"
+        DISCARD = "discard", "Discard dead letters"
+        NOTE = "note", "Add a note"
+        EDIT = "edit", "Edit the payload and retry"
+        REPLAY = "replay", "Replay events"
+        REBUILD = "rebuild", "Rebuild a read model"
+        ARCHIVE = "archive", "Archive events"
+        RESTORE = "restore", "Restore events"
+        VIEW = "view", "View a payload"
 
     id = models.BigAutoField(primary_key=True)
-    verb = models.CharField(max_length=40, db_index=True)
+    operation = models.CharField(max_length=40, choices=Operation.choices, db_index=True)
     actor = models.CharField(max_length=120)
-    chosen = models.JSONField(default=dict, help_text="the filter, as it was given")
-    preview = models.JSONField(default=dict, help_text="what it found before anything was done")
+    selection = models.JSONField(default=dict, help_text="the filter, as given")
+    preview = models.JSONField(default=dict, help_text="counts before anything was changed")
     result = models.JSONField(default=dict)
     total = models.PositiveBigIntegerField(default=0, db_default=0)
-    done = models.PositiveBigIntegerField(default=0, db_default=0, help_text="of the total")
-    why = models.TextField(blank=True)
+    processed = models.PositiveBigIntegerField(default=0, db_default=0, help_text="of the total")
+    reason = models.TextField(blank=True)
     started_at = models.DateTimeField(db_default=Now())
-    heard_at = models.DateTimeField(db_default=Now(), help_text="when it last got on")
+    last_progress_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
         permissions = [
-            ("see_payload", "Can see what is in events and letters"),
-            ("replay_event", "Can have events and letters delivered again"),
-            ("edit_payload", "Can edit what a consumer is told"),
-            ("discard_letter", "Can discard letters"),
+            ("view_payload", "Can view payloads of events and dead letters"),
+            ("replay_event", "Can retry dead letters, replay events and rebuild read models"),
+            ("edit_payload", "Can edit the payload that a consumer receives"),
+            ("discard_dead_letter", "Can discard dead letters"),
             ("archive_event", "Can archive and restore events"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.actor} {self.verb}"
+        return f"{self.operation} by {self.actor}"
 
 
 class Outcome(models.Model):
-    """What an operator's verb did to one letter; how it stands now is another question."""
+    """The result of an action for one dead letter; its delivery status may have changed since."""
+
+    class Result(models.TextChoices):
+        """The results of an operation on a dead letter."""
+
+        RETRIED = "retried"
+        DISCARDED = "discarded"
+        NOTED = "noted"
+        NOT_IN_LOG = "not in the log"
 
     id = models.BigAutoField(primary_key=True)
     action = models.ForeignKey(Action, models.CASCADE)
     consumer = models.CharField(max_length=120)
     event_id = models.UUIDField()
-    came = models.CharField(max_length=40, help_text="retried, discarded, not in the log …")
+    result = models.CharField(max_length=40, choices=Result.choices)
 
     def __str__(self) -> str:
-        return f"{self.event_id} for {self.consumer}: {self.came}"
+        return f"{self.event_id} for {self.consumer}: {self.result}"
 
 
-class Discarded(models.Model):
-    """A dead letter that an operator gave up, whole: its consumer is owed the event no more."""
+class DiscardedDeadLetter(models.Model):
+    """A dead letter that an operator discarded: neither a replay nor a rebuild delivers it."""
 
     id = models.BigAutoField(primary_key=True)
     action = models.ForeignKey(Action, models.PROTECT)
     consumer = models.CharField(max_length=120)
     event_id = models.UUIDField()
-    letter = models.JSONField(help_text="all that the dead letter held")
+    dead_letter = models.JSONField(help_text="all columns of the dead letter")
 
     class Meta:
-        verbose_name_plural = "discarded"
+        db_table = "eventbus_discarded_dead_letter"
+        verbose_name = "discarded dead letter"
         indexes = [models.Index(fields=["consumer", "event_id"], name="discarded_event")]
 
     def __str__(self) -> str:
@@ -64,17 +89,18 @@ class Discarded(models.Model):
 
 
 class Correction(models.Model):
-    """What one consumer is told in place of the log's words, which stay. The last one holds."""
+    """A payload that one consumer receives instead of the logged one; the latest row counts."""
 
     id = models.BigAutoField(primary_key=True)
     consumer = models.CharField(max_length=120)
     event_id = models.UUIDField()
     payload = models.JSONField()
-    original = models.JSONField(help_text="as in the log")
+    original = models.JSONField(help_text="the payload in the log, which does not change")
     actor = models.CharField(max_length=120)
-    at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
+        verbose_name = "payload correction"
         indexes = [models.Index(fields=["event_id", "consumer"], name="correction_event")]
 
     def __str__(self) -> str:

@@ -1,1 +1,1 @@
-"""Operations: what an operator does with events, deliveries and dead letters."""
+"""Operations for operators: audit records, dead letters, replays, rebuilds, archives."""

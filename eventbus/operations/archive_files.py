@@ -1,7 +1,7 @@
-"""A part of the log as a file: gzip, JSON Lines.
+"""Archive files: events with their inbox rows, as gzipped JSON Lines.
 
-The first line holds the inbox's generations; each other line an event as CloudEvents 1.0 JSON, its
-position, and its inbox rows.
+The first line holds the generation of each consumer. Each other line holds an event as CloudEvents
+1.0 JSON, its position, and its inbox rows.
 """
 
 import datetime as dt
@@ -22,39 +22,39 @@ from eventbus.cloudevents import from_cloudevent, to_cloudevent
 from eventbus.models import Archive, Event, Inbox, Subscription
 from eventbus.publishing.serialization import rfc3339
 
-Told = tuple[Event, list[Inbox]]
+ArchivedEvent = tuple[Event, list[Inbox]]
 
 
 @dataclass(frozen=True)
-class Part:
-    """A file that was written, and what is in it."""
+class WrittenFile:
+    """An archive file, with the ids of its events."""
 
     row: Archive
     ids: list[UUID]
 
 
-def write(folder: Path, kept: Iterable[Told]) -> Part:
-    """Write a file, on the disk for good, for its owner alone. Raises OSError."""
+def write(folder: Path, events: Iterable[ArchivedEvent]) -> WrittenFile:
+    """Write and sync a file that only its owner can read. Raises OSError."""
     unfinished = folder / ".unfinished"
     unfinished.unlink(missing_ok=True)
     unfinished.touch(mode=0o600)
-    part = _fill(unfinished, kept)
+    part = _fill(unfinished, events)
     part.row.folder, part.row.sha256 = str(folder), digest(unfinished)
-    # Its name says what is in it: doing it over never puts something else in its place.
-    ends = f"{part.row.first_position:012}-{part.row.last_position:012}"
-    part.row.file = f"events-{ends}-{part.row.sha256[:12]}.jsonl.gz"
+    # The name includes the digest: a second run never replaces a file with another content.
+    positions = f"{part.row.first_position:012}-{part.row.last_position:012}"
+    part.row.file = f"events-{positions}-{part.row.sha256[:12]}.jsonl.gz"
     unfinished.rename(folder / part.row.file)
     _sync(folder)
     return part
 
 
-def read(file: Path) -> Iterator[Told]:
-    """Return what is in a file, as it would be now. Raises OSError."""
+def read(file: Path) -> Iterator[ArchivedEvent]:
+    """Yield the events of a file, with inbox rows as they would be today. Raises OSError."""
     with gzip.open(file, "rb") as lines:
-        memory = _Memory(msgspec.json.decode(next(lines))["generations"])
+        mapping = _InboxMapping(msgspec.json.decode(next(lines))["generations"])
         for line in map(msgspec.json.decode, lines):
             event = _event(line)
-            yield event, [memory.row(event.pk, row) for row in line["inbox"]]
+            yield event, [mapping.row(event.pk, row) for row in line["inbox"]]
 
 
 def digest(file: Path) -> str:
@@ -64,18 +64,18 @@ def digest(file: Path) -> str:
 
 
 def generations() -> dict[str, int]:
-    """Return under which generation each consumer handles now."""
+    """Return the current inbox generation of each consumer."""
     rows = Subscription.objects.values("consumer").annotate(now=Max("generation"))
     return {row["consumer"]: row["now"] for row in rows}
 
 
-def _fill(path: Path, told: Iterable[Told]) -> Part:
+def _fill(path: Path, events: Iterable[ArchivedEvent]) -> WrittenFile:
     kept, inbox_rows = [], 0
     with path.open("wb") as file:
         with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as lines:
-            _put(lines, {"generations": generations()})
-            for event, inbox in told:
-                _put(lines, _told(event, inbox))
+            _write_line(lines, {"generations": generations()})
+            for event, inbox in events:
+                _write_line(lines, _as_json(event, inbox))
                 kept.append((event.position, event.recorded_at, event.pk))
                 inbox_rows += len(inbox)
         os.fsync(file.fileno())
@@ -88,7 +88,7 @@ def _fill(path: Path, told: Iterable[Told]) -> Part:
         since=min(times),
         until=max(times),
     )
-    return Part(row, list(ids))
+    return WrittenFile(row, list(ids))
 
 
 def _renamed() -> dict[str, str]:
@@ -96,30 +96,31 @@ def _renamed() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class _Memory:
-    """Under which name and generation inbox rows come back: those under which they would be now.
+class _InboxMapping:
+    """Maps consumers and generations of archived inbox rows to their values today.
 
-    A replay moves what its consumer has handled into a new generation, but for what is in files.
+    A replay moves the inbox rows of its consumer to a new generation, except archived ones, and a
+    consumer may have been renamed.
     """
 
     then: dict[str, int]
     now: dict[str, int] = field(default_factory=generations)
     names: dict[str, str] = field(default_factory=_renamed)
 
-    def row(self, event: UUID, told: dict[str, Any]) -> Inbox:
-        """Return an inbox row as it was told in a file."""
-        consumer = self.names.get(told["consumer"], told["consumer"])
-        present = told["generation"] == self.then.get(told["consumer"])
+    def row(self, event: UUID, archived: dict[str, Any]) -> Inbox:
+        """Return the inbox row for an archived one."""
+        consumer = self.names.get(archived["consumer"], archived["consumer"])
+        current = archived["generation"] == self.then.get(archived["consumer"])
         return Inbox(
             consumer=consumer,
-            generation=self.now.get(consumer, 0) if present else told["generation"],
+            generation=self.now.get(consumer, 0) if current else archived["generation"],
             event_id=event,
-            handled_at=_time(told["handled_at"]),
-            lease_until=_time(told["lease_until"]),
+            handled_at=_time(archived["handled_at"]),
+            lease_until=_time(archived["lease_until"]),
         )
 
 
-def _told(event: Event, inbox: list[Inbox]) -> dict[str, Any]:
+def _as_json(event: Event, inbox: list[Inbox]) -> dict[str, Any]:
     rows = [
         {
             "consumer": row.consumer,
@@ -134,21 +135,23 @@ def _told(event: Event, inbox: list[Inbox]) -> dict[str, Any]:
 
 def _event(line: dict[str, Any]) -> Event:
     envelope = from_cloudevent(line["event"])
-    kept = [part.name for part in fields(envelope) if part.name != "replayed"]  # how it travels
-    told = {name: getattr(envelope, name) for name in kept}
-    return Event(position=line["position"], **told)
+    kept = [
+        part.name for part in fields(envelope) if part.name != "replayed"
+    ]  # of a delivery, not of the event
+    columns = {name: getattr(envelope, name) for name in kept}
+    return Event(position=line["position"], **columns)
 
 
 def _time(text: str | None) -> dt.datetime | None:
     return dt.datetime.fromisoformat(text) if text else None
 
 
-def _put(lines: gzip.GzipFile, value: dict[str, Any]) -> None:
+def _write_line(lines: gzip.GzipFile, value: dict[str, Any]) -> None:
     lines.write(msgspec.json.encode(value) + b"\n")
 
 
 def _sync(folder: Path) -> None:
-    """Have the folder's names on the disk, too."""
+    """Sync the folder, so that the file's name survives a power failure."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)

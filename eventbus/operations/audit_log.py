@@ -1,4 +1,4 @@
-"""Who did what by hand: each of an operator's verbs leaves a row, begun before it begins."""
+"""Audit records: each operation by an operator adds an `Action` row before it changes anything."""
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
@@ -10,51 +10,52 @@ from django.db.models.functions import Now
 from eventbus.models import Action
 from infra import clock
 
-QUIET = dt.timedelta(minutes=1)  # without a step, and it was cut off, or is very slow
+INTERRUPTED_AFTER = dt.timedelta(minutes=1)  # without progress: interrupted, or very slow
 
 
 @contextmanager
 def record_action(
-    verb: str,
+    operation: Action.Operation,
     actor: str,
     *,
-    chosen: Mapping[str, Any],
+    selection: Mapping[str, Any],
     preview: Mapping[str, Any] | None = None,
     total: int = 0,
-    why: str = "",
+    reason: str = "",
 ) -> Iterator[Action]:
-    """Write down that somebody does this; fill in the action's `result` meanwhile.
+    """Record an operation; the caller fills in `action.result` inside the block.
 
-    Where it is cut off, the row stays without an end, with the result as last saved.
+    An interrupted operation keeps its row, without `ended_at` and with the last saved result.
     """
     action = Action.objects.create(
-        verb=verb,
+        operation=operation,
         actor=actor,
-        chosen=dict(chosen),
+        selection=dict(selection),
         preview=dict(preview or {}),
         total=total,
-        why=why,
+        reason=reason,
     )
     yield action
-    action.heard_at = action.ended_at = clock.now()
+    action.last_progress_at = action.ended_at = clock.now()
     action.save()
 
 
-def record_progress(action: Action, steps: int) -> None:
-    """Write down how far it is: in one transaction with the steps, it is true also when cut off."""
-    action.done += steps
-    action.heard_at = Now()
-    action.save(update_fields=["done", "heard_at", "result"])
+def record_progress(action: Action, count: int) -> None:
+    """Add to the number of processed items; call it in the transaction that processes them."""
+    action.processed += count
+    action.last_progress_at = Now()
+    action.save(update_fields=["processed", "last_progress_at", "result"])
 
 
-def state(action: Action) -> str:
-    """Say whether it is done, under way, or seems to have been cut off."""
+def status(action: Action) -> str:
+    """Return "completed", "running", or "interrupted" after a minute without progress."""
     if action.ended_at:
-        return "done"
-    return "under way" if clock.now() - action.heard_at < QUIET else "cut off"
+        return "completed"
+    quiet = clock.now() - action.last_progress_at
+    return "running" if quiet < INTERRUPTED_AFTER else "interrupted"
 
 
-def record_view(actor: str, what: str, id: object) -> None:
-    """Write down that somebody saw what is in an event or a letter."""
-    with record_action("looked", actor, chosen={what: str(id)}):
+def record_view(actor: str, model: str, id: object) -> None:
+    """Record that an operator viewed a payload."""
+    with record_action(Action.Operation.VIEW, actor, selection={model: str(id)}):
         pass

@@ -1,6 +1,6 @@
-"""What operators may do with dead letters: try again, discard, mend, note. Each is written down.
+"""Operations on dead letters: retry, discard, note, edit.
 
-What came of each letter is an outcome of the action.
+Each adds an audit record (`Action`), and an `Outcome` for each dead letter.
 """
 
 from collections import defaultdict
@@ -17,62 +17,63 @@ from eventbus.models import (
     Action,
     Correction,
     DeadLetter,
-    Discarded,
+    DiscardedDeadLetter,
     Event,
     Inbox,
     Outcome,
     Retry,
 )
 from eventbus.operations.audit_log import record_action, record_progress
-from eventbus.operations.selection import DeadLetterFilter, groups
+from eventbus.operations.dead_letter_filter import DeadLetterFilter, group_by_signature
 from eventbus.publishing.serialization import rfc3339
 from infra import clock
 from infra.failpoints import reach
 
-BATCH = 500  # letters in one transaction
+BATCH = 500  # dead letters in one transaction
 
+Operation, Result = Action.Operation, Outcome.Result
 Progress = Callable[[int], object]
-Result = dict[str, dict[str, int]]
+Counts = dict[str, dict[str, int]]  # signature -> result -> number of dead letters
 
 
-def retry(selection: DeadLetterFilter, actor: str, progress: Progress = lambda n: None) -> Result:
-    """Have each letter delivered again, as if for the first time; return what came of them.
+def retry(selection: DeadLetterFilter, actor: str, progress: Progress = lambda n: None) -> Counts:
+    """Deliver the dead letters again, counting attempts from 0; return the results.
 
-    What is no longer in the log cannot be delivered: such a letter stays.
+    A dead letter whose event is no longer in the log stays: it cannot be delivered.
     """
-    return _each_batch("retried", selection, actor, _retry, progress)
+    return _run(Operation.RETRY, selection, actor, _retry, progress)
 
 
 def discard(
-    selection: DeadLetterFilter, why: str, actor: str, progress: Progress = lambda n: None
-) -> Result:
-    """Give letters up for good, and keep them whole for the record. Raises NeedsReason."""
-    return _each_batch("discarded", selection, actor, _discard, progress, _reason(why))
+    selection: DeadLetterFilter, reason: str, actor: str, progress: Progress = lambda n: None
+) -> Counts:
+    """Discard the dead letters for good, and keep a copy of each. Raises NeedsReason."""
+    return _run(Operation.DISCARD, selection, actor, _discard, progress, _required(reason))
 
 
 def note(
     selection: DeadLetterFilter, text: str, actor: str, progress: Progress = lambda n: None
-) -> Result:
-    """Add a line to the letters' notes: when, who, what. Raises NeedsReason."""
-    return _each_batch("noted", selection, actor, _note, progress, _reason(text))
+) -> Counts:
+    """Add a line with time, actor and text to the dead letters' notes. Raises NeedsReason."""
+    return _run(Operation.NOTE, selection, actor, _note, progress, _required(text))
 
 
 @transaction.atomic
-def edit_and_retry(letter: int, payload: dict[str, Any], actor: str) -> None:
-    """Tell the letter's consumer this instead, and deliver it again; the log keeps its words.
+def edit_and_retry(pk: int, payload: dict[str, Any], actor: str) -> None:
+    """Deliver a dead letter again with an edited payload; the log keeps the original.
 
-    Raises DeadLetter.DoesNotExist, NotInLog, BadPayload, and NotInstalled where the event's class
-    is not here to check it against.
+    Raises DeadLetter.DoesNotExist, NotInLog, BadPayload, and NotInstalled if the event's class
+    is not installed here, so that the payload cannot be checked.
     """
-    row = DeadLetter.objects.select_for_update().get(pk=letter)
+    row = DeadLetter.objects.select_for_update().get(pk=pk)
     event = Event.objects.filter(pk=row.event_id).first()
     if event is None:
         raise NotInLog(event=row.event_id)
     edited, before = corrections.checked(row.name, payload), row.envelope["data"]
-    # Which fields, not what is in them: payloads are not for everybody.
+    # Only the names of the changed fields: not every operator may view payloads.
     changed = sorted(k for k in {*edited, *before} if edited.get(k) != before.get(k))
     with record_action(
-        "edited", actor, chosen={"ids": [letter]}, preview=_counted([row]), total=1
+        Operation.EDIT, actor, selection={"ids": [pk]}, preview=_count([row]), total=1
     ) as action:
         Correction.objects.create(
             consumer=row.consumer,
@@ -83,36 +84,42 @@ def edit_and_retry(letter: int, payload: dict[str, Any], actor: str) -> None:
         )
         _retry([row], action)
         action.result |= {"fields": changed}
-        action.done = 1
+        action.processed = 1
 
 
-def _reason(text: str) -> str:
+def _required(text: str) -> str:
     if not text.strip():
         raise NeedsReason
     return text.strip()
 
 
-def _each_batch(
-    verb: str,
+def _run(
+    operation: Action.Operation,
     selection: DeadLetterFilter,
     actor: str,
     change: Callable[[Sequence[DeadLetter], Action], object],
     progress: Progress,
-    why: str = "",
-) -> Result:
+    reason: str = "",
+) -> Counts:
     rows, seen = selection.rows(), 0
     last = rows.aggregate(last=Max("pk"))["last"] or 0
-    preview = {group.signature: group.letters for group in groups(selection)}
-    chosen, total = selection.told(), sum(preview.values())
-    with record_action(verb, actor, chosen=chosen, preview=preview, total=total, why=why) as action:
-        while batch := _batch(rows.filter(pk__gt=seen, pk__lte=last), action, change):
+    preview = {group.signature: group.count for group in group_by_signature(selection)}
+    with record_action(
+        operation,
+        actor,
+        selection=selection.as_json(),
+        preview=preview,
+        total=sum(preview.values()),
+        reason=reason,
+    ) as action:
+        while batch := _change_batch(rows.filter(pk__gt=seen, pk__lte=last), action, change):
             seen = batch[-1].pk
             progress(len(batch))
-    return cast(Result, action.result)
+    return cast(Counts, action.result)
 
 
 @transaction.atomic
-def _batch(
+def _change_batch(
     rows: QuerySet[DeadLetter],
     action: Action,
     change: Callable[[Sequence[DeadLetter], Action], object],
@@ -124,83 +131,80 @@ def _batch(
     return batch
 
 
-def _retry(letters: Sequence[DeadLetter], action: Action) -> None:
-    logged = Event.objects.filter(pk__in=[letter.event_id for letter in letters])
+def _retry(dead_letters: Sequence[DeadLetter], action: Action) -> None:
+    logged = Event.objects.filter(pk__in=[row.event_id for row in dead_letters])
     known = set(logged.values_list("pk", flat=True))
-    going = [letter for letter in letters if letter.event_id in known]
+    retried = [row for row in dead_letters if row.event_id in known]
     now = clock.now()
     Retry.objects.bulk_create(
         [
             Retry(
-                consumer=letter.consumer,
-                event_id=letter.event_id,
+                consumer=row.consumer,
+                event_id=row.event_id,
                 next_at=now,
-                error=letter.error,
-                signature=letter.signature,
-                failed_at=letter.died_at,
-                replayed=letter.envelope.get("replayed", False),
+                error=row.error,
+                signature=row.signature,
+                failed_at=row.died_at,
+                replayed=row.envelope.get("replayed", False),
             )
-            for letter in going
+            for row in retried
         ],
         update_conflicts=True,
         unique_fields=["consumer", "event_id"],
         update_fields=["attempts", "deliveries", "next_at"],
     )
-    _forget_starts(going)
-    DeadLetter.objects.filter(pk__in=[letter.pk for letter in going]).delete()
-    _came(action, "retried", going)
-    _came(action, "not in the log", [x for x in letters if x.event_id not in known])
+    _delete_started(retried)
+    DeadLetter.objects.filter(pk__in=[row.pk for row in retried]).delete()
+    _record(action, Result.RETRIED, retried)
+    _record(action, Result.NOT_IN_LOG, [row for row in dead_letters if row.event_id not in known])
     reach("dead-letters-retried")
 
 
-def _forget_starts(letters: Sequence[DeadLetter]) -> None:
-    """Take back calls that were cut off: the operator's word makes the next one a fresh one."""
-    of: dict[str, list[Any]] = defaultdict(list)
-    for letter in letters:
-        of[letter.consumer].append(letter.event_id)
-    for consumer, ids in of.items():
-        Inbox.objects.filter(consumer=consumer, event_id__in=ids, handled_at=None).delete()
+def _delete_started(dead_letters: Sequence[DeadLetter]) -> None:
+    """Delete inbox rows of interrupted external calls, so that a retry makes the call again."""
+    ids: dict[str, list[Any]] = defaultdict(list)
+    for row in dead_letters:
+        ids[row.consumer].append(row.event_id)
+    for consumer, events in ids.items():
+        Inbox.objects.filter(consumer=consumer, event_id__in=events, handled_at=None).delete()
 
 
-def _discard(letters: Sequence[DeadLetter], action: Action) -> None:
-    Discarded.objects.bulk_create(
-        Discarded(
-            action=action,
-            consumer=letter.consumer,
-            event_id=letter.event_id,
-            letter=_plain(letter),
+def _discard(dead_letters: Sequence[DeadLetter], action: Action) -> None:
+    DiscardedDeadLetter.objects.bulk_create(
+        DiscardedDeadLetter(
+            action=action, consumer=row.consumer, event_id=row.event_id, dead_letter=_as_json(row)
         )
-        for letter in letters
+        for row in dead_letters
     )
-    DeadLetter.objects.filter(pk__in=[letter.pk for letter in letters]).delete()
-    _came(action, "discarded", letters)
+    DeadLetter.objects.filter(pk__in=[row.pk for row in dead_letters]).delete()
+    _record(action, Result.DISCARDED, dead_letters)
 
 
-def _note(letters: Sequence[DeadLetter], action: Action) -> None:
-    line = f"{clock.now():%F %R} {action.actor}: {action.why}"
-    for letter in letters:
-        letter.notes = f"{letter.notes}\n{line}".strip()
-    DeadLetter.objects.bulk_update(letters, ["notes"])
-    _came(action, "noted", letters)
+def _note(dead_letters: Sequence[DeadLetter], action: Action) -> None:
+    line = f"{clock.now():%F %R} {action.actor}: {action.reason}"
+    for row in dead_letters:
+        row.notes = f"{row.notes}\n{line}".strip()
+    DeadLetter.objects.bulk_update(dead_letters, ["notes"])
+    _record(action, Result.NOTED, dead_letters)
 
 
-def _plain(letter: DeadLetter) -> dict[str, Any]:
-    kept: dict[str, Any] = model_to_dict(letter)
-    return kept | {"event_id": str(letter.event_id), "died_at": rfc3339(letter.died_at)}
+def _as_json(row: DeadLetter) -> dict[str, Any]:
+    columns: dict[str, Any] = model_to_dict(row)
+    return columns | {"event_id": str(row.event_id), "died_at": rfc3339(row.died_at)}
 
 
-def _came(action: Action, what: str, letters: Sequence[DeadLetter]) -> None:
+def _record(action: Action, result: Outcome.Result, dead_letters: Sequence[DeadLetter]) -> None:
     Outcome.objects.bulk_create(
-        Outcome(action=action, consumer=letter.consumer, event_id=letter.event_id, came=what)
-        for letter in letters
+        Outcome(action=action, consumer=row.consumer, event_id=row.event_id, result=result)
+        for row in dead_letters
     )
-    for signature, n in _counted(letters).items():
+    for signature, n in _count(dead_letters).items():
         group = action.result.setdefault(signature, {})
-        group[what] = group.get(what, 0) + n
+        group[result.value] = group.get(result.value, 0) + n
 
 
-def _counted(letters: Sequence[DeadLetter]) -> dict[str, int]:
+def _count(dead_letters: Sequence[DeadLetter]) -> dict[str, int]:
     counts: dict[str, int] = defaultdict(int)
-    for letter in letters:
-        counts[letter.signature] += 1
+    for row in dead_letters:
+        counts[row.signature] += 1
     return dict(counts)

@@ -1,9 +1,4 @@
-"""How fresh a read model is: up to when its consumers have heard all that was said.
-
-Tables are looked at in the order in which deliveries move through them (a retry keeps its row
-while it is in flight), so what moves meanwhile is met at least once. Whoever reads the model
-afterwards finds all news committed before the moment returned.
-"""
+"""Freshness of a read model: the time up to which its context has handled all events."""
 
 import datetime as dt
 from uuid import UUID
@@ -13,20 +8,23 @@ from django.db.models import Min, Q
 from eventbus.models import DeadLetter, Dispatch, Event, Outbox, Retry
 from infra import clock
 
-# Relays side by side number their dispatches in any order: so many of the first are looked into.
-FIRST = 20
+# Several relays number their dispatches in any order: the oldest event is among the first rows.
+FIRST_ROWS = 20
 
 
 def handled_until(context: str) -> dt.datetime:
-    """Return when the oldest event that waits for a consumer of the context was recorded, or now.
+    """Return when the oldest event that the context has not handled was recorded, or now.
 
-    What waits in the outbox may be for others: then the answer is older than it need be.
+    A reader of the model afterwards finds all events committed before that time. The time may be
+    earlier than necessary, as an event in the outbox may be for other contexts only.
     """
+    # The tables are read in the order in which a delivery moves through them (a retry keeps its
+    # row while it is in flight), so an event that moves meanwhile is seen at least once.
     now = clock.now()
-    waiting = list(Outbox.objects.order_by("pk").values_list("event_id", flat=True)[:FIRST])
-    flying = Dispatch.objects.filter(consumer__startswith=f"{context}.").order_by("pk")
-    for ids in flying.values_list("event_ids", flat=True)[:FIRST]:
-        waiting += map(UUID, ids)
+    unhandled = list(Outbox.objects.order_by("pk").values_list("event_id", flat=True)[:FIRST_ROWS])
+    in_flight = Dispatch.objects.filter(consumer__startswith=f"{context}.").order_by("pk")
+    for ids in in_flight.values_list("event_ids", flat=True)[:FIRST_ROWS]:
+        unhandled += map(UUID, ids)
     failed = [
         Q(
             pk__in=table._default_manager.filter(consumer__startswith=f"{context}.").values(
@@ -35,6 +33,6 @@ def handled_until(context: str) -> dt.datetime:
         )
         for table in (Retry, DeadLetter)
     ]
-    late = [Event.objects.filter(which) for which in (Q(pk__in=waiting), *failed)]
+    late = [Event.objects.filter(condition) for condition in (Q(pk__in=unhandled), *failed)]
     oldest = [events.aggregate(at=Min("recorded_at"))["at"] for events in late]
     return min(filter(None, oldest), default=now)

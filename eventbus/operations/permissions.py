@@ -1,11 +1,11 @@
-"""What an operator may do with the bus: each power is a right of its own, and superusers have all.
+"""Permission codenames of the operator's operations; none includes another, superusers have all.
 
-To see what is on the bus is Django's right to view, table by table.
+Lists and records of the bus take Django's own view permission of each table.
 """
 
-SEE = "eventbus.see_payload"
-REPLAY = "eventbus.replay_event"  # letters retried, events replayed, read models rebuilt
-EDIT = "eventbus.edit_payload"  # together with SEE
-DISCARD = "eventbus.discard_letter"
-ARCHIVE = "eventbus.archive_event"  # and restore
+VIEW_PAYLOAD = "eventbus.view_payload"
+REPLAY = "eventbus.replay_event"  # retry dead letters, replay events, rebuild read models
+EDIT_PAYLOAD = "eventbus.edit_payload"  # takes VIEW_PAYLOAD as well
+DISCARD = "eventbus.discard_dead_letter"
+ARCHIVE = "eventbus.archive_event"  # archive and restore
 NOTE = "eventbus.change_deadletter"

@@ -1,15 +1,15 @@
-"""Emptying a read model and filling it again from the log, while news keeps arriving.
+"""Rebuild of a read model: empty it and refill it from the log, while deliveries go on.
 
-In one transaction, with every delivery to the context's consumers kept out: the inbox begins a new
-generation, and the context forgets everything. From the commit on two write into that one inbox:
-the refill, which reads the log up to where it ends now, and live deliveries. Whoever comes second
-with an event is turned away by its inbox row, so nothing is counted twice. Nothing is missed:
+One transaction locks out deliveries to the context's consumers, starts a new inbox generation and
+empties the context. After its commit the refill, which reads the log up to its current end, and
+live deliveries share one inbox. The second delivery of an event finds its inbox row and is
+skipped, so no event is counted twice. No event is missed either:
 
-- What was committed before the refill began to read is in the log it reads.
-- What is committed later has an outbox row of its own, also where its position is lower than
-  that of events the refill has already passed: it is delivered live, under the new generation.
-- A delivery that was running ended before the context was emptied, so its event is in the log; one
-  that waited for the lock runs after, and finds the new generation.
+- An event committed before the refill starts to read is in the log that it reads.
+- An event committed later has an outbox row, also if its position is lower than that of events
+  already read. It is delivered live, under the new generation.
+- A delivery that was running ended before the context was emptied, so its event is in the log. A
+  delivery that waited for the lock runs afterwards, under the new generation.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ from eventbus.consuming import corrections, inbox
 from eventbus.consuming.delivery import deliver_batch
 from eventbus.errors import CannotRebuild
 from eventbus.events import Envelope
-from eventbus.models import DeadLetter, Event, Inbox, Retry, Subscription
+from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription
 from eventbus.operations import retention
 from eventbus.operations.audit_log import record_action, record_progress
 from eventbus.operations.replay import undiscarded
@@ -36,15 +36,15 @@ from infra import locks
 
 BATCH = 500  # events in one transaction: 200 take a third longer, 1000 hardly less
 
-_AS_LOGGED = [f.name for f in fields(Envelope) if f.name not in ("payload", "replayed")]
+_LOGGED_FIELDS = [f.name for f in fields(Envelope) if f.name not in ("payload", "replayed")]
 
 Progress = Callable[[int], object]
-BEGINNING = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rebuilt:
-    """What came of a rebuild; `failed` are among the retries or the dead letters."""
+class RebuildResult:
+    """The result of a rebuild; `failed` events are now retries or dead letters."""
 
     events: int
     seconds: float
@@ -57,48 +57,50 @@ class Rebuilt:
 
 
 def consumers_of(context: str) -> list[Consumer]:
-    """Return the consumers that fill a context. Raises CannotRebuild."""
+    """Return the consumers of a context, if all of them are replayable. Raises CannotRebuild."""
     found = sorted((c for c in registry.consumers.values() if c.context == context), key=_name)
-    stubborn = [c.name for c in found if c.external or not c.replayable]
+    blocking = [c.name for c in found if c.external or not c.replayable]
     if not found:
-        raise CannotRebuild(context=context, reason="nobody in it hears anything")
-    if stubborn:
-        raise CannotRebuild(context=context, reason=f"not replayable: {', '.join(stubborn)}")
+        raise CannotRebuild(context=context, reason="it has no consumers")
+    if blocking:
+        raise CannotRebuild(context=context, reason=f"not replayable: {', '.join(blocking)}")
     if not hasattr(import_module(f"{context}.services"), "empty"):
-        raise CannotRebuild(context=context, reason=f"{context}/services.py offers no empty()")
+        raise CannotRebuild(context=context, reason=f"{context}/services.py has no empty()")
     return found
 
 
 def preview(context: str) -> dict[str, int]:
-    """Count what each consumer would be told. Raises CannotRebuild, InArchive."""
+    """Count the events for each consumer. Raises CannotRebuild, InArchive."""
     found = {c.name: Event.objects.filter(name__in=c.hears).count() for c in consumers_of(context)}
-    retention.must_be_whole()
+    retention.require_complete()
     return found
 
 
-def rebuild(context: str, actor: str, progress: Progress = lambda n: None) -> Rebuilt:
-    """Empty a context and fill it from the whole log; cut off, begin again.
+def rebuild(context: str, actor: str, progress: Progress = lambda n: None) -> RebuildResult:
+    """Empty a context and refill it from the whole log; run it again if it was interrupted.
 
-    Also news from before its consumers listened: from now on they are owed all of the log.
+    Subscriptions are backdated: events from before a consumer existed are delivered, too.
     Raises CannotRebuild, InArchive, LogBusy.
     """
     consumers, began = consumers_of(context), time.monotonic()
     found = preview(context)
-    chosen, total = {"context": context}, sum(found.values())
+    filters, total = {"context": context}, sum(found.values())
     with (
-        retention.whole(),
-        record_action("rebuilt", actor, chosen=chosen, preview=found, total=total) as action,
+        retention.hold_complete(),
+        record_action(
+            Action.Operation.REBUILD, actor, selection=filters, preview=found, total=total
+        ) as action,
     ):
 
-        def step(n: int) -> None:
+        def advance(n: int) -> None:
             record_progress(action, n)
             progress(n)
 
         _empty(context, consumers)
         last = Event.objects.aggregate(last=Max("position"))["last"] or 0
-        events = sum(_refill(consumer, last, step) for consumer in consumers)
-        failed = sum(_close(consumer.name) for consumer in consumers)
-        done = Rebuilt(events=events, seconds=time.monotonic() - began, failed=failed)
+        events = sum(_refill(consumer, last, advance) for consumer in consumers)
+        failed = sum(_finish(consumer.name) for consumer in consumers)
+        done = RebuildResult(events=events, seconds=time.monotonic() - began, failed=failed)
         action.result = {"events": events, "seconds": round(done.seconds, 3), "failed": failed}
     return done
 
@@ -111,41 +113,43 @@ def _empty(context: str, consumers: Sequence[Consumer]) -> None:
     for consumer in consumers:
         rows = Subscription.objects.filter(consumer=consumer.name)
         rows.update(generation=inbox.generation(consumer.name) + 1)
-        rows.filter(until=None).update(since=BEGINNING)
+        rows.filter(until=None).update(since=EPOCH)
     services.empty()
 
 
 def _refill(consumer: Consumer, last: int, progress: Progress) -> int:
-    seen, told = 0, 0
+    seen, count = 0, 0
     while page := _page(consumer, seen, last):
         deliver_batch(0, consumer, [envelope for _, envelope in page])
-        seen, told = page[-1][0], told + len(page)
+        seen, count = page[-1][0], count + len(page)
         progress(len(page))
-    return told
+    return count
 
 
 def _page(consumer: Consumer, after: int, last: int) -> list[tuple[int, Envelope]]:
-    """Read the log, with positions. What live deliveries handled meanwhile the inbox knows."""
+    """Return the next events with their positions; the inbox skips those handled meanwhile."""
     events = Event.objects.filter(name__in=consumer.hears, position__gt=after, position__lte=last)
-    owed = undiscarded(consumer.name, events).annotate(
-        told=corrections.corrected_payload(consumer.name)
+    wanted = undiscarded(consumer.name, events).annotate(
+        corrected=corrections.corrected_payload(consumer.name)
     )
-    rows = owed.order_by("position").values("position", "told", *_AS_LOGGED)[:BATCH]
+    rows = wanted.order_by("position").values("position", "corrected", *_LOGGED_FIELDS)[:BATCH]
     return [
-        (row.pop("position"), Envelope(payload=row.pop("told"), replayed=True, **row))
+        (row.pop("position"), Envelope(payload=row.pop("corrected"), replayed=True, **row))
         for row in rows
     ]
 
 
-def _close(consumer: str) -> int:
-    """Drop the former inbox, and letters that are answered now; return how many are not."""
+def _finish(consumer: str) -> int:
+    """Delete the previous inbox and dead letters handled now; return the number of failures."""
     now = inbox.generation(consumer)
     Inbox.objects.filter(consumer=consumer, generation__lt=now).delete()
     handled = Inbox.objects.filter(consumer=consumer, generation=now, event_id=OuterRef("event_id"))
-    letters = DeadLetter.objects.filter(consumer=consumer)
-    answered = letters.filter(Exists(handled.exclude(handled_at=None))).values_list("pk", flat=True)
-    letters.filter(pk__in=list(answered)).delete()
-    return letters.count() + Retry.objects.filter(consumer=consumer).count()
+    dead_letters = DeadLetter.objects.filter(consumer=consumer)
+    done = dead_letters.filter(Exists(handled.exclude(handled_at=None))).values_list(
+        "pk", flat=True
+    )
+    dead_letters.filter(pk__in=list(done)).delete()
+    return dead_letters.count() + Retry.objects.filter(consumer=consumer).count()
 
 
 def _name(consumer: Consumer) -> str:

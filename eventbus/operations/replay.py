@@ -1,8 +1,8 @@
-"""Telling one consumer again, and nobody else.
+"""Replay of events to one consumer.
 
-What it never handled is simply delivered: news from before it listened, or news that was lost to
-it by a mistake. What it has handled it handles again only where it is declared replayable, and
-under a new generation of its inbox, so that deliveries on their way double nothing.
+Events that it has not handled are delivered: those from before it existed, or lost by a mistake.
+Events that it has handled are delivered again only if it is declared replayable, under a new
+inbox generation, so that deliveries in flight have no second effect.
 """
 
 import datetime as dt
@@ -22,7 +22,7 @@ from eventbus.errors import CannotReplay, UnknownConsumer
 from eventbus.models import (
     Action,
     DeadLetter,
-    Discarded,
+    DiscardedDeadLetter,
     Dispatch,
     Event,
     Inbox,
@@ -40,7 +40,7 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayRequest:
-    """Which events, for whom; times are those of the log."""
+    """A consumer, and a filter of the events to replay; times are those of `recorded_at`."""
 
     consumer: str
     name: str = ""
@@ -49,8 +49,8 @@ class ReplayRequest:
     aggregate: str = ""
 
     def events(self) -> QuerySet[Event]:
-        """Return the events that the consumer hears of those asked for, in the log's order."""
-        heard = registry.consumers[self.consumer].hears
+        """Return the matching events that the consumer subscribes to, in the order of the log."""
+        subscribed = registry.consumers[self.consumer].hears
         wanted = {
             "name": self.name,
             "recorded_at__gte": self.since,
@@ -58,85 +58,88 @@ class ReplayRequest:
             "aggregate": self.aggregate,
         }
         given = {key: value for key, value in wanted.items() if value}
-        return Event.objects.filter(name__in=heard).filter(**given).order_by("position")
+        return Event.objects.filter(name__in=subscribed).filter(**given).order_by("position")
 
-    def told(self) -> dict[str, Any]:
-        """Return the filter as JSON, for the record."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields that are set, for the audit record."""
         given = {key: value for key, value in asdict(self).items() if value}
         return {k: rfc3339(v) if isinstance(v, dt.datetime) else v for k, v in given.items()}
 
 
-def preview(selection: ReplayRequest, again: bool = False) -> dict[str, int]:
-    """Count what a replay would meet. Raises UnknownConsumer, CannotReplay, InArchive."""
-    _fit(selection, again)
-    retention.must_be_whole(selection.since, selection.until)
-    events, consumer = selection.events(), selection.consumer
+def preview(request: ReplayRequest, again: bool = False) -> dict[str, int]:
+    """Count events by delivery status. Raises UnknownConsumer, CannotReplay, InArchive."""
+    _validate(request, again)
+    retention.require_complete(request.since, request.until)
+    events, consumer = request.events(), request.consumer
     counts = {
         "matching": events.count(),
         "handled": events.filter(_handled(consumer)).count(),
         "dead letters": events.filter(_in(DeadLetter, consumer)).count(),
-        "discarded": events.filter(_in(Discarded, consumer)).count(),
+        "discarded": events.filter(_in(DiscardedDeadLetter, consumer)).count(),
         "retrying": events.filter(_in(Retry, consumer)).count(),
-        "to deliver": _open(selection).count(),
+        "to deliver": _unhandled(request).count(),
     }
     if again:
-        counts["to deliver"] += _redone(selection).count()
+        counts["to deliver"] += _handled_again(request).count()
     return counts
 
 
 def replay(
-    selection: ReplayRequest,
+    request: ReplayRequest,
     actor: str,
     *,
     again: bool = False,
     rate: float = 0,
     progress: Progress = lambda n: None,
 ) -> int:
-    """Send a consumer what it has not handled, and `again` what it has; return how many.
+    """Queue events for a consumer, with `again` also handled ones; return how many.
 
-    The rate is in events per second, 0 for no limit. Dead letters, retries and what an operator
-    discarded stay as they are. Cut off, the same call without `again` does the rest.
+    The rate is in events per second, 0 for no limit. Dead letters, retries and discarded events
+    stay as they are. If it is interrupted, a call without `again` queues the rest.
     Raises UnknownConsumer, CannotReplay, InArchive, LogBusy.
     """
-    found = preview(selection, again)
-    chosen, total = selection.told() | {"again": again, "rate": rate}, found["to deliver"]
-    whole = retention.whole(selection.since, selection.until)
+    found = preview(request, again)
+    filters, total = request.as_json() | {"again": again, "rate": rate}, found["to deliver"]
     with (
-        whole,
-        record_action("replayed", actor, chosen=chosen, preview=found, total=total) as action,
+        retention.hold_complete(request.since, request.until),
+        record_action(
+            Action.Operation.REPLAY, actor, selection=filters, preview=found, total=total
+        ) as action,
     ):
         if again:
-            _open_again(selection)
-        for ids in _paced(_open_in_order(selection, _size(rate)), rate):
-            _mark(selection.consumer, ids, action)
+            _start_generation(request)
+        for ids in _throttled(_pages(request, _size(rate)), rate):
+            _dispatch(request.consumer, ids, action)
             progress(len(ids))
-        action.result = {"sent": action.done}
-    return action.done
+        action.result = {"sent": action.processed}
+    return action.processed
 
 
 def undiscarded(consumer: str, events: QuerySet[Event]) -> QuerySet[Event]:
     """Return the events without those that an operator discarded."""
-    return events.exclude(_in(Discarded, consumer))
+    return events.exclude(_in(DiscardedDeadLetter, consumer))
 
 
-def _fit(selection: ReplayRequest, again: bool) -> Consumer:
-    consumer = registry.consumers.get(selection.consumer)
+def _validate(request: ReplayRequest, again: bool) -> Consumer:
+    consumer = registry.consumers.get(request.consumer)
     if consumer is None:
-        raise UnknownConsumer(consumer=selection.consumer)
+        raise UnknownConsumer(consumer=request.consumer)
     if consumer.external:
-        reason = "it calls other systems, and what it does there cannot be undone"
+        reason = "it calls external systems, and those calls cannot be undone"
         raise CannotReplay(consumer=consumer.name, reason=reason)
     if again and not consumer.replayable:
-        reason = "it is not declared replayable; without --again it gets what it never handled"
+        reason = (
+            "it is not declared replayable; without --again it gets the events it never handled"
+        )
         raise CannotReplay(consumer=consumer.name, reason=reason)
-    if selection.name and selection.name not in consumer.hears:
-        heard = ", ".join(consumer.hears)
-        reason = f"it does not hear {selection.name}; it hears {heard}"
+    if request.name and request.name not in consumer.hears:
+        subscribed = ", ".join(consumer.hears)
+        reason = f"it does not subscribe to {request.name}, only to {subscribed}"
         raise CannotReplay(consumer=consumer.name, reason=reason)
     return consumer
 
 
-def _met(consumer: str) -> Exists:
+def _in_inbox(consumer: str) -> Exists:
     now = inbox.generation(consumer)
     rows = Inbox.objects.filter(consumer=consumer, generation=now, event_id=OuterRef("id"))
     return Exists(rows)
@@ -152,7 +155,7 @@ def _in(table: Any, consumer: str) -> Exists:
     return Exists(table.objects.filter(consumer=consumer, event_id=OuterRef("id")))
 
 
-def _not_in_trouble(consumer: str, events: QuerySet[Event]) -> QuerySet[Event]:
+def _without_failures(consumer: str, events: QuerySet[Event]) -> QuerySet[Event]:
     return (
         undiscarded(consumer, events)
         .exclude(_in(DeadLetter, consumer))
@@ -160,35 +163,35 @@ def _not_in_trouble(consumer: str, events: QuerySet[Event]) -> QuerySet[Event]:
     )
 
 
-def _open(selection: ReplayRequest) -> QuerySet[Event]:
-    events = selection.events().exclude(_met(selection.consumer))
-    return _not_in_trouble(selection.consumer, events)
+def _unhandled(request: ReplayRequest) -> QuerySet[Event]:
+    events = request.events().exclude(_in_inbox(request.consumer))
+    return _without_failures(request.consumer, events)
 
 
-def _redone(selection: ReplayRequest) -> QuerySet[Event]:
-    events = selection.events().filter(_handled(selection.consumer))
-    return _not_in_trouble(selection.consumer, events)
+def _handled_again(request: ReplayRequest) -> QuerySet[Event]:
+    events = request.events().filter(_handled(request.consumer))
+    return _without_failures(request.consumer, events)
 
 
 @transaction.atomic
-def _open_again(selection: ReplayRequest) -> None:
-    """Begin a new generation, into which everything moves but what is to be handled again.
+def _start_generation(request: ReplayRequest) -> None:
+    """Start an inbox generation without the rows of the events to handle again.
 
-    Whatever else is delivered twice is still known, and no delivery runs meanwhile.
+    All other rows move into it, so their events stay handled. No delivery runs meanwhile.
     """
-    consumer = selection.consumer
+    consumer = request.consumer
     locks.hold_alone(consumer)
     rows = Inbox.objects.filter(consumer=consumer, generation=inbox.generation(consumer))
-    rows.filter(event_id__in=_redone(selection).order_by().values("pk")).delete()
+    rows.filter(event_id__in=_handled_again(request).order_by().values("pk")).delete()
     rows.update(generation=F("generation") + 1)
     next_one = inbox.generation(consumer) + 1
     Subscription.objects.filter(consumer=consumer).update(generation=next_one)
 
 
-def _open_in_order(selection: ReplayRequest, size: int) -> Iterator[list[UUID]]:
-    """Read up to where the log ends now: what is recorded later goes its usual way."""
-    events, seen = _open(selection), 0
-    last = selection.events().aggregate(last=Max("position"))["last"] or 0
+def _pages(request: ReplayRequest, size: int) -> Iterator[list[UUID]]:
+    """Yield the ids of the events to deliver, up to the current end of the log."""
+    events, seen = _unhandled(request), 0
+    last = request.events().aggregate(last=Max("position"))["last"] or 0
     pages = events.filter(position__lte=last).values_list("position", "pk")
     while page := list(pages.filter(position__gt=seen)[:size]):
         seen = page[-1][0]
@@ -199,17 +202,17 @@ def _size(rate: float) -> int:
     return max(1, min(conf().BATCH, int(rate))) if rate else conf().BATCH
 
 
-def _paced(batches: Iterator[list[UUID]], rate: float) -> Iterator[list[UUID]]:
-    began, gone = time.monotonic(), 0
+def _throttled(batches: Iterator[list[UUID]], rate: float) -> Iterator[list[UUID]]:
+    began, sent = time.monotonic(), 0
     for ids in batches:
         if rate:
-            time.sleep(max(0.0, began + gone / rate - time.monotonic()))
-        gone += len(ids)
+            time.sleep(max(0.0, began + sent / rate - time.monotonic()))
+        sent += len(ids)
         yield ids
 
 
 @transaction.atomic
-def _mark(consumer: str, ids: list[UUID], action: Action) -> None:
-    """Put a message on its way."""
+def _dispatch(consumer: str, ids: list[UUID], action: Action) -> None:
+    """Add a dispatch; the relay sends it."""
     Dispatch.objects.create(consumer=consumer, event_ids=[str(id) for id in ids], replayed=True)
     record_progress(action, len(ids))

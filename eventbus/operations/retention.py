@@ -1,9 +1,9 @@
-"""Keeping the log short: what nobody needs any more goes into files, and can be brought back.
+"""Retention: moves old events out of the log into archive files, and restores them.
 
-A batch of old events, each with its inbox rows, lies in a file that is safe on the disk before one
-transaction takes it out of the log. Killed in between, the next run does it over. Inbox rows come
-and go with their event alone, so whatever can be replayed is known as handled. Replays and
-rebuilds refuse while a part of what they would read is in a file.
+A batch of events with their inbox rows is in a synced file before one transaction deletes it from
+the log. If a run is killed in between, the next run writes the batch again. An event and its inbox
+rows are always moved together, so an event in the log is known as handled. Replays and rebuilds
+refuse while events that they would read are archived.
 """
 
 import datetime as dt
@@ -24,7 +24,7 @@ from eventbus.models import (
     Action,
     Archive,
     DeadLetter,
-    Discarded,
+    DiscardedDeadLetter,
     Event,
     Inbox,
     Outbox,
@@ -32,7 +32,7 @@ from eventbus.models import (
     Subscription,
 )
 from eventbus.operations import archive_files
-from eventbus.operations.archive_files import Part, Told, generations
+from eventbus.operations.archive_files import ArchivedEvent, WrittenFile, generations
 from eventbus.operations.audit_log import record_action
 from eventbus.publishing.serialization import rfc3339
 from infra import clock, locks
@@ -40,25 +40,25 @@ from infra.failpoints import reach
 
 BATCH = 10_000  # events in one file and one transaction: about half a second on two cores
 PAGE = 1_000  # events in memory, and in one transaction of a restore
-SHOWN = 3  # files named by a refusal
+MAX_FILES = 3  # named in an error message
 
 Progress = Callable[[int], object]
 
 
-def before(days: int) -> dt.datetime:
-    """Return the time so many days ago. Raises CannotArchive below one: see `inbox.bygone`."""
+def cutoff(days: int) -> dt.datetime:
+    """Return the time that many days ago, at least one. Raises CannotArchive."""
     if days < 1:
-        raise CannotArchive(reason="only what is at least a day old may go")
+        raise CannotArchive(reason="only events that are at least a day old can be archived")
     return clock.now() - dt.timedelta(days=days)
 
 
 def preview(until: dt.datetime) -> dict[str, int]:
-    """Count what was recorded before then: what would go, and what somebody still needs."""
-    idle = _idle(_old(until))
-    events = idle.count()
+    """Count events and inbox rows to archive, and older events that are still needed."""
+    unneeded = _unneeded(_old(until))
+    events = unneeded.count()
     return {
         "events": events,
-        "inbox rows": Inbox.objects.filter(event_id__in=idle.order_by().values("pk")).count(),
+        "inbox rows": Inbox.objects.filter(event_id__in=unneeded.order_by().values("pk")).count(),
         "still needed": Event.objects.filter(recorded_at__lt=until).count() - events,
     }
 
@@ -66,140 +66,156 @@ def preview(until: dt.datetime) -> dict[str, int]:
 def archive(
     until: dt.datetime, folder: Path, actor: str, progress: Progress = lambda n: None
 ) -> int:
-    """Move what was recorded before then, and nobody needs, into files; return how many events.
+    """Move events recorded before that time into files, except needed ones; return how many.
 
-    Cut off, the same call does the rest; a file without an `Archive` row may be deleted.
+    If it is interrupted, the same call archives the rest. A file without an `Archive` row may be
+    deleted: its events are still in the log.
     Raises CannotArchive, LogBusy.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = {"before": rfc3339(until), "folder": str(folder)}
-    with _held(), record_action("archived", actor, chosen=chosen, preview=preview(until)) as action:
-        old, gone = _old(until), 0
-        idle = _idle(old)
-        while part := _write(folder, old, idle):
+    filters = {"before": rfc3339(until), "folder": str(folder)}
+    with (
+        _locked(),
+        record_action(
+            Action.Operation.ARCHIVE, actor, selection=filters, preview=preview(until)
+        ) as action,
+    ):
+        old, archived = _old(until), 0
+        unneeded = _unneeded(old)
+        while file := _write(folder, old, unneeded):
             reach("retention")
-            _drop(part, idle, action)
-            old = old.filter(position__gt=part.row.last_position)
-            gone += part.row.events
-            progress(part.row.events)
-    return gone
+            _delete(file, unneeded, action)
+            old = old.filter(position__gt=file.row.last_position)
+            archived += file.row.events
+            progress(file.row.events)
+    return archived
 
 
-def recorded(file: Path) -> Archive:
-    """Return what is recorded about a file, if it is still as it was. Raises CannotRestore."""
+def archive_of(file: Path) -> Archive:
+    """Return the archive row of a file, after a check of its SHA-256. Raises CannotRestore."""
     row = Archive.objects.filter(file=file.name).first()
     if row is None:
-        reason = "no archive of that name is recorded here, so nothing of the log is missing by it"
+        reason = "no archive of that name is recorded, so its events are not missing from the log"
         raise CannotRestore(file=file, reason=reason)
     try:
         found = archive_files.digest(file)
-    except OSError as problem:
-        raise CannotRestore(file=file, reason=problem.strerror) from problem
+    except OSError as error:
+        raise CannotRestore(file=file, reason=error.strerror) from error
     if found != row.sha256:
-        raise CannotRestore(file=file, reason="it is damaged: its SHA-256 is another")
+        raise CannotRestore(
+            file=file, reason="it is damaged: its SHA-256 differs from the recorded one"
+        )
     return row
 
 
 def restore(file: Path, actor: str, progress: Progress = lambda n: None) -> int:
-    """Bring a file's events back, known as handled as they were; return how many.
+    """Restore a file's events with their inbox rows; return how many.
 
-    Cut off, the same call does the rest. The file stays. Raises CannotRestore, LogBusy.
+    If it is interrupted, the same call restores the rest. The file stays.
+    Raises CannotRestore, LogBusy.
     """
-    with _held(), record_action("restored", actor, chosen={"file": str(file)}) as action:
-        row = recorded(file)
-        kept = archive_files.read(file)
-        while page := list(islice(kept, PAGE)):
-            _put_back(file, page)
+    with (
+        _locked(),
+        record_action(Action.Operation.RESTORE, actor, selection={"file": str(file)}) as action,
+    ):
+        row = archive_of(file)
+        events = archive_files.read(file)
+        while page := list(islice(events, PAGE)):
+            _insert(file, page)
             progress(len(page))
         row.delete()
         action.result = {"events": row.events, "inbox rows": row.inbox_rows}
     return row.events
 
 
-def must_be_whole(since: dt.datetime | None = None, until: dt.datetime | None = None) -> None:
-    """Make sure that the log has all that was recorded in that time. Raises InArchive."""
+def require_complete(since: dt.datetime | None = None, until: dt.datetime | None = None) -> None:
+    """Check that no event recorded in that time is archived. Raises InArchive."""
     ends = {"until__gte": since, "since__lt": until}
     rows = Archive.objects.filter(**{end: time for end, time in ends.items() if time})
     files = [str(Path(row.folder, row.file)) for row in rows.order_by("first_position")]
     if files:
-        reached = rows.aggregate(events=Sum("events"), last=Max("until"))
-        rest = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+        missing = rows.aggregate(events=Sum("events"), last=Max("until"))
+        rest = f" and {len(files) - MAX_FILES} more" if len(files) > MAX_FILES else ""
         raise InArchive(
-            events=reached["events"],
-            until=f"{reached['last']:%F %T}",
-            files=" ".join(files[:SHOWN]) + rest,
+            events=missing["events"],
+            until=f"{missing['last']:%F %T}",
+            files=" ".join(files[:MAX_FILES]) + rest,
         )
 
 
 @contextmanager
-def whole(since: dt.datetime | None = None, until: dt.datetime | None = None) -> Iterator[None]:
-    """Keep the log whole while it is read again. Raises InArchive, LogBusy."""
-    with _held(shared=True):
-        must_be_whole(since, until)
+def hold_complete(
+    since: dt.datetime | None = None, until: dt.datetime | None = None
+) -> Iterator[None]:
+    """Lock out archiving while the log is read. Raises InArchive, LogBusy."""
+    with _locked(shared=True):
+        require_complete(since, until)
         yield
 
 
 @contextmanager
-def _held(*, shared: bool = False) -> Iterator[None]:
+def _locked(*, shared: bool = False) -> Iterator[None]:
     file = Path(conf().LOCKFILE).with_name("log.lock")
-    with locks.standing("eventbus.log", file, shared=shared) as ours:
-        if not ours:
+    with locks.standing("eventbus.log", file, shared=shared) as acquired:
+        if not acquired:
             raise LogBusy
         yield
 
 
 def _old(until: dt.datetime) -> QuerySet[Event]:
-    """Return what was recorded before then, but the last event: SQLite counts positions from it."""
+    """Return events recorded before that time, except the newest event of the log."""
+    # SQLite numbers new positions from the newest row.
     events = Event.objects.filter(recorded_at__lt=until)
     last, newest = (rows.aggregate(n=Max("position"))["n"] or 0 for rows in (events, Event.objects))
     return events.filter(position__lt=min(last + 1, newest)).order_by("position")
 
 
-def _idle(events: QuerySet[Event]) -> QuerySet[Event]:
-    """Return those nobody needs: in no message, in no trouble, and told to all they concern."""
+def _unneeded(events: QuerySet[Event]) -> QuerySet[Event]:
+    """Return the events with no delivery pending, in flight, retrying, dead or outstanding."""
     for table in (Outbox, Retry, DeadLetter):
         events = events.exclude(Exists(table._default_manager.filter(event_id=OuterRef("pk"))))
-    flying = RawSQL(_FLYING[connection.vendor], [])
-    return events.exclude(pk__in=flying).exclude(_owed())
+    in_flight = RawSQL(_IN_FLIGHT[connection.vendor], [])
+    return events.exclude(pk__in=in_flight).exclude(_outstanding())
 
 
-# What is in flight is a list in JSON.
-_FLYING = {
+# The event ids of a dispatch are a JSON list.
+_IN_FLIGHT = {
     "postgresql": "SELECT jsonb_array_elements_text(event_ids)::uuid FROM eventbus_dispatch",
     "sqlite": "SELECT replace(value, '-', '') FROM eventbus_dispatch, json_each(event_ids)",
 }
 
 
-def _owed() -> Q:
-    """Return what somebody is owed and has neither handled nor been spared.
+def _outstanding() -> Q:
+    """Match events that a subscribed consumer has neither handled nor had discarded.
 
-    A rebuild that was cut off has begun a generation, and is owed what it has not come to.
+    After an interrupted rebuild these include the events that it has not yet read.
     """
-    owed, now = Q(pk=None), generations()
+    outstanding, current = Q(pk=None), generations()
     for row in Subscription.objects.filter(until=None):
-        here = {"consumer": row.consumer, "event_id": OuterRef("pk")}
-        handled = Inbox.objects.filter(**here, generation=now[row.consumer])
-        met = Exists(handled.exclude(handled_at=None)) | Exists(Discarded.objects.filter(**here))
-        owed |= Q(name=row.event, recorded_at__gte=row.since) & ~Q(met)
-    return owed
+        delivery = {"consumer": row.consumer, "event_id": OuterRef("pk")}
+        handled = Inbox.objects.filter(**delivery, generation=current[row.consumer])
+        done = Exists(handled.exclude(handled_at=None)) | Exists(
+            DiscardedDeadLetter.objects.filter(**delivery)
+        )
+        outstanding |= Q(name=row.event, recorded_at__gte=row.since) & ~Q(done)
+    return outstanding
 
 
-def _write(folder: Path, old: QuerySet[Event], idle: QuerySet[Event]) -> Part | None:
-    """Put a batch into a file; None where nothing is left."""
-    pages = _pages(old, idle)
+def _write(folder: Path, old: QuerySet[Event], unneeded: QuerySet[Event]) -> WrittenFile | None:
+    """Write the next batch to a file; return None if no event is left."""
+    pages = _pages(old, unneeded)
     first = next(pages, None)
     return archive_files.write(folder, chain([first], pages)) if first else None
 
 
-def _pages(old: QuerySet[Event], idle: QuerySet[Event]) -> Iterator[Told]:
-    """Read a batch with its inbox rows.
-
-    Who needs it is asked of few at a time: asked of all, PostgreSQL hashes the whole inbox.
-    """
+def _pages(old: QuerySet[Event], unneeded: QuerySet[Event]) -> Iterator[ArchivedEvent]:
+    """Yield a batch of events with their inbox rows."""
     left = BATCH
+    # The condition is evaluated for one page at a time: for a whole batch, PostgreSQL hashes the
+    # whole inbox.
     while found := list(old.values_list("position", "pk")[: min(PAGE, left)]):
-        page = list(idle.filter(pk__in=[pk for _, pk in found]))
+        page = list(unneeded.filter(pk__in=[pk for _, pk in found]))
         inbox: dict[UUID, list[Inbox]] = defaultdict(list)
         for row in Inbox.objects.filter(event_id__in=[event.pk for event in page]).order_by("pk"):
             inbox[row.event_id].append(row)
@@ -208,28 +224,28 @@ def _pages(old: QuerySet[Event], idle: QuerySet[Event]) -> Iterator[Told]:
 
 
 @transaction.atomic
-def _drop(part: Part, idle: QuerySet[Event], action: Action) -> None:
-    """Take out of the log what is in the file; all of it is still idle, or nothing goes."""
-    events, _ = idle.filter(pk__in=part.ids).order_by().delete()
-    inbox_rows, _ = Inbox.objects.filter(event_id__in=part.ids).delete()
-    if (events, inbox_rows) != (part.row.events, part.row.inbox_rows):
-        raise CannotArchive(reason="some of it is needed again; run it once more")
-    # A restore that was cut off at its very end leaves the row of just this file.
-    Archive.objects.filter(file=part.row.file).delete()
-    part.row.save()
-    action.result.setdefault("files", []).append(part.row.file)
+def _delete(file: WrittenFile, unneeded: QuerySet[Event], action: Action) -> None:
+    """Delete the file's events from the log, if all of them are still unneeded."""
+    events, _ = unneeded.filter(pk__in=file.ids).order_by().delete()
+    inbox_rows, _ = Inbox.objects.filter(event_id__in=file.ids).delete()
+    if (events, inbox_rows) != (file.row.events, file.row.inbox_rows):
+        raise CannotArchive(reason="some of the events are needed again; run the command again")
+    # A restore that was interrupted before its last statement leaves the row of this very file.
+    Archive.objects.filter(file=file.row.file).delete()
+    file.row.save()
+    action.result.setdefault("files", []).append(file.row.file)
     action.result["events"] = action.result.get("events", 0) + events
     action.save(update_fields=["result"])
 
 
 @transaction.atomic
-def _put_back(file: Path, page: list[Told]) -> None:
-    """Restore some events with their inbox rows; what is there already stays as it is."""
+def _insert(file: Path, page: list[ArchivedEvent]) -> None:
+    """Insert events with their inbox rows; existing rows stay as they are."""
     events = [event for event, _ in page]
     Event.objects.bulk_create(events, ignore_conflicts=True)
     # Another event at the same position is a conflict, too.
-    there = Event.objects.filter(pk__in=[event.pk for event in events]).count()
-    if there < len(events):
-        reason = f"the positions of {len(events) - there} events are taken by others"
+    present = Event.objects.filter(pk__in=[event.pk for event in events]).count()
+    if present < len(events):
+        reason = f"the positions of {len(events) - present} events are taken by others"
         raise CannotRestore(file=file, reason=reason)
     Inbox.objects.bulk_create([row for _, rows in page for row in rows], ignore_conflicts=True)

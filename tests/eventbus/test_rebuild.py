@@ -18,8 +18,8 @@ from eventbus.errors import CannotRebuild
 from eventbus.events import Envelope
 from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription
 from eventbus.operations import rebuild
+from eventbus.operations.dead_letter_filter import DeadLetterFilter
 from eventbus.operations.dead_letters import discard
-from eventbus.operations.selection import DeadLetterFilter
 from eventbus.registry import Consumer
 from eventbus.testing import Bus, alone
 from tests.analytics.figures import figures
@@ -168,7 +168,7 @@ def test_what_fails_in_a_rebuild_is_retried_as_ever(told, monkeypatch):
 
 @pytest.mark.parametrize(
     ("context", "reason"),
-    [("payments", "not replayable"), ("nowhere", "nobody in it hears")],
+    [("payments", "not replayable"), ("nowhere", "it has no consumers")],
 )
 def test_other_contexts_refuse(db, context, reason):
     with pytest.raises(CannotRebuild, match=reason):
@@ -179,7 +179,7 @@ def test_other_contexts_refuse(db, context, reason):
 def test_a_rebuild_is_written_down(told):
     rebuild.rebuild(CONTEXT, "operator:1")
     action = Action.objects.get()
-    assert (action.verb, action.chosen) == ("rebuilt", {"context": CONTEXT})
+    assert (action.operation, action.selection) == ("rebuild", {"context": CONTEXT})
     assert action.result["events"] == sum(action.preview.values()) == Event.objects.count()
 
 

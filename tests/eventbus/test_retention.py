@@ -64,7 +64,7 @@ def rows(*tables: Any) -> list[dict[str, Any]]:
 
 
 def archive(folder: Path, days: int = 30) -> int:
-    return retention.archive(retention.before(days), folder, ME)
+    return retention.archive(retention.cutoff(days), folder, ME)
 
 
 def restore_all(folder: Path) -> int:
@@ -131,7 +131,7 @@ def test_batches_are_files_and_each_is_recorded(log, tmp_path, monkeypatch):
     monkeypatch.setattr(retention, "BATCH", 2)
     monkeypatch.setattr(retention, "PAGE", 1)
     before, told = rows(Event, Inbox), []
-    retention.archive(retention.before(30), tmp_path, ME, told.append)
+    retention.archive(retention.cutoff(30), tmp_path, ME, told.append)
     assert told == [2, 1]
     kept = Archive.objects.order_by("pk")
     assert [(row.events, row.inbox_rows) for row in kept] == [(2, 2), (1, 1)]
@@ -188,7 +188,7 @@ def not_yet_told_again(event: Event) -> None:
 )
 def test_what_somebody_needs_stays(log, tmp_path, need):
     need(Event.objects.get(payload__sku="b"))
-    found = retention.preview(retention.before(30))
+    found = retention.preview(retention.cutoff(30))
     assert (found["events"], found["still needed"]) == (2, 1)
     assert archive(tmp_path) == 2
     assert skus() == ["b", "new"]
@@ -224,7 +224,7 @@ def test_the_last_event_stays(log, tmp_path):
 
 def test_nothing_younger_than_a_day_goes():
     with pytest.raises(CannotArchive, match="at least a day"):
-        retention.before(0)
+        retention.cutoff(0)
 
 
 def test_nothing_old_is_no_file(log, tmp_path):
@@ -278,7 +278,7 @@ class TestReadingAgain:
             replay.replay(LISTEN, ME, again=True)
         with pytest.raises(InArchive, match="3 events"):
             replay.preview(LISTEN)
-        assert not Action.objects.filter(verb="replayed").exists()
+        assert not Action.objects.filter(operation="replay").exists()
 
         restore_all(tmp_path)
         assert replay.replay(LISTEN, ME, again=True) == 4
@@ -344,10 +344,10 @@ class TestReadingAgain:
 
     def test_many_files_are_named_in_short(self, log, tmp_path, monkeypatch):
         monkeypatch.setattr(retention, "BATCH", 1)
-        monkeypatch.setattr(retention, "SHOWN", 2)
+        monkeypatch.setattr(retention, "MAX_FILES", 2)
         archive(tmp_path)
         with pytest.raises(InArchive, match="and 1 more"):
-            retention.must_be_whole()
+            retention.require_complete()
 
 
 class TestAFile:
@@ -422,14 +422,14 @@ def test_what_a_restore_cut_off_brought_back_may_be_archived_again(log, tmp_path
 def test_it_is_written_down(log, tmp_path):
     archive(tmp_path)
     (file,) = tmp_path.iterdir()
-    did = Action.objects.get(verb="archived")
+    did = Action.objects.get(operation="archive")
     assert did.actor == ME
     assert did.preview == {"events": 3, "inbox rows": 3, "still needed": 0}
     assert did.result == {"files": [file.name], "events": 3}
-    assert did.chosen["folder"] == str(tmp_path)
+    assert did.selection["folder"] == str(tmp_path)
     restore_all(tmp_path)
-    did = Action.objects.get(verb="restored")
-    assert did.chosen == {"file": str(file)}
+    did = Action.objects.get(operation="restore")
+    assert did.selection == {"file": str(file)}
     assert did.result == {"events": 3, "inbox rows": 3}
     assert did.ended_at
 
@@ -457,10 +457,8 @@ class TestTheCommands:
     def test_there_and_back(self, log, tmp_path):
         folder = tmp_path / "made" / "here"
         said = self.run("archiveevents", "--older-than=30", f"--to={folder}", "--yes")
-        assert f"3 events are in {folder}" in said
-        assert "3 events are in the log again" in self.run(
-            "restoreevents", *folder.iterdir(), "--yes"
-        )
+        assert f"Archived 3 events in {folder}" in said
+        assert "Restored 3 events" in self.run("restoreevents", *folder.iterdir(), "--yes")
 
     def test_a_refusal_is_a_sentence(self, log, tmp_path):
         with pytest.raises(CommandError, match="at least a day"):
@@ -522,7 +520,7 @@ def elsewhere(shared: bool) -> Iterator[None]:
     begun, over = threading.Event(), threading.Event()
 
     def stay() -> None:
-        with retention._held(shared=shared):
+        with retention._locked(shared=shared):
             begun.set()
             over.wait(10)
         connection.close()
@@ -544,11 +542,11 @@ def test_two_at_once_take_turns(tmp_path, shared):
         with pytest.raises(LogBusy):
             archive(tmp_path)
         if shared:
-            with retention.whole():
+            with retention.hold_complete():
                 pass
         else:
-            with pytest.raises(LogBusy), retention.whole():
+            with pytest.raises(LogBusy), retention.hold_complete():
                 pass
     assert archive(tmp_path) == 0
-    with retention.whole():
+    with retention.hold_complete():
         pass

@@ -119,7 +119,7 @@ def test_a_contract_that_shrank_is_not_locked(teapots: Callable[..., None], tmp_
     assert "teapots.TeapotBoiled may only grow: no field 'quantity'" in str(refused.value)
     assert "a new fact with a new name" in str(refused.value)
     assert _read(tmp_path) == locked
-    with pytest.raises(CommandError, match=r"makecontracts for teapots\.TeapotBoiled"):
+    with pytest.raises(CommandError, match=r"teapots\.TeapotBoiled. Run manage\.py makecontracts"):
         call_command("makecontracts", check=True)
 
 

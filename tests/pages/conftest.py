@@ -1,15 +1,21 @@
-"""People who look at the pages, and a little news for them to look at."""
+"""Clients with different permissions, a few events, and a dead letter."""
 
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.db import transaction
+from django.db.models import Model
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from eventbus import Event, acting_as, publish
+from eventbus.consuming import retries
+from eventbus.models import DeadLetter
 from eventbus.models import Event as Log
 from eventbus.origin import caused_by
 from inventory.events import Goods, StockReserved
@@ -17,6 +23,8 @@ from orders.events import Line, OrderCancelled, OrderPaid, OrderPlaced
 from payments.events import PaymentCaptured
 
 ORDER, OTHER, SARI = UUID(int=7), UUID(int=8), UUID(int=9)
+DEAD_LETTERS = "/admin/eventbus/deadletter/"
+SECRET = "changed my mind"  # in the payload of the dead letter
 
 
 def visitor(**rights: bool) -> Client:
@@ -24,6 +32,25 @@ def visitor(**rights: bool) -> Client:
     who = f"{'-'.join(rights) or 'customer'}@kabar.example"
     client.force_login(get_user_model().objects.create_user(who, **rights))
     return client
+
+
+def allowed(client: Client, *permissions: str) -> Client:
+    """Give the client's user permissions: codenames, with or without the app's label."""
+    codenames = [name.rpartition(".")[2] for name in permissions]
+    user: Any = get_user_model().objects.get(pk=client.session["_auth_user_id"])
+    user.user_permissions.add(*Permission.objects.filter(codename__in=codenames))
+    return client
+
+
+def act(client: Client, dead_letter: DeadLetter, action: str, **more: str) -> Any:
+    """Post an action of the list of dead letters, for one of them."""
+    data = {"action": action, "_selected_action": [str(dead_letter.pk)], **more}
+    return client.post(DEAD_LETTERS, data)
+
+
+def shown(model: type[Model], pk: object) -> str:
+    """Return the address of a row's page."""
+    return reverse(f"admin:eventbus_{model._meta.model_name}_change", args=[pk])
 
 
 @pytest.fixture
@@ -38,7 +65,7 @@ def customer(db) -> Client:
 
 @pytest.fixture
 def operator(db) -> Client:
-    """Somebody who may log into the admin, and has no further rights."""
+    """A user who may log in to the admin, without further permissions."""
     return visitor(is_staff=True)
 
 
@@ -104,3 +131,10 @@ def news(db) -> dict[str, Log]:
         "paid": paid,
         "cancelled": cancelled,
     }
+
+
+@pytest.fixture
+def dead_letter(news: dict[str, Log]) -> DeadLetter:
+    envelope = news["cancelled"].envelope()
+    retries.dead_letter("analytics.count_cancellation", envelope, ValueError("no sense"), 15)
+    return DeadLetter.objects.get()

@@ -11,7 +11,7 @@ from django.db.models import Exists, F, OuterRef, Q, Sum
 from analytics import queries as analytics
 from eventbus.models import (
     DeadLetter,
-    Discarded,
+    DiscardedDeadLetter,
     Dispatch,
     Event,
     Inbox,
@@ -152,7 +152,7 @@ def complete() -> Finding:
         for table in (
             Inbox.objects.exclude(handled_at=None),
             DeadLetter.objects,
-            Discarded.objects,
+            DiscardedDeadLetter.objects,
         ):
             same = table.filter(consumer=consumer, event_id=OuterRef("pk"))
             missing = missing.exclude(Exists(same))

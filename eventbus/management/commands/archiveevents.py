@@ -1,5 +1,3 @@
-"""Keep the log short."""
-
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +11,36 @@ from infra.command_options import actor, add_confirm_arguments, confirm
 
 
 class Command(BaseCommand):
-    """See `help`."""
-
     help = (
-        "Move old events that nobody needs any more, with their inbox rows, out of the log into"
-        " files of up to 10,000. manage.py restoreevents brings them back."
+        "Move old events and their inbox rows out of the log into files of up to 10,000 events."
+        " Events that are still needed stay. manage.py restoreevents restores them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take --older-than, --to, --as, --dry-run and --yes."""
         parser.add_argument(
-            "--older-than", type=int, required=True, metavar="DAYS", help="at least 1"
+            "--older-than", type=int, required=True, metavar="DAYS", help="age in days, at least 1"
         )
         parser.add_argument(
-            "--to", type=Path, required=True, metavar="FOLDER", help="made where it is not there"
+            "--to", type=Path, required=True, metavar="FOLDER", help="created if missing"
         )
         add_confirm_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Show, ask, archive."""
-        who = actor("archiveevents", ARCHIVE, options["operator"])
+        operator = actor("archiveevents", ARCHIVE, options["operator"])
         try:
-            until = retention.before(options["older_than"])
+            until = retention.cutoff(options["older_than"])
             found = retention.preview(until)
             self.stdout.write(f"Recorded before {until:%F %R} UTC:")
-            for what, count in found.items():
-                self.stdout.write(f"{count:>10}  {what}")
+            for label, count in found.items():
+                self.stdout.write(f"{count:>10}  {label}")
             total, folder = found["events"], options["to"]
-            if not total or not confirm(self, f"Move {total} events to {folder}?", options):
+            if not total or not confirm(self, f"Archive {total} events in {folder}?", options):
                 return
             with tqdm(total=total, unit=" events", disable=None) as bar:
-                gone = retention.archive(until, folder, who, bar.update)
-        except (EventBusError, OSError) as refusal:
-            raise CommandError(str(refusal)) from refusal
-        self.stdout.write(f"{gone} events are in {folder}. Keep the files as safe as the database.")
+                archived = retention.archive(until, folder, operator, bar.update)
+        except (EventBusError, OSError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(
+            f"Archived {archived} events in {folder}."
+            " The files hold payloads: protect them like the database."
+        )

@@ -1,39 +1,37 @@
-"""What waits for an operator?"""
-
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from eventbus.operations.dead_letters import Result
-from eventbus.operations.selection import DeadLetterFilter, Group, groups
+from eventbus.operations.dead_letter_filter import (
+    DeadLetterFilter,
+    SignatureGroup,
+    group_by_signature,
+)
+from eventbus.operations.dead_letters import Counts
 from infra.command_options import add_time_arguments
 
 
 class Command(BaseCommand):
-    """See `help`."""
-
-    help = "List the dead letters by signature: consumer, exception and place."
+    help = "List dead letters, grouped by signature: consumer, exception and code location."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take what letters are selected by."""
-        take_selection(parser)
+        add_filter_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print a line a group."""
-        show(self, groups(selected(options)))
+        print_groups(self, group_by_signature(filter_from(options)))
 
 
-def take_selection(parser: CommandParser) -> None:
-    """Take what letters are selected by."""
-    parser.add_argument("--consumer", default="", help="for whom, like orders.confirm_order")
-    parser.add_argument("--name", default="", help="of which event, like orders.OrderPlaced")
-    parser.add_argument("--signature", default="", help="or a part of it")
+def add_filter_arguments(parser: CommandParser) -> None:
+    """Add the options of a dead-letter filter."""
+    parser.add_argument("--consumer", default="", help="like orders.confirm_order")
+    parser.add_argument("--name", default="", help="event name, like orders.OrderPlaced")
+    parser.add_argument("--signature", default="", help="a signature, or a part of it")
     parser.add_argument("--id", type=int, action="append", default=[], help="may be repeated")
-    add_time_arguments(parser, "died")
+    add_time_arguments(parser, "dead")
 
 
-def selected(options: dict[str, Any]) -> DeadLetterFilter:
-    """Return what was asked for."""
+def filter_from(options: dict[str, Any]) -> DeadLetterFilter:
+    """Return the filter that the options describe."""
     return DeadLetterFilter(
         consumer=options["consumer"],
         name=options["name"],
@@ -44,18 +42,18 @@ def selected(options: dict[str, Any]) -> DeadLetterFilter:
     )
 
 
-def show(command: BaseCommand, found: list[Group]) -> int:
-    """Print groups and return how many letters they hold."""
+def print_groups(command: BaseCommand, found: list[SignatureGroup]) -> int:
+    """Print one line per group; return the number of dead letters."""
     for group in found:
         span = f"{group.oldest:%F %R} to {group.newest:%F %R}"
-        command.stdout.write(f"{group.letters:>8}  {span}  {group.signature}")
-    total = sum(group.letters for group in found)
+        command.stdout.write(f"{group.count:>8}  {span}  {group.signature}")
+    total = sum(group.count for group in found)
     command.stdout.write(f"{total:>8}  dead letters")
     return total
 
 
-def report(command: BaseCommand, result: Result) -> None:
-    """Print what became of each group."""
+def print_result(command: BaseCommand, result: Counts) -> None:
+    """Print the results by signature."""
     for signature, counts in result.items():
-        told = ", ".join(f"{n} {what}" for what, n in counts.items())
-        command.stdout.write(f"{told}: {signature}")
+        summary = ", ".join(f"{n} {outcome}" for outcome, n in counts.items())
+        command.stdout.write(f"{summary}: {signature}")

@@ -1,4 +1,4 @@
-"""Draw who says what to whom, from the contracts and the registry."""
+"""The event map: publishers, events, consumers and fields, from contracts and registry."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,45 +10,41 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from eventbus import registry
 from eventbus.publishing import contracts
 
-PLACE = "docs/event-map.md"
+PATH = "docs/event-map.md"
 HEAD = """# Event map
 
 Written by `manage.py eventmap` from the locked contracts and the consumers; the tests keep it
-current. An arrow into an event: who says it. An arrow out of it: who hears it.
+current. An arrow into an event comes from its publisher, an arrow out of it goes to a consumer.
 """
 
 
 class Command(BaseCommand):
-    """See `help`."""
-
-    help = f"Write {PLACE}: which context says what, who hears it, and what it promises."
+    help = f"Write {PATH}: each event with its publisher, consumers and fields."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take --check."""
-        parser.add_argument("--check", action="store_true", help="write nothing; fail where stale")
+        parser.add_argument("--check", action="store_true", help="fail if it is out of date")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write, or only compare."""
-        path, page = Path(settings.BASE_DIR, PLACE), drawn()
+        path, page = Path(settings.BASE_DIR, PATH), render()
         if options["check"]:
             if not path.exists() or path.read_text() != page:
-                raise CommandError(f"{PLACE} is not what the code says. Run manage.py eventmap.")
+                raise CommandError(f"{PATH} is out of date. Run manage.py eventmap.")
             return
         path.parent.mkdir(exist_ok=True)
         path.write_text(page)
-        self.stdout.write(f"wrote {PLACE}")
+        self.stdout.write(f"Wrote {PATH}.")
 
 
-def drawn() -> str:
-    """Return the page; the same code gives the same page."""
-    promised = dict(sorted(contracts.published().items()))
-    lines = [HEAD, "```mermaid", "flowchart LR", *_arrows(promised), "```", ""]
-    lines += ["| event | meaning | said by | heard by | fields |", "|---|---|---|---|---|"]
-    return "\n".join([*lines, *(_row(name, promised[name]) for name in promised), ""])
+def render() -> str:
+    """Return the page as Markdown."""
+    published = dict(sorted(contracts.published().items()))
+    lines = [HEAD, "```mermaid", "flowchart LR", *_arrows(published), "```", ""]
+    lines += ["| event | meaning | publisher | consumers | fields |", "|---|---|---|---|---|"]
+    return "\n".join([*lines, *(_row(name, published[name]) for name in published), ""])
 
 
-def _arrows(promised: dict[str, Any]) -> Iterator[str]:
-    for name in promised:
+def _arrows(published: dict[str, Any]) -> Iterator[str]:
+    for name in published:
         context, _, event = name.partition(".")
         yield f'    {context} --> {name}(["{event}"])'
         for listener in sorted({consumer.context for consumer in registry.listeners(name)}):
@@ -56,21 +52,21 @@ def _arrows(promised: dict[str, Any]) -> Iterator[str]:
 
 
 def _row(name: str, contract: contracts.Schema) -> str:
-    heard_by = sorted(f"`{consumer.name}`" for consumer in registry.listeners(name))
+    consumers = sorted(f"`{consumer.name}`" for consumer in registry.listeners(name))
     fields = ", ".join(
-        f"`{field}` {_word(schema)}" + ("" if field in contract.get("required", ()) else " (later)")
+        f"`{field}` {_type(schema)}" + ("" if field in contract.get("required", ()) else " (later)")
         for field, schema in contract["properties"].items()
     )
     meaning = " ".join(contract.get("description", "").split()).replace("|", "\\|")
     context = name.partition(".")[0]
-    return f"| `{name}` | {meaning} | {context} | {', '.join(heard_by) or '—'} | {fields} |"
+    return f"| `{name}` | {meaning} | {context} | {', '.join(consumers) or '—'} | {fields} |"
 
 
-def _word(schema: contracts.Schema) -> str:
+def _type(schema: contracts.Schema) -> str:
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:
-        return " or ".join(_word(one) for one in schema["anyOf"])
+        return " or ".join(_type(one) for one in schema["anyOf"])
     if schema.get("type") == "array":
-        return f"[{_word(schema.get('items', {}))}]"
+        return f"[{_type(schema.get('items', {}))}]"
     return str(schema.get("format") or schema.get("type") or "anything")

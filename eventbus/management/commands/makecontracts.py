@@ -1,5 +1,3 @@
-"""Lock what each event promises."""
-
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -9,27 +7,23 @@ from eventbus.publishing import contracts
 
 
 class Command(BaseCommand):
-    """See `help`."""
-
     help = "Write the JSON Schema of every event beside the context that publishes it."
-    requires_system_checks = []  # it mends what the checks complain about
+    requires_system_checks = []  # it fixes the errors that the checks report
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take --check."""
-        parser.add_argument("--check", action="store_true", help="write nothing; fail where stale")
+        parser.add_argument("--check", action="store_true", help="fail if one is out of date")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write, or only compare."""
         if options["check"]:
             stale = contracts.stale()
             if stale:
-                raise CommandError(f"Run manage.py makecontracts for {', '.join(stale)}.")
+                raise CommandError(f"Out of date: {', '.join(stale)}. Run manage.py makecontracts.")
             return
         try:
             names = contracts.lock()
-        except ContractShrank as problem:
-            raise CommandError(str(problem)) from problem
+        except ContractShrank as error:
+            raise CommandError(str(error)) from error
         for name in names:
-            self.stdout.write(f"locked {name}")
+            self.stdout.write(f"Wrote the contract of {name}.")
         if not names:
-            self.stdout.write("All contracts are current.")
+            self.stdout.write("All contracts are up to date.")

@@ -1,5 +1,3 @@
-"""Count everything again."""
-
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -12,31 +10,27 @@ from infra.command_options import actor, add_confirm_arguments, confirm
 
 
 class Command(BaseCommand):
-    """See `help`."""
-
-    help = "Empty a read model and fill it from the log, while new events keep arriving."
+    help = "Empty the read model of a context and refill it from the log, while deliveries go on."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the context, --dry-run and --yes."""
-        parser.add_argument("context", help="like analytics")
+        parser.add_argument("context", help="a context, like analytics")
         add_confirm_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Show, ask, rebuild."""
-        who = actor("rebuild", REPLAY, options["operator"])
+        operator = actor("rebuild", REPLAY, options["operator"])
         context = options["context"]
         try:
             found = rebuild.preview(context)
             for consumer, count in found.items():
                 self.stdout.write(f"{count:>8}  for {consumer}")
             total = sum(found.values())
-            if not confirm(self, f"Empty {context} and fill it with {total} events?", options):
+            if not confirm(self, f"Empty {context} and refill it from {total} events?", options):
                 return
             with tqdm(total=total, unit=" events", disable=None) as bar:
-                done = rebuild.rebuild(context, who, bar.update)
-        except EventBusError as refusal:
-            raise CommandError(str(refusal)) from refusal
+                done = rebuild.rebuild(context, operator, bar.update)
+        except EventBusError as error:
+            raise CommandError(str(error)) from error
         self.stdout.write(
-            f"{done.events} events in {done.seconds:.1f} s, {done.rate:.0f} events/s;"
-            f" {done.failed} wait among the retries and the dead letters."
+            f"Rebuilt {context} from {done.events} events in {done.seconds:.1f} s,"
+            f" {done.rate:.0f} events/s; {done.failed} failed and are retries or dead letters now."
         )

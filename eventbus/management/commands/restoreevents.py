@@ -1,5 +1,3 @@
-"""Bring a part of the log back."""
-
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +11,29 @@ from infra.command_options import actor, add_confirm_arguments, confirm
 
 
 class Command(BaseCommand):
-    """See `help`."""
-
     help = (
-        "Bring events that manage.py archiveevents moved into files back into the log, so that"
-        " they can be replayed. Nobody is told of them by that."
+        "Restore events that manage.py archiveevents moved into files, so that they can be"
+        " replayed. Restoring delivers nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the files, --as, --dry-run and --yes."""
-        parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="like events-….gz")
+        parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="events-….jsonl.gz")
         add_confirm_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Show, ask, restore."""
-        who = actor("restoreevents", ARCHIVE, options["operator"])
+        operator = actor("restoreevents", ARCHIVE, options["operator"])
         try:
-            rows = [retention.recorded(file) for file in options["files"]]
+            rows = [retention.archive_of(file) for file in options["files"]]
             for row in rows:
                 self.stdout.write(
                     f"{row.events:>10}  {row.since:%F %R} to {row.until:%F %R}  {row}"
                 )
             total = sum(row.events for row in rows)
-            if not confirm(self, f"Bring {total} events back?", options):
+            if not confirm(self, f"Restore {total} events?", options):
                 return
             with tqdm(total=total, unit=" events", disable=None) as bar:
                 for file in options["files"]:
-                    retention.restore(file, who, bar.update)
-        except (EventBusError, OSError) as refusal:
-            raise CommandError(str(refusal)) from refusal
-        self.stdout.write(f"{total} events are in the log again.")
+                    retention.restore(file, operator, bar.update)
+        except (EventBusError, OSError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"Restored {total} events.")

@@ -1,4 +1,4 @@
-"""The relay as a process of its own; as many as you like."""
+"""The relay as a process of its own; several may run."""
 
 import os
 import signal
@@ -16,33 +16,29 @@ from infra import health
 
 log = structlog.get_logger(__name__)
 
-GRACE = 8.0  # seconds for the round under way: supervisors kill after 10, or later
+GRACE = 8.0  # seconds for the running iteration: supervisors kill after 10 or more
 
 
 class Command(BaseCommand):
-    """See `help`."""
-
-    help = "Carry news from the outbox to the broker until SIGTERM or Ctrl-C. Run several."
+    help = "Send events from the outbox to the broker, until SIGTERM or Ctrl-C. Several may run."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take --once and --health-port."""
-        parser.add_argument("--once", action="store_true", help="dispatch what is there, then end")
+        parser.add_argument("--once", action="store_true", help="send pending events, then exit")
         parser.add_argument(
             "--health-port",
             type=int,
             default=conf().HEALTH_PORT,
-            help="answer /health/live and /health/ready here (default: HEALTH_PORT)",
+            help="port of /health/live and /health/ready (default: HEALTH_PORT)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run."""
         checks.enforce()
-        carrier = transport()
-        if carrier.in_process:
+        message_transport = transport()
+        if message_transport.in_process:
             raise CommandError(
-                "The web process has the relay, as no broker is set. Set BROKER_URL to run one."
+                "No broker is configured, so the relay runs in the web process. Set BROKER_URL."
             )
-        relay = Relay(carrier)
+        relay = Relay(message_transport)
         if options["once"]:
             relay.prepare()
             while relay.turn():
@@ -52,7 +48,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: _drain(relay))
         if options["health_port"]:
             health.serve(options["health_port"], relay.pulse, conf().HEALTH_HOST)
-        self.stdout.write("relay: carrying news")
+        self.stdout.write("relay: started")
         relay.run()
         self.stdout.write("relay: stopped")
 
@@ -60,12 +56,12 @@ class Command(BaseCommand):
 def _drain(relay: Relay) -> None:
     relay.pulse.draining = True
     threading.Thread(target=relay.stop).start()
-    limit = threading.Timer(GRACE, _leave)
+    limit = threading.Timer(GRACE, _exit)
     limit.daemon = True
     limit.start()
 
 
-def _leave() -> None:
-    """Go in the middle of a round, as a broker may hang: another relay sends what was claimed."""
-    log.warning("the round did not end in time and is left to another relay", seconds=GRACE)
+def _exit() -> None:
+    """Exit during an iteration, as the broker may hang; another relay sends the claimed events."""
+    log.warning("relay iteration did not end in time", seconds=GRACE)
     os._exit(0)

@@ -1,6 +1,6 @@
-"""Which dead letters are meant, and which of them are alike.
+"""Filter and grouping of dead letters, both evaluated in the database.
 
-A selection is evaluated in the database, when a verb begins: what dies meanwhile stays.
+A filter is evaluated when an operation starts: dead letters that are added later stay as they are.
 """
 
 import datetime as dt
@@ -15,7 +15,7 @@ from eventbus.publishing.serialization import rfc3339
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLetterFilter:
-    """Which letters: what is left open does not matter. Times are those of death."""
+    """A filter of dead letters: empty fields match all, times are those of `died_at`."""
 
     consumer: str = ""
     name: str = ""
@@ -25,7 +25,7 @@ class DeadLetterFilter:
     ids: tuple[int, ...] = ()
 
     def rows(self) -> QuerySet[DeadLetter]:
-        """Return the letters, oldest first."""
+        """Return the matching dead letters, oldest first."""
         wanted = {
             "consumer": self.consumer,
             "name": self.name,
@@ -37,26 +37,26 @@ class DeadLetterFilter:
         given = {key: value for key, value in wanted.items() if value}
         return DeadLetter.objects.filter(**given).order_by("pk")
 
-    def told(self) -> dict[str, Any]:
-        """Return the filter as JSON, for the record."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields that are set, for the audit record."""
         given = {key: value for key, value in asdict(self).items() if value}
         return {k: rfc3339(v) if isinstance(v, dt.datetime) else v for k, v in given.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
-    """Letters of one signature: consumer, exception, place."""
+class SignatureGroup:
+    """Dead letters with one signature: the same consumer, exception and code location."""
 
     signature: str
-    letters: int
+    count: int
     oldest: dt.datetime
     newest: dt.datetime
 
 
-def groups(selection: DeadLetterFilter) -> list[Group]:
-    """Return what a selection holds, by signature, the most frequent first."""
+def group_by_signature(selection: DeadLetterFilter) -> list[SignatureGroup]:
+    """Return the matching dead letters as groups, the largest first."""
     found = selection.rows().order_by().values("signature")
     counted = found.annotate(
-        letters=Count("pk"), oldest=Min("died_at"), newest=Max("died_at")
-    ).order_by("-letters", "signature")
-    return [Group(**row) for row in counted]
+        count=Count("pk"), oldest=Min("died_at"), newest=Max("died_at")
+    ).order_by("-count", "signature")
+    return [SignatureGroup(**row) for row in counted]

@@ -17,7 +17,7 @@ from eventbus.models import (
     Action,
     Correction,
     DeadLetter,
-    Discarded,
+    DiscardedDeadLetter,
     Dispatch,
     Event,
     Inbox,
@@ -26,7 +26,7 @@ from eventbus.models import (
 )
 from eventbus.operations import dead_letters
 from eventbus.operations.causation import delivery_status
-from eventbus.operations.selection import DeadLetterFilter, groups
+from eventbus.operations.dead_letter_filter import DeadLetterFilter, group_by_signature
 from eventbus.testing import Bus, listening
 from infra import clock
 from orders.events import ProductRetired
@@ -80,8 +80,8 @@ def run(command: str, *options: object, **more: object) -> str:
 
 
 def test_letters_are_grouped_by_signature(dead):
-    (group,) = groups(DeadLetterFilter())
-    assert (group.signature, group.letters) == ("orders.listen GiveUp in listen", 2)
+    (group,) = group_by_signature(DeadLetterFilter())
+    assert (group.signature, group.count) == ("orders.listen GiveUp in listen", 2)
     assert (group.oldest, group.newest) == (dead[0].died_at, dead[1].died_at)
 
 
@@ -143,7 +143,7 @@ def test_retrying_is_done_in_batches_and_each_of_them_whole(dead, ears, monkeypa
     action = Action.objects.get()
     assert action.ended_at is None
     assert action.result == {"orders.listen GiveUp in listen": {"retried": 1}}
-    assert (action.done, action.total) == (1, 2)
+    assert (action.processed, action.total) == (1, 2)
     assert Outcome.objects.count() == 1
 
 
@@ -194,10 +194,10 @@ def test_a_letter_discarded_is_kept_whole_and_never_delivered(dead, ears, calm):
     dead_letters.discard(DeadLetterFilter(ids=(dead[0].pk,)), "the product never was", "operator:1")
     calm.settle(trouble=True)
     assert ears.heard == []
-    kept = Discarded.objects.get()
-    assert kept.letter["envelope"] == dead[0].envelope
-    assert kept.letter["error"] == dead[0].error
-    assert kept.action.why == "the product never was"
+    kept = DiscardedDeadLetter.objects.get()
+    assert kept.dead_letter["envelope"] == dead[0].envelope
+    assert kept.dead_letter["error"] == dead[0].error
+    assert kept.action.reason == "the product never was"
 
 
 def test_nothing_is_discarded_without_a_reason(dead):
@@ -247,9 +247,9 @@ def test_notes_add_up_and_say_whose_they_are(dead):
     assert first.endswith("operator:1: asked the bank")
     assert second.endswith("operator:2: the bank says no")
     assert DeadLetter.objects.get(pk=dead[1].pk).notes == ""
-    assert set(Action.objects.values_list("verb", "why")) == {
-        ("noted", "asked the bank"),
-        ("noted", "the bank says no"),
+    assert set(Action.objects.values_list("operation", "reason")) == {
+        ("note", "asked the bank"),
+        ("note", "the bank says no"),
     }
 
 
@@ -263,9 +263,9 @@ def test_what_came_of_each_letter_is_written_down(dead, ears, calm):
     Event.objects.filter(pk=lost.event_id).delete()
     dead_letters.retry(DeadLetterFilter(), "operator:1")
     action = Action.objects.get()
-    came = dict(Outcome.objects.filter(action=action).values_list("event_id", "came"))
-    assert came == {lost.event_id: "not in the log", kept.event_id: "retried"}
-    assert (action.done, action.total) == (2, 2)
+    results = dict(Outcome.objects.filter(action=action).values_list("event_id", "result"))
+    assert results == {lost.event_id: "not in the log", kept.event_id: "retried"}
+    assert (action.processed, action.total) == (2, 2)
 
 
 def test_how_each_letter_stands_now_is_another_question(dead, ears, calm):
@@ -277,7 +277,7 @@ def test_how_each_letter_stands_now_is_another_question(dead, ears, calm):
     assert now() == ["retrying", "retrying"]
     ears.bad = {"c"}
     calm.settle(trouble=True)
-    assert now() == ["handled", "dead"]
+    assert now() == ["handled", "dead letter"]
     dead_letters.discard(DeadLetterFilter(), "tired", "operator:1")
     assert now() == ["handled", "discarded", "discarded"]
 
@@ -286,10 +286,10 @@ def test_every_verb_is_written_down(dead):
     dead_letters.retry(DeadLetterFilter(ids=(dead[0].pk,)), "operator:1")
     dead_letters.discard(DeadLetterFilter(signature="GiveUp"), "tired", "operator:2")
     retried, discarded = Action.objects.order_by("pk")
-    assert (retried.verb, retried.actor) == ("retried", "operator:1")
-    assert retried.chosen == {"ids": [dead[0].pk]}
+    assert (retried.operation, retried.actor) == ("retry", "operator:1")
+    assert retried.selection == {"ids": [dead[0].pk]}
     assert retried.preview == {"orders.listen GiveUp in listen": 1}
-    assert (discarded.verb, discarded.why) == ("discarded", "tired")
+    assert (discarded.operation, discarded.reason) == ("discard", "tired")
     assert discarded.result == {"orders.listen GiveUp in listen": {"discarded": 1}}
     assert retried.ended_at
     assert discarded.ended_at
@@ -303,7 +303,7 @@ class TestTheCommands:
 
     def test_a_dry_run_changes_nothing(self, dead):
         run("retrydeadletters", "--dry-run")
-        run("discarddeadletters", "--dry-run", "--why", "tired")
+        run("discarddeadletters", "--dry-run", "--reason", "tired")
         assert DeadLetter.objects.count() == 2
         assert not Action.objects.exists()
 
@@ -319,7 +319,7 @@ class TestTheCommands:
 
     def test_they_act_on_what_was_selected_and_report_by_group(self, dead):
         assert "1 retried" in run("retrydeadletters", "--id", str(dead[0].pk), "--yes")
-        assert "1 discarded" in run("discarddeadletters", "--why", "tired", "--yes")
+        assert "1 discarded" in run("discarddeadletters", "--reason", "tired", "--yes")
         assert Action.objects.first().actor.startswith("command:retrydeadletters")
 
     def test_a_note_is_added_to_what_was_selected(self, dead):
@@ -330,10 +330,10 @@ class TestTheCommands:
             run("notedeadletters", " ", "--yes")
 
     def test_discarding_asks_why(self, dead):
-        with pytest.raises(CommandError, match="why"):
+        with pytest.raises(CommandError, match="--reason"):
             run("discarddeadletters", "--yes")
         with pytest.raises(CommandError, match="Say it"):
-            run("discarddeadletters", "--yes", "--why", "")
+            run("discarddeadletters", "--yes", "--reason", "")
 
 
 @pytest.mark.django_db

@@ -7,26 +7,22 @@ import threading
 import time
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.test import Client
-from django.urls import reverse
 
 from eventbus.consuming import retries
-from eventbus.models import Action, Correction, DeadLetter, Discarded, Dispatch, Event, Retry
+from eventbus.models import (
+    Action,
+    Correction,
+    DeadLetter,
+    DiscardedDeadLetter,
+    Dispatch,
+    Event,
+    Retry,
+)
 from infra import background, clock
-from tests.pages.conftest import visitor
+from tests.pages.conftest import DEAD_LETTERS, SECRET, act, allowed, shown, visitor
 
 pytestmark = pytest.mark.django_db
-
-LETTERS = "/admin/eventbus/deadletter/"
-SECRET = "changed my mind"
-
-
-@pytest.fixture
-def letter(news) -> DeadLetter:
-    envelope = news["cancelled"].envelope()
-    retries.dead_letter("analytics.count_cancellation", envelope, ValueError("no sense"), 15)
-    return DeadLetter.objects.get()
 
 
 @pytest.fixture
@@ -35,94 +31,77 @@ def clerk(db) -> Client:
     return allowed(visitor(is_staff=True), "view_event", "view_deadletter", "view_discarded")
 
 
-def allowed(client: Client, *codes: str) -> Client:
-    from django.contrib.auth import get_user_model
-
-    user = get_user_model().objects.get(pk=client.session["_auth_user_id"])
-    user.user_permissions.add(*Permission.objects.filter(codename__in=codes))
-    return client
-
-
-def act(client: Client, letter: DeadLetter, action: str, **more: str):
-    data = {"action": action, "_selected_action": [str(letter.pk)], **more}
-    return client.post(LETTERS, data)
-
-
-def shown(model: type, pk: object) -> str:
-    return reverse(f"admin:eventbus_{model._meta.model_name}_change", args=[pk])
-
-
-def test_payloads_are_hidden_from_those_who_may_not_see_them(clerk, letter):
-    for address in (shown(Event, letter.event_id), shown(DeadLetter, letter.pk)):
+def test_payloads_are_hidden_from_those_who_may_not_see_them(clerk, dead_letter):
+    for address in (shown(Event, dead_letter.event_id), shown(DeadLetter, dead_letter.pk)):
         answer = clerk.get(address)
         assert answer.status_code == 200
         assert SECRET not in answer.content.decode()
-        assert "takes the right to see payloads" in answer.content.decode()
+        assert "takes the permission to view payloads" in answer.content.decode()
     assert not Action.objects.exists()
 
 
-def test_nor_do_errors_quote_to_them_what_is_in_payloads(clerk, letter, news):
+def test_nor_do_errors_quote_to_them_what_is_in_payloads(clerk, dead_letter, news):
     quoting = ValueError(f"no sense in\n{SECRET}")
     retries.record_failure("orders.listen", news["cancelled"].envelope(), quoting)
     DeadLetter.objects.update(error=retries.format_error(quoting))
     retry = Retry.objects.get()
     allowed(clerk, "view_retry")
-    addresses = [shown(Event, letter.event_id), shown(DeadLetter, letter.pk)]
-    addresses += [shown(Retry, retry.pk), LETTERS, "/admin/eventbus/retry/"]
+    addresses = [shown(Event, dead_letter.event_id), shown(DeadLetter, dead_letter.pk)]
+    addresses += [shown(Retry, retry.pk), DEAD_LETTERS, "/admin/eventbus/retry/"]
     for address in addresses:
         answer = clerk.get(address).content.decode()
         assert "ValueError in" in answer
         assert SECRET not in answer
 
-    allowed(clerk, "see_payload")
+    allowed(clerk, "view_payload")
     assert all(SECRET in clerk.get(address).content.decode() for address in addresses[:3])
-    assert Action.objects.filter(verb="looked").count() == 3
+    assert Action.objects.filter(operation="view").count() == 3
 
 
 @pytest.mark.parametrize(
     "guess", ["deadletter/?error__contains=", "event/?payload__reason__startswith="]
 )
-def test_nor_is_it_found_out_by_guessing(clerk, letter, guess):
+def test_nor_is_it_found_out_by_guessing(clerk, dead_letter, guess):
     assert clerk.get(f"/admin/eventbus/{guess}{SECRET[0]}").status_code == 400
 
 
-def test_looking_at_a_payload_is_written_down(clerk, letter):
-    allowed(clerk, "see_payload")
-    for address in (shown(Event, letter.event_id), shown(DeadLetter, letter.pk)):
+def test_looking_at_a_payload_is_written_down(clerk, dead_letter):
+    allowed(clerk, "view_payload")
+    for address in (shown(Event, dead_letter.event_id), shown(DeadLetter, dead_letter.pk)):
         assert SECRET in clerk.get(address).content.decode()
-    looks = list(Action.objects.filter(verb="looked").order_by("pk"))
-    assert [look.chosen for look in looks] == [
-        {"event": str(letter.event_id)},
-        {"deadletter": str(letter.pk)},
+    looks = list(Action.objects.filter(operation="view").order_by("pk"))
+    assert [look.selection for look in looks] == [
+        {"event": str(dead_letter.event_id)},
+        {"deadletter": str(dead_letter.pk)},
     ]
     assert all(look.actor.startswith("operator:") for look in looks)
 
 
-def test_who_may_only_look_is_offered_no_verb(clerk, letter):
-    act(clerk, letter, "retry", sure="1")
-    act(clerk, letter, "discard", sure="1", why="tired")
-    assert clerk.get(f"{LETTERS}{letter.pk}/mend").status_code == 403
+def test_who_may_only_look_is_offered_no_verb(clerk, dead_letter):
+    act(clerk, dead_letter, "retry", confirmed="1")
+    act(clerk, dead_letter, "discard", confirmed="1", reason="tired")
+    assert clerk.get(f"{DEAD_LETTERS}{dead_letter.pk}/edit").status_code == 403
     assert DeadLetter.objects.exists()
 
 
-def test_retrying_asks_first(chief, letter):
-    asked = act(chief, letter, "retry").content.decode()
-    assert letter.signature in asked
+def test_retrying_asks_first(chief, dead_letter):
+    asked = act(chief, dead_letter, "retry").content.decode()
+    assert dead_letter.signature in asked
     assert DeadLetter.objects.exists()
 
-    answer = act(chief, letter, "retry", sure="1")
+    answer = act(chief, dead_letter, "retry", confirmed="1")
     assert answer.status_code == 302
-    assert Retry.objects.get().event_id == letter.event_id
+    assert Retry.objects.get().event_id == dead_letter.event_id
     assert not DeadLetter.objects.exists()
 
 
-def test_all_that_match_are_retried_at_once(chief, letter, news):
+def test_all_that_match_are_retried_at_once(chief, dead_letter, news):
     other = news["paid"].envelope()
     retries.dead_letter("analytics.count_sale", other, ValueError("no sense"), 15)
-    act(chief, letter, "retry", sure="1", select_across="1")
+    act(chief, dead_letter, "retry", confirmed="1", select_across="1")
     assert not DeadLetter.objects.exists()
     assert Retry.objects.count() == 2
-    assert Action.objects.get().chosen == {}
+    assert Action.objects.get().selection == {}
 
 
 @pytest.mark.parametrize(
@@ -136,98 +115,100 @@ def test_all_that_match_are_retried_at_once(chief, letter, news):
     ],
 )
 def test_all_that_match_are_what_the_list_shows_and_nothing_else(
-    chief, letter, news, asked, chosen
+    chief, dead_letter, news, asked, chosen
 ):
     DeadLetter.objects.update(died_at="2020-01-01T00:00:00Z")
     for name in ("paid", "captured"):
         other = news[name].envelope()
         retries.dead_letter("analytics.count_sale", other, KeyError("no sense"), 15)
     DeadLetter.objects.filter(name="payments.PaymentCaptured").update(name="orders.OrderPaid")
-    address = f"{LETTERS}?{asked}"
-    ticked = {"action": "retry", "_selected_action": [letter.pk], "select_across": "1"}
+    address = f"{DEAD_LETTERS}?{asked}"
+    ticked = {"action": "retry", "_selected_action": [dead_letter.pk], "select_across": "1"}
     shown = chief.get(address).content.decode()
     assert "KeyError" in shown
     assert "ValueError" not in shown.partition("result_list")[2]
     assert "Retry 2" in chief.post(address, ticked).content.decode()
 
-    chief.post(address, ticked | {"sure": "1"})
-    assert DeadLetter.objects.get() == letter
-    recorded = Action.objects.get().chosen
+    chief.post(address, ticked | {"confirmed": "1"})
+    assert DeadLetter.objects.get() == dead_letter
+    recorded = Action.objects.get().selection
     assert recorded.keys() == chosen.keys()
     assert all(recorded[key] == value for key, value in chosen.items() if value is not ...)
 
 
 @pytest.mark.parametrize("strange", ["attempts__gt=1", "consumer__isnull=1", "id=7"])
-def test_what_a_filter_does_not_know_selects_nothing(chief, letter, strange):
-    ticked = {"action": "retry", "_selected_action": [letter.pk], "select_across": "1"}
-    assert chief.post(f"{LETTERS}?{strange}", ticked | {"sure": "1"}).status_code == 400
+def test_what_a_filter_does_not_know_selects_nothing(chief, dead_letter, strange):
+    ticked = {"action": "retry", "_selected_action": [dead_letter.pk], "select_across": "1"}
+    assert chief.post(f"{DEAD_LETTERS}?{strange}", ticked | {"confirmed": "1"}).status_code == 400
     assert DeadLetter.objects.exists()
 
 
-def test_a_note_is_added_from_the_page_of_a_letter(chief, clerk, letter):
-    assert 'value="note"' in chief.get(shown(DeadLetter, letter.pk)).content.decode()
-    assert 'value="note"' not in clerk.get(shown(DeadLetter, letter.pk)).content.decode()
-    act(chief, letter, "note", sure="1", why="asked the bank")
-    assert "asked the bank" in chief.get(shown(DeadLetter, letter.pk)).content.decode()
-    assert Action.objects.get(verb="noted").why == "asked the bank"
+def test_a_note_is_added_from_the_page_of_a_letter(chief, clerk, dead_letter):
+    assert 'value="note"' in chief.get(shown(DeadLetter, dead_letter.pk)).content.decode()
+    assert 'value="note"' not in clerk.get(shown(DeadLetter, dead_letter.pk)).content.decode()
+    act(chief, dead_letter, "note", confirmed="1", reason="asked the bank")
+    assert "asked the bank" in chief.get(shown(DeadLetter, dead_letter.pk)).content.decode()
+    assert Action.objects.get(operation="note").reason == "asked the bank"
 
 
-def test_an_action_leads_to_what_came_of_each_letter(chief, letter):
-    act(chief, letter, "retry", sure="1")
+def test_an_action_leads_to_what_came_of_each_letter(chief, dead_letter):
+    act(chief, dead_letter, "retry", confirmed="1")
     action = Action.objects.get()
     page = chief.get(shown(Action, action.pk)).content.decode()
-    assert "1 of 1, done" in page
+    assert "1 of 1, completed" in page
     listed = f"/admin/eventbus/outcome/?action__id__exact={action.pk}"
     assert listed in page
     rows = chief.get(listed).content.decode()
-    assert letter.consumer in rows
+    assert dead_letter.consumer in rows
     assert "retried" in rows
     assert "retrying" in rows
 
 
 def test_an_action_under_way_says_how_far_it_is(chief, db):
-    under_way = Action.objects.create(verb="retried", actor="operator:1", total=6000, done=1500)
-    answer = chief.get(shown(Action, under_way.pk))
-    assert "1,500 of 6,000, under way" in answer.content.decode()
+    running = Action.objects.create(
+        operation="retry", actor="operator:1", total=6000, processed=1500
+    )
+    answer = chief.get(shown(Action, running.pk))
+    assert "1,500 of 6,000, running" in answer.content.decode()
     assert answer["Refresh"] == "2"
 
-    Action.objects.update(heard_at=clock.now() - dt.timedelta(minutes=2))
-    answer = chief.get(shown(Action, under_way.pk))
-    assert "1,500 of 6,000, cut off" in answer.content.decode()
+    Action.objects.update(last_progress_at=clock.now() - dt.timedelta(minutes=2))
+    answer = chief.get(shown(Action, running.pk))
+    assert "1,500 of 6,000, interrupted" in answer.content.decode()
     assert "Refresh" not in answer
 
 
 def let_it_end() -> None:
     for thread in threading.enumerate():
-        if thread.name == "verb":
+        if thread.name == background.THREAD_NAME:
             thread.join(10)
 
 
 @pytest.mark.django_db(transaction=True)
 class TestWhatTakesLong:
-    def test_it_goes_on_after_the_page_has_answered(self, chief, letter, monkeypatch):
-        monkeypatch.setattr(background, "PATIENCE", 0.0)
-        answer = act(chief, letter, "retry", sure="1")
+    def test_it_goes_on_after_the_page_has_answered(self, chief, dead_letter, monkeypatch):
+        monkeypatch.setattr(background, "WAIT_SECONDS", 0.0)
+        answer = act(chief, dead_letter, "retry", confirmed="1")
         assert answer["Location"] == "/admin/eventbus/action/"
         let_it_end()
-        assert Retry.objects.get().event_id == letter.event_id
+        assert Retry.objects.get().event_id == dead_letter.event_id
         assert Action.objects.get().ended_at
 
     def test_meanwhile_its_action_tells_how_far_it_is(self, chief, news, monkeypatch):
-        monkeypatch.setattr(background, "PATIENCE", 0.0)
-        asked = {"consumer": "analytics.count_order", "rate": "0.5", "sure": "1"}
+        monkeypatch.setattr(background, "WAIT_SECONDS", 0.0)
+        asked = {"consumer": "analytics.count_order", "rate": "0.5", "confirmed": "1"}
         chief.post("/admin/eventbus/action/replay/", asked)
         deadline = time.monotonic() + 10
-        while not (action := Action.objects.filter(done=1).first()):
+        while not (action := Action.objects.filter(processed=1).first()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        assert "1 of 2, under way" in chief.get(shown(Action, action.pk)).content.decode()
+        assert "1 of 2, running" in chief.get(shown(Action, action.pk)).content.decode()
         let_it_end()
-        assert "2 of 2, done" in chief.get(shown(Action, action.pk)).content.decode()
+        assert "2 of 2, completed" in chief.get(shown(Action, action.pk)).content.decode()
 
-    def test_what_is_soon_done_is_told_at_once(self, chief, letter):
-        answer = act(chief, letter, "retry", sure="1")
-        assert answer["Location"] == LETTERS
+    def test_what_is_soon_done_is_told_at_once(self, chief, dead_letter):
+        answer = act(chief, dead_letter, "retry", confirmed="1")
+        assert answer["Location"] == DEAD_LETTERS
         assert not DeadLetter.objects.exists()
 
 
@@ -249,18 +230,18 @@ class TestReplaying:
 
     def test_then_it_sends(self, chief, told):
         asked = self.ASKED | {"since": "2020-01-01", "until": "2099-12-31 10:00"}
-        answer = chief.post(self.PAGE, asked | {"sure": "1"})
+        answer = chief.post(self.PAGE, asked | {"confirmed": "1"})
         assert answer["Location"] == "/admin/eventbus/action/"
         dispatch = Dispatch.objects.get(replayed=True)
         assert (dispatch.consumer, dispatch.event_ids) == ("analytics.count_sale", [str(told.pk)])
         action = Action.objects.get()
-        assert action.chosen["since"] == "2020-01-01T00:00:00.000000Z"
-        assert (action.verb, action.result) == ("replayed", {"sent": 1})
+        assert action.selection["since"] == "2020-01-01T00:00:00.000000Z"
+        assert (action.operation, action.result) == ("replay", {"sent": 1})
 
     @pytest.mark.parametrize(
         ("asked", "complaint"),
         [
-            ({"name": "orders.OrderPlaced"}, "it does not hear"),
+            ({"name": "orders.OrderPlaced"}, "it does not subscribe"),
             ({"since": "yesterday"}, "valid date"),
             ({"rate": "-1"}, "greater than or equal"),
             ({"consumer": "payments.take_money"}, "not one of the available choices"),
@@ -268,57 +249,56 @@ class TestReplaying:
         ],
     )
     def test_a_refusal_is_a_sentence(self, chief, told, asked, complaint):
-        page = chief.post(self.PAGE, self.ASKED | asked | {"sure": "1"})
+        page = chief.post(self.PAGE, self.ASKED | asked | {"confirmed": "1"})
         assert complaint in page.content.decode()
         assert not Action.objects.exists()
 
     def test_it_takes_the_right_to_act(self, clerk, told):
         allowed(clerk, "view_action")
         assert clerk.get(self.PAGE).status_code == 403
-        assert clerk.post(self.PAGE, self.ASKED | {"sure": "1"}).status_code == 403
+        assert clerk.post(self.PAGE, self.ASKED | {"confirmed": "1"}).status_code == 403
         assert not Action.objects.exists()
         allowed(clerk, "replay_event")
         assert clerk.get(self.PAGE).status_code == 200
 
 
-def test_discarding_asks_why(chief, letter):
-    for more in ({}, {"sure": "1"}, {"sure": "1", "why": " "}):
-        assert (
-            "Why, for those who come after"
-            in act(chief, letter, "discard", **more).content.decode()
-        )
+def test_discarding_asks_why(chief, dead_letter):
+    for more in ({}, {"confirmed": "1"}, {"confirmed": "1", "why": " "}):
+        assert ">Reason</label>" in act(chief, dead_letter, "discard", **more).content.decode()
         assert DeadLetter.objects.exists()
-    act(chief, letter, "discard", sure="1", why="nobody wants it")
-    assert Discarded.objects.get().action.why == "nobody wants it"
+    act(chief, dead_letter, "discard", confirmed="1", reason="nobody wants it")
+    assert DiscardedDeadLetter.objects.get().action.reason == "nobody wants it"
     assert not DeadLetter.objects.exists()
 
 
-def test_what_was_discarded_is_hidden_too(clerk, chief, letter):
-    act(chief, letter, "discard", sure="1", why="nobody wants it")
-    address = shown(Discarded, Discarded.objects.get().pk)
+def test_what_was_discarded_is_hidden_too(clerk, chief, dead_letter):
+    act(chief, dead_letter, "discard", confirmed="1", reason="nobody wants it")
+    address = shown(DiscardedDeadLetter, DiscardedDeadLetter.objects.get().pk)
     assert SECRET not in clerk.get(address).content.decode()
     assert SECRET in chief.get(address).content.decode()
 
 
-def test_a_letter_is_mended_after_its_difference_was_shown(chief, letter):
-    address = f"{LETTERS}{letter.pk}/mend"
-    assert address in chief.get(shown(DeadLetter, letter.pk)).content.decode()
+def test_a_letter_is_mended_after_its_difference_was_shown(chief, dead_letter):
+    address = f"{DEAD_LETTERS}{dead_letter.pk}/edit"
+    assert address in chief.get(shown(DeadLetter, dead_letter.pk)).content.decode()
     assert SECRET in chief.get(address).content.decode()
-    edited = json.dumps(letter.envelope["data"] | {"reason": "the customer called"})
+    edited = json.dumps(dead_letter.envelope["data"] | {"reason": "the customer called"})
 
     looked = chief.post(address, {"payload": edited}).content.decode()
     assert "-  &quot;reason&quot;: &quot;changed my mind&quot;" in looked
     assert "+  &quot;reason&quot;: &quot;the customer called&quot;" in looked
     assert not Correction.objects.exists()
 
-    assert chief.post(address, {"payload": edited, "sure": "1"}).status_code == 302
+    assert chief.post(address, {"payload": edited, "confirmed": "1"}).status_code == 302
     assert Correction.objects.get().payload["reason"] == "the customer called"
-    assert Retry.objects.get().event_id == letter.event_id
+    assert Retry.objects.get().event_id == dead_letter.event_id
 
 
 @pytest.mark.parametrize("payload", ["{", "[]", "{}", '{"order_id": 7}'])
-def test_what_the_contract_does_not_promise_is_not_sent(chief, letter, payload):
-    answer = chief.post(f"{LETTERS}{letter.pk}/mend", {"payload": payload, "sure": "1"})
+def test_what_the_contract_does_not_promise_is_not_sent(chief, dead_letter, payload):
+    answer = chief.post(
+        f"{DEAD_LETTERS}{dead_letter.pk}/edit", {"payload": payload, "confirmed": "1"}
+    )
     assert answer.status_code == 200
     assert "text-red-600" in answer.content.decode()
     assert DeadLetter.objects.exists()

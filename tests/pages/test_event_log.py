@@ -135,12 +135,12 @@ def test_an_event_shows_its_payload_who_heard_it_and_its_story(chief):
     assert "&quot;sku&quot;: &quot;teapot&quot;" in answer
     assert "Teapot &lt;b&gt;" in answer
     states = dict(
-        re.findall(r'important">([\w.]+)</td>\s*<td><span class="state ([\w ]+)"', answer)
+        re.findall(r'important">([\w.]+)</td>\s*<td><span class="status [\w-]+">([\w ]+)<', answer)
     )
     assert states["inventory.reserve_stock"] == "handled"
     assert states["payments.expect_payment"] == "retrying"
-    assert states["analytics.count_order"] == "dead"
-    assert "on its way" in states.values()
+    assert states["analytics.count_order"] == "dead letter"
+    assert "pending" in states.values()
     assert "ConnectionError: no bank" in answer
     assert page(Retry, "change", Retry.objects.get().pk) in answer
     assert page(DeadLetter, "change", DeadLetter.objects.get().pk) in answer
@@ -148,7 +148,7 @@ def test_an_event_shows_its_payload_who_heard_it_and_its_story(chief):
 
 def test_an_event_stands_out_in_its_story(chief, news):
     answer = chief.get(page(Event, "change", news["held"].pk)).content.decode()
-    story = answer[answer.index("What came of what") :]
+    story = answer[answer.index("Causation tree") :]
     here = story[story.index('aria-current="true"') :].partition("</li>")[0]
     assert "inventory.StockReserved" in here
     assert page(Event, "change", news["placed"].pk) in story

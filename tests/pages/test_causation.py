@@ -8,8 +8,14 @@ import pytest
 from eventbus.consuming import retries
 from eventbus.models import Dispatch, Event, Inbox
 from eventbus.operations import dead_letters
-from eventbus.operations.causation import MOST, deliveries, lineage, story, tree
-from eventbus.operations.selection import DeadLetterFilter
+from eventbus.operations.causation import (
+    MAX_EVENTS,
+    as_tree,
+    causation_tree,
+    causes_and_effects,
+    deliveries,
+)
+from eventbus.operations.dead_letter_filter import DeadLetterFilter
 from infra.ids import new_id
 from tests.pages.conftest import ORDER
 
@@ -33,7 +39,7 @@ def chain(length: int) -> list[Event]:
 
 
 def test_a_story_puts_effects_under_their_cause(news):
-    told = [(depth, event.pk) for depth, event in story(aggregate=f"order:{ORDER}")]
+    told = [(depth, event.pk) for depth, event in causation_tree(aggregate=f"order:{ORDER}")]
     assert told == [
         (0, news["placed"].pk),
         (1, news["held"].pk),
@@ -45,27 +51,27 @@ def test_a_story_puts_effects_under_their_cause(news):
 
 def test_a_long_chain_is_told_to_its_end():
     events = chain(5000)
-    assert [depth for depth, _ in tree(reversed(events))] == list(range(5000))
+    assert [depth for depth, _ in as_tree(reversed(events))] == list(range(5000))
 
 
 def test_an_effect_without_its_cause_begins_a_story():
-    assert [depth for depth, _ in tree(chain(5)[2:])] == [0, 1, 2]
+    assert [depth for depth, _ in as_tree(chain(5)[2:])] == [0, 1, 2]
 
 
 def test_a_story_does_not_grow_without_end():
-    events = chain(MOST + 5)
+    events = chain(MAX_EVENTS + 5)
     Event.objects.bulk_create(events)
-    assert len(story(correlation=events[0].correlation)) == MOST
+    assert len(causation_tree(correlation=events[0].correlation)) == MAX_EVENTS
 
 
 def test_an_event_late_in_a_long_story_is_told_with_its_own_kin(news):
-    told = [event.pk for _, event in lineage([news["paid"]])]
+    told = [event.pk for _, event in causes_and_effects([news["paid"]])]
     assert told == [news["captured"].pk, news["paid"].pk]
 
 
 def test_nobody_knows_what_never_happened(db):
-    assert story(correlation=UUID(int=1)) == []
-    assert story(aggregate="order:none") == []
+    assert causation_tree(correlation=UUID(int=1)) == []
+    assert causation_tree(aggregate="order:none") == []
 
 
 def test_it_says_what_was_given_up(news):
@@ -74,7 +80,7 @@ def test_it_says_what_was_given_up(news):
     # given: a call that was cut off, too
     Inbox.objects.create(consumer="analytics.count_sale", event_id=event.pk)
     dead_letters.discard(DeadLetterFilter(), "nobody wants it", "operator:1")
-    states = {hearing.consumer: hearing.state for hearing in deliveries(event)}
+    states = {delivery.consumer: delivery.status for delivery in deliveries(event)}
     assert states["analytics.count_sale"] == "discarded"
 
 
@@ -87,9 +93,9 @@ def test_it_says_who_is_told_by_a_replay(news):
     )
     other = Dispatch(consumer="analytics.other", event_ids=[str(news["placed"].pk)], replayed=True)
     other.save()
-    heard = {hearing.consumer: hearing for hearing in deliveries(event)}
-    assert heard["analytics.count_sale"].state == "on its way"
-    assert {who for who, hearing in heard.items() if hearing.replayed} == {
+    heard = {delivery.consumer: delivery for delivery in deliveries(event)}
+    assert heard["analytics.count_sale"].status == "in flight"
+    assert {who for who, delivery in heard.items() if delivery.replayed} == {
         "analytics.count_sale",
         "notifications.send",
     }

@@ -9,17 +9,15 @@ from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from eventbus.consuming import retries
 from eventbus.models import Action, DeadLetter
 from eventbus.operations import permissions
-from tests.pages.conftest import visitor
-from tests.pages.test_desk import LETTERS, SECRET, act, shown
+from tests.pages.conftest import DEAD_LETTERS, SECRET, act, allowed, shown, visitor
 
 pytestmark = pytest.mark.django_db
 POWERS = [
-    permissions.SEE,
+    permissions.VIEW_PAYLOAD,
     permissions.REPLAY,
-    permissions.EDIT,
+    permissions.EDIT_PAYLOAD,
     permissions.DISCARD,
     permissions.NOTE,
     permissions.ARCHIVE,
@@ -27,74 +25,59 @@ POWERS = [
 
 
 @pytest.fixture
-def letter(news) -> DeadLetter:
-    envelope = news["cancelled"].envelope()
-    retries.dead_letter("analytics.count_cancellation", envelope, ValueError("no sense"), 15)
-    return DeadLetter.objects.get()
-
-
-@pytest.fixture
 def ayu(db) -> Client:
     """An operator who may look at letters and at what was done."""
-    return having(visitor(is_staff=True), "eventbus.view_deadletter", "eventbus.view_action")
+    return allowed(visitor(is_staff=True), "eventbus.view_deadletter", "eventbus.view_action")
 
 
-def having(client: Client, *rights: str) -> Client:
-    """Give the person at the desk these rights."""
-    codes = [right.partition(".")[2] for right in rights]
-    user = get_user_model().objects.get(pk=client.session["_auth_user_id"])
-    user.user_permissions.add(*Permission.objects.filter(codename__in=codes))
-    return client
-
-
-def open_doors(client: Client, letter: DeadLetter) -> set[str]:
+def open_doors(client: Client, dead_letter: DeadLetter) -> set[str]:
     """Try every door, as far as the question whether one is sure."""
-    page = client.get(shown(DeadLetter, letter.pk)).content.decode()
+    page = client.get(shown(DeadLetter, dead_letter.pk)).content.decode()
     tried = {
         "see payloads": SECRET in page,
-        "retry": asks(client, letter, "retry"),
-        "discard": asks(client, letter, "discard"),
-        "note": asks(client, letter, "note"),
-        "edit": client.get(f"{LETTERS}{letter.pk}/mend").status_code == 200,
+        "retry": asks(client, dead_letter, "retry"),
+        "discard": asks(client, dead_letter, "discard"),
+        "note": asks(client, dead_letter, "note"),
+        "edit": client.get(f"{DEAD_LETTERS}{dead_letter.pk}/edit").status_code == 200,
         "replay": client.get("/admin/eventbus/action/replay/").status_code == 200,
     }
     return {door for door, opened in tried.items() if opened}
 
 
-def asks(client: Client, letter: DeadLetter, verb: str) -> bool:
+def asks(client: Client, dead_letter: DeadLetter, verb: str) -> bool:
     """Whether the page asks if one is sure; a verb one may not use is none, and nothing happens."""
-    return b'name="sure"' in act(client, letter, verb).content
+    return b'name="confirmed"' in act(client, dead_letter, verb).content
 
 
 DOORS = {
     (): set(),
-    (permissions.SEE,): {"see payloads"},
+    (permissions.VIEW_PAYLOAD,): {"see payloads"},
     (permissions.REPLAY,): {"retry", "replay"},
     (permissions.DISCARD,): {"discard"},
     (permissions.NOTE,): {"note"},
-    (permissions.EDIT,): set(),
-    (permissions.EDIT, permissions.SEE): {"edit", "see payloads"},
+    (permissions.EDIT_PAYLOAD,): set(),
+    (permissions.EDIT_PAYLOAD, permissions.VIEW_PAYLOAD): {"edit", "see payloads"},
 }
 
 
 @pytest.mark.parametrize(("rights", "doors"), DOORS.items())
-def test_each_power_opens_its_own_door_and_no_other(ayu, letter, rights, doors):
-    assert open_doors(having(ayu, *rights), letter) == doors
+def test_each_power_opens_its_own_door_and_no_other(ayu, dead_letter, rights, doors):
+    assert open_doors(allowed(ayu, *rights), dead_letter) == doors
 
 
-def test_who_lacks_a_power_cannot_send_the_form_either(ayu, letter):
+def test_who_lacks_a_power_cannot_send_the_form_either(ayu, dead_letter):
     for verb in ("retry", "discard", "note"):
-        act(ayu, letter, verb, sure="1", why="because")
-    edited = {"payload": json.dumps(letter.envelope["data"]), "sure": "1"}
-    assert ayu.post(f"{LETTERS}{letter.pk}/mend", edited).status_code == 403
+        act(ayu, dead_letter, verb, confirmed="1", reason="because")
+    edited = {"payload": json.dumps(dead_letter.envelope["data"]), "confirmed": "1"}
+    assert ayu.post(f"{DEAD_LETTERS}{dead_letter.pk}/edit", edited).status_code == 403
 
-    assert DeadLetter.objects.get().notes == letter.notes
+    assert DeadLetter.objects.get().notes == dead_letter.notes
     assert not Action.objects.exists()
 
 
 COMMANDS: dict[str, tuple[str, list[str]]] = {
     "retrydeadletters": (permissions.REPLAY, []),
-    "discarddeadletters": (permissions.DISCARD, ["--why", "a test"]),
+    "discarddeadletters": (permissions.DISCARD, ["--reason", "a test"]),
     "notedeadletters": (permissions.NOTE, ["a note"]),
     "replayevents": (permissions.REPLAY, ["--consumer", "analytics.count_cancellation"]),
     "rebuild": (permissions.REPLAY, ["analytics"]),
@@ -103,19 +86,19 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_for_an_operator_does_what_the_operator_may(ayu, letter, command: str):
+def test_a_command_for_an_operator_does_what_the_operator_may(ayu, dead_letter, command: str):
     power, options = COMMANDS[command]
     user: Any = get_user_model().objects.get(pk=ayu.session["_auth_user_id"])
     others = [right for right in POWERS if right != power]
 
     with pytest.raises(CommandError, match=power):
         call_command(command, *options, "--as", user.email, "--yes")
-    having(ayu, *others)
+    allowed(ayu, *others)
     with pytest.raises(CommandError, match=power):
         call_command(command, *options, "--as", user.email, "--yes")
     assert not Action.objects.exists()
 
-    having(ayu, power)
+    allowed(ayu, power)
     call_command(command, *options, "--as", user.email.upper(), "--dry-run")
     if command in ("retrydeadletters", "discarddeadletters", "notedeadletters"):
         call_command(command, *options, "--as", user.email, "--yes")
@@ -123,7 +106,7 @@ def test_a_command_for_an_operator_does_what_the_operator_may(ayu, letter, comma
 
 
 @pytest.mark.parametrize("who", [{"is_staff": False}, {"is_active": False, "is_staff": True}])
-def test_a_right_without_being_an_active_operator_is_none(letter, who: dict[str, bool]):
+def test_a_right_without_being_an_active_operator_is_none(dead_letter, who: dict[str, bool]):
     user = get_user_model().objects.create_user("gone@kabar.example", name="Gone", **who)
     user.user_permissions.add(Permission.objects.get(codename="replay_event"))
 
