@@ -59,8 +59,8 @@ def test_anyone_can_sign_up_log_in_and_see_themselves(anyone, db):
         ({"country": "XX"}, "country", "ISO 3166-1"),
         ({"country": 7}, "country", "ISO 3166-1"),
         ({"phone": "0811"}, "phone", "E.164"),
-        ({"is_staff": True}, "is_staff", "no such field"),
-        ({"wants_messages": False}, "wants_messages", "no such field"),
+        ({"is_staff": True}, "is_staff", "Unknown field"),
+        ({"wants_messages": False}, "wants_messages", "Unknown field"),
     ],
 )
 def test_a_bad_sign_up_is_told_which_field_and_makes_nobody(anyone, db, change, field, words):
