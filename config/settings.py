@@ -13,11 +13,11 @@ from corsheaders.defaults import default_headers
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 
 from config import log_config
+from config.environment import BROKERS, ShopEnvironment
+from config.environment import CACHES as CACHE_SERVERS
 from infra import app_settings, secret_files
-from infra.environment import BROKERS, Environment
-from infra.environment import CACHES as CACHE_SERVERS
 
-env = Environment()
+env = ShopEnvironment()
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = env.folder("VAR_DIR", BASE_DIR / "var")
 
@@ -99,7 +99,7 @@ TEMPLATES = [
 
 # --- the ground -------------------------------------------------------------------------------
 DATABASES: dict[str, Any] = {
-    "default": env.db_url("DATABASE_URL", f"sqlite:///{VAR / 'kabar.sqlite3'}")
+    "default": env.database("DATABASE_URL", f"sqlite:///{VAR / 'kabar.sqlite3'}")
 }
 DATABASE = DATABASES["default"]
 if DATABASE["ENGINE"].endswith("sqlite3"):
@@ -296,7 +296,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20  # the largest thing anybody sends is an ord
 JSON_LIMITS = {"depth": 32, "items": 10_000, "text": 100_000}
 
 # --- what the contexts ask outside ---------------------------------------------------------------
-vars().update(env.email_url("EMAIL_URL", f"filemail:///{VAR / 'mail'}"))
+vars().update(env.mail("EMAIL_URL", VAR / "mail"))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Kabar <shop@kabar.example>")
 
@@ -328,4 +328,4 @@ UNFOLD = {
     "SHOW_HISTORY": True,
 }
 
-env.must_be_sound()
+env.must_be_valid()

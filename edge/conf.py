@@ -1,9 +1,12 @@
 """The settings of the edge."""
 
+import re
 from typing import Any
 
+from environs import ValidationError
+
 from infra.app_settings import AppSettings, Setting
-from infra.environment import Environment
+from infra.environment import Environment, words
 from infra.runtime_settings import fields
 
 
@@ -24,7 +27,17 @@ class LimitsSettings(AppSettings):
 
     def read(self, env: Environment) -> dict[str, Any]:
         """Read the variable."""
-        return {**env.rates("LIMITS", super().read(env))}
+        default = super().read(env)
+        return env.parsed("LIMITS", default, lambda text: default | _rates(text))
+
+
+def _rates(text: str) -> dict[str, str]:
+    rates = dict(part.partition("=")[::2] for part in words(text))
+    names = {setting.key for setting in LimitsSettings.declared()}
+    for name, rate in rates.items():
+        if name not in names or not re.fullmatch(fields.RATE, rate):
+            raise ValidationError(f"says {name}={rate}; has to be like user=30/min")
+    return rates
 
 
 limits = LimitsSettings("LIMITS")

@@ -1,20 +1,17 @@
-"""The environment: each variable is read once, typed, and every wrong one is told at once.
+"""Reads environment variables: each once, typed; every wrong one becomes a sentence.
 
 A variable NAME may come from the file that NAME_FILE names; an empty one counts as left out.
+environs parses and checks; this class adds the sentences, and keeps secrets out of them.
 """
 
-import math
 import re
-from collections.abc import Callable, Collection, Mapping
-from decimal import Decimal, InvalidOperation
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Callable, Collection
+from decimal import Decimal
 from typing import Any, TypeAlias, TypeVar
 
-import environ
-from environ.fileaware_mapping import FileAwareMapping
+from environs import EnvValidationError, FileAwareEnv, ValidationError, validate
 
-Read = TypeVar("Read")
+Value = TypeVar("Value")
 # The methods below have their names.
 Text: TypeAlias = str
 Whole: TypeAlias = int
@@ -22,156 +19,106 @@ Number: TypeAlias = float
 Flag: TypeAlias = bool
 Words: TypeAlias = list[str]
 
-YES, NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
-DATABASES = ("postgresql", "postgres", "sqlite")
-BROKERS = ("amqp", "amqps", "redis", "rediss", "redis+socket", "sentinel")
-CACHES = ("redis", "rediss", "unix")
 WEB = ("http", "https")
-MAIL = tuple(environ.Env.EMAIL_SCHEMES)
 SECRET = re.compile("SECRET|PASSWORD|TOKEN|KEY")
-RATE = r"([1-9]\d*/(s|min|hour|day))?"
 
 
-class Wrong(ValueError):
-    """Why a value is refused, as the end of a sentence."""
-
-
-class Unsound(SystemExit):
+class InvalidEnvironment(SystemExit):
     """Ends the process with every problem, a sentence each."""
+
+
+class _Variables(FileAwareEnv):
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        # environs strips all white space of a file or none; a secret may end in a blank.
+        value = super()._get_value(env_key, default)
+        return (value.removesuffix("\n") or default) if isinstance(value, str) else value
 
 
 class Environment:
     """Each method returns the value, or the default where it is left out or wrong."""
 
-    def __init__(self, variables: Mapping[str, str] | None = None) -> None:
-        self._variables = FileAwareMapping(variables)
+    def __init__(self) -> None:
+        self._variables = _Variables()
         self.problems: list[str] = []
         self.names: set[str] = set()  # of all variables asked for
 
-    def must_be_sound(self) -> None:
-        """Raise Unsound where anything was wrong."""
+    def must_be_valid(self) -> None:
+        """Raise InvalidEnvironment where anything was wrong."""
         if self.problems:
-            told = "\n".join(f"  {problem}" for problem in self.problems)
-            raise Unsound(f"Kabar does not start, as its environment is wrong:\n{told}")
+            lines = "\n".join(f"  {problem}" for problem in self.problems)
+            raise InvalidEnvironment(f"Kabar does not start, as its environment is wrong:\n{lines}")
 
     def str(self, name: Text, default: Text = "", *, choices: Collection[Text] = ()) -> Text:
         """Read a text, one of the choices where there are any."""
-
-        def one(text: Text) -> Text:
-            if choices and text not in choices:
-                raise Wrong(f"has to be one of {', '.join(choices)}")
-            return text
-
-        return self._read(name, default, one)
+        error = f"has to be one of {', '.join(choices)}"
+        rule = validate.OneOf(choices, error=error) if choices else None
+        return self._read(name, default, self._variables.str, validate=rule)
 
     def int(self, name: Text, default: Whole, *, least: Whole = 0) -> Whole:
         """Read a whole number."""
-        return self._read(name, default, lambda text: _number(int, text, least, "a whole number"))
+        rules = _from(least, "a whole number")
+        return self._read(name, default, self._variables.int, **rules)
 
     def float(self, name: Text, default: Number, *, least: Number = 0) -> Number:
         """Read a number."""
-        return self._read(name, default, lambda text: _number(float, text, least, "a number"))
+        return self._read(name, default, self._variables.float, **_from(least, "a number"))
 
     def decimal(self, name: Text, default: Text, *, least: Whole = 0) -> Decimal:
         """Read an amount of money."""
-        return self._read(
-            name, Decimal(default), lambda text: _number(Decimal, text, least, "an amount")
-        )
+        rules = _from(least, "an amount")
+        return self._read(name, Decimal(default), self._variables.decimal, **rules)
 
     def bool(self, name: Text, default: Flag) -> Flag:
         """Read yes or no."""
-
-        def either(text: Text) -> Flag:
-            if text.lower() not in YES | NO:
-                raise Wrong("has to be true or false")
-            return text.lower() in YES
-
-        return self._read(name, default, either)
+        errors = {"invalid": "has to be true or false"}
+        return self._read(name, default, self._variables.bool, error_messages=errors)
 
     def list(self, name: Text, default: Collection[Text] = ()) -> Words:
         """Read words separated by commas."""
-        return self._read(name, [*default], _words)
-
-    def rates(self, name: Text, default: Mapping[Text, Text]) -> dict[Text, Text]:
-        """Read how often each of some things is allowed, where it differs."""
-
-        def given(text: Text) -> dict[Text, Text]:
-            found = dict(part.partition("=")[::2] for part in _words(text))
-            for what, rate in found.items():
-                if what not in default or not re.fullmatch(RATE, rate):
-                    raise Wrong(f"says {what}={rate}; has to be like {next(iter(default))}=30/min")
-            return {**default, **found}
-
-        return self._read(name, {**default}, given)
-
-    def packages(self, name: Text) -> Words:
-        """Read names of Python packages that are on the path."""
-
-        def found(text: Text) -> Words:
-            for word in _words(text):
-                if not word.isidentifier() or not find_spec(word):
-                    raise Wrong(f"names {word}, which is no package on the path (PYTHONPATH)")
-            return _words(text)
-
-        return self._read(name, Words(), found)
-
-    def folder(self, name: Text, default: Path) -> Path:
-        """Read a folder, and make it where it is not there yet."""
-        path = Path(self.str(name) or default).resolve()
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            self.problems.append(
-                f"{name} is '{path}', which cannot be made ({problem.strerror}). "
-                "Name a folder we may write in."
-            )
-        return path
+        return self.parsed(name, [*default], words)
 
     def url(self, name: Text, schemes: Collection[Text]) -> Text:
         """Read an address, or return an empty text."""
-        return self._read(name, "", lambda text: _address(text, schemes))
+        return self.parsed(name, "", lambda text: address(text, schemes))
 
-    def db_url(self, name: Text, default: Text) -> dict[Text, Any]:
-        """Read the address of a database as Django's settings."""
-        config = environ.Env.db_url_config
+    def parsed(self, name: Text, default: Value, parse: Callable[[Text], Value]) -> Value:
+        """Read what `parse` makes of the text; its ValidationError ends the problem's sentence."""
+        return self._read(name, default, lambda name: parse(self._variables.str(name)))
 
-        def named(text: Text) -> dict[Text, Any]:
-            return {**config(_address(text, DATABASES))}
-
-        return self._read(name, {**config(default)}, named)
-
-    def email_url(self, name: Text, default: Text) -> dict[Text, Any]:
-        """Read the address of a mail server as Django's settings."""
-        config = environ.Env.email_url_config
-
-        def named(text: Text) -> dict[Text, Any]:
-            return {**config(_address(text, MAIL))}
-
-        return self._read(name, {**config(default)}, named)
-
-    def _read(self, name: Text, default: Read, parse: Callable[[Text], Read]) -> Read:
+    def _read(
+        self, name: Text, default: Value, read: Callable[..., Value | None], **rules: Any
+    ) -> Value:
         self.names.add(name)
+        text = None
         try:
-            text = self._variables.get(name, "").removesuffix("\n")
-        except (OSError, UnicodeDecodeError) as problem:
-            reason = getattr(problem, "strerror", None) or "it is not text"
-            self.problems.append(
-                f"{name}_FILE names {self._variables.env[f'{name}_FILE']}, which cannot be read "
-                f"({reason}). Correct the path or the rights, or leave it out."
-            )
-            return default
-        try:
-            return parse(text) if text else default
-        except (ValueError, KeyError, InvalidOperation) as problem:
-            reason = str(problem) if isinstance(problem, Wrong) else "has to be a full address"
-            instead = masked(name, str(default)) if default not in ("", []) else "none"
-            if isinstance(default, dict):
-                instead = "the default"
-            self.problems.append(
-                f"{name} is {masked(name, text)}, but {reason}. "
-                f"Correct it, or leave it out for {instead}."
-            )
-            return default
+            text = self._variables.str(name, None)
+            value = read(name, **rules) if text else None
+        except EnvValidationError as error:
+            self._refuse(name, text or "", next(iter(error.error_messages)), default)
+        except ValidationError as error:
+            self._refuse(name, text or "", str(error.args[0]), default)
+        except ValueError as error:  # the file cannot be read
+            self._refuse_file(name, error.__cause__ or error)
+        else:
+            return default if value is None else value
+        return default
+
+    def _refuse(self, name: Text, text: Text, reason: Text, default: object) -> None:
+        instead = masked(name, str(default)) if default not in ("", []) else "none"
+        if isinstance(default, dict):
+            instead = "the default"
+        self.problems.append(
+            f"{name} is {masked(name, text)}, but {reason}. "
+            f"Correct it, or leave it out for {instead}."
+        )
+
+    def _refuse_file(self, name: Text, error: BaseException) -> None:
+        file = self._variables.str(f"{name}_FILE")
+        reason = getattr(error, "strerror", None) or "it is not text"
+        self.problems.append(
+            f"{name}_FILE names {file}, which cannot be read ({reason}). "
+            "Correct the path or the rights, or leave it out."
+        )
 
 
 def masked(name: Text, text: Text) -> Text:
@@ -182,22 +129,20 @@ def masked(name: Text, text: Text) -> Text:
     return repr(re.sub(r"(?i)((?:password|secret|token|key)=)[^&]*", r"\1***", without_user))
 
 
-def _number(kind: Callable[[Text], Any], text: Text, least: float, called: Text) -> Any:
-    try:
-        number = kind(text)
-        fits = math.isfinite(number) and number >= least
-    except (ValueError, InvalidOperation):
-        fits = False
-    if not fits:
-        raise Wrong(f"has to be {called} from {least} up")
-    return number
+def _from(least: float, kind: Text) -> dict[Text, Any]:
+    sentence = f"has to be {kind} from {least} up"
+    errors = dict.fromkeys(("invalid", "special", "too_large"), sentence)
+    return {"validate": validate.Range(min=least, error=sentence), "error_messages": errors}
 
 
-def _words(text: Text) -> Words:
+def words(text: Text) -> Words:
+    """Split a text at its commas."""
     return [word for part in text.split(",") if (word := part.strip())]
 
 
-def _address(text: Text, schemes: Collection[Text]) -> Text:
+def address(text: Text, schemes: Collection[Text]) -> Text:
+    """Return an address that begins with one of the schemes. Raises ValidationError."""
     if text.partition("://")[0] not in schemes or "://" not in text:
-        raise Wrong(f"has to begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        listed = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise ValidationError(f"has to begin with {listed}")
     return text

@@ -6,11 +6,10 @@ from typing import Any
 
 from django.core.validators import MinValueValidator, RegexValidator
 
-from infra.environment import RATE
-
 # As constance takes them: the class of the field, and its arguments.
 FormField = tuple[str, dict[str, Any]]
 
+RATE = r"([1-9]\d*/(s|min|hour|day))?"
 WIDGETS = "unfold.widgets.UnfoldAdmin"
 
 

@@ -1,13 +1,29 @@
 """What is wrong in the environment is told at start: all of it, in sentences, without secrets."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from infra.environment import BROKERS, Environment, Unsound
+from config.environment import BROKERS, ShopEnvironment
+from edge.conf import limits
+from infra.environment import InvalidEnvironment
 from tests.processes.house import House
 
+Start = Callable[[dict[str, str]], ShopEnvironment]
 UP = "from 0 up. Correct it, or leave it out for"
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Return a function that sets variables."""
+
+    def start(variables: dict[str, str]) -> ShopEnvironment:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return ShopEnvironment()
+
+    return start
 
 
 @pytest.mark.parametrize(
@@ -35,39 +51,42 @@ UP = "from 0 up. Correct it, or leave it out for"
             "rediss:// or redis+socket:// or sentinel://. Correct it, or leave it out for none.",
         ),
         (
-            ("db_url", "sqlite:///x"),
+            ("database", "sqlite:///x"),
             "mysql://ann:p@ss@db/x",
             "X is 'mysql://***@db/x', but has to begin with postgresql:// or postgres:// or "
             "sqlite://. Correct it, or leave it out for the default.",
         ),
-        (
-            ("rates", {"user": "300/min"}),
-            "user=often",
-            "X is 'user=often', but says user=often; has to be like user=30/min. "
-            "Correct it, or leave it out for the default.",
-        ),
     ],
 )
-def test_what_is_wrong_is_a_sentence_with_value_and_way_out(read, value, sentence):
-    env = Environment({"X": value})
+def test_what_is_wrong_is_a_sentence_with_value_and_way_out(environment, read, value, sentence):
+    env = environment({"X": value})
     kind, *arguments = read
     getattr(env, kind)("X", *arguments)
     assert env.problems == [sentence]
 
 
-def test_a_choice_names_the_choices():
-    env = Environment({"X": "perhaps"})
+def test_a_wrong_rate_limit_is_a_sentence(environment):
+    env = environment({"LIMITS": "user=often"})
+    limits.read(env)
+    assert env.problems == [
+        "LIMITS is 'user=often', but says user=often; has to be like user=30/min. "
+        "Correct it, or leave it out for the default."
+    ]
+
+
+def test_a_choice_names_the_choices(environment):
+    env = environment({"X": "perhaps"})
     assert env.str("X", "hold", choices=("hold", "allow")) == "hold"
     assert env.problems == [
         "X is 'perhaps', but has to be one of hold, allow. Correct it, or leave it out for 'hold'."
     ]
 
 
-def test_all_problems_are_told_at_once_and_end_the_process():
-    env = Environment({"A": "x", "B": "y"})
+def test_all_problems_are_told_at_once_and_end_the_process(environment):
+    env = environment({"A": "x", "B": "perhaps"})
     env.int("A", 1), env.bool("B", True)
-    with pytest.raises(Unsound) as told:
-        env.must_be_sound()
+    with pytest.raises(InvalidEnvironment) as told:
+        env.must_be_valid()
     assert isinstance(told.value, SystemExit)
     assert [line.strip()[:4] for line in str(told.value).splitlines()[1:]] == ["A is", "B is"]
 
@@ -81,21 +100,21 @@ def test_all_problems_are_told_at_once_and_end_the_process():
         ("DB_URL", "postgres//db?password=hunter2&x=1"),
     ],
 )
-def test_no_secret_is_told(name, value):
-    env = Environment({name: value})
+def test_no_secret_is_told(environment, name, value):
+    env = environment({name: value})
     env.int(name, 1)
     assert name in env.problems[0]
     assert "hunter2" not in env.problems[0]
 
 
-def test_a_value_may_come_from_a_file_and_keeps_its_dollars(tmp_path: Path):
+def test_a_value_may_come_from_a_file_and_keeps_its_dollars(environment, tmp_path: Path):
     (tmp_path / "secret").write_text("$ecret \n")
-    env = Environment({"X_FILE": str(tmp_path / "secret"), "X": "not this"})
+    env = environment({"X_FILE": str(tmp_path / "secret"), "X": "not this"})
     assert env.str("X") == "$ecret "
 
 
-def test_a_file_that_is_not_there_is_told_of():
-    env = Environment({"X_FILE": "/nowhere/secret"})
+def test_a_file_that_is_not_there_is_told_of(environment):
+    env = environment({"X_FILE": "/nowhere/secret"})
     env.str("X")
     assert env.problems == [
         "X_FILE names /nowhere/secret, which cannot be read (No such file or directory). "
@@ -103,8 +122,8 @@ def test_a_file_that_is_not_there_is_told_of():
     ]
 
 
-def test_empty_is_left_out():
-    assert Environment({"X": ""}).int("X", 7) == 7
+def test_empty_is_left_out(environment):
+    assert environment({"X": ""}).int("X", 7) == 7
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import environ
+import dj_database_url
 import psycopg
 import pytest
 import redis
@@ -68,7 +68,7 @@ def test_a_database_is_created_once(postgres: Postgres) -> None:
 def test_django_connects_with_the_database_url(
     postgres: Postgres, django_db_blocker: DjangoDbBlocker
 ) -> None:
-    settings = environ.Env.db_url_config(postgres.create_database("kabar"))
+    settings = dj_database_url.parse(postgres.create_database("kabar"))
     with django_db_blocker.unblock():
         connection = ConnectionHandler({"default": settings})["default"]
         with connection.cursor() as cursor:

@@ -41,13 +41,18 @@ def test_a_setting_is_the_runtime_change_else_django_s_setting_else_the_default(
     assert (timedelta(minutes=5), 2) == (tea.STEEPING, tea.CUPS)  # only STEEPING has `runtime`
 
 
-def test_the_environment_gives_values_and_all_problems_are_sentences() -> None:
-    assert tea.read(Environment({"TEA_MINUTES": "1.5"})) == {
+def test_the_environment_gives_values_and_all_problems_are_sentences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEA_MINUTES", "1.5")
+    assert tea.read(Environment()) == {
         "STEEPING": timedelta(seconds=90),
         "CUPS": 2,
         "KIND": "green",
     }
-    env = Environment({"TEA_KIND": "black", "TEA_CUPS": "1", "TEA_MINUTES": "soon"})
+    for name, value in {"TEA_KIND": "black", "TEA_CUPS": "1", "TEA_MINUTES": "soon"}.items():
+        monkeypatch.setenv(name, value)
+    env = Environment()
     tea.read(env)
     assert env.problems == [
         "TEA_MINUTES is 'soon', but has to be a number from 0 up. "
