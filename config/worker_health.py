@@ -40,6 +40,7 @@ def _serve(**kwargs: Any) -> None:
     from eventbus.conf import conf
     from infra import health
 
+    pulse.blocked_after = conf().BLOCKED
     pulse.rest("starting")
     if conf().HEALTH_PORT:
         server = health.serve(conf().HEALTH_PORT, pulse, conf().HEALTH_HOST)
