@@ -1,4 +1,4 @@
-"""The front page: what this is, what each context says and hears, and how the news is doing."""
+"""The front page: architecture, state of the bus, contexts with their events and consumers."""
 
 import inspect
 import re
@@ -25,53 +25,53 @@ BROKERS = {"amqp": "RabbitMQ", "amqps": "RabbitMQ", "redis": "Redis", "rediss": 
 
 
 @dataclass(frozen=True)
-class Said:
-    """An event, as a reader of the front page wants it."""
+class PublishedEvent:
+    """An event of a context, with the contexts that consume it."""
 
     name: str
-    means: SafeString
-    heard_by: list[str]
+    description: SafeString
+    subscribers: list[str]
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A consumer: what it hears, and what it does then."""
+class ConsumerInfo:
+    """A consumer of a context, with the events that it subscribes to."""
 
     name: str
-    hears: tuple[str, ...]
-    does: SafeString
+    events: tuple[str, ...]
+    description: SafeString
 
 
 @dataclass(frozen=True)
-class Context:
-    """A context with what it says and hears."""
+class ContextInfo:
+    """A context with its events and consumers."""
 
     name: str
-    keeps: SafeString
-    says: list[Said]
-    hears: list[Heard]
+    description: SafeString
+    events: list[PublishedEvent]
+    consumers: list[ConsumerInfo]
 
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the house."""
+    """Show the front page."""
     return render(
         request,
         "home.html",
-        {"contexts": _contexts(), "runs": _runs(), "counts": _counts(), "papers": _papers()},
+        {"contexts": _contexts(), "mode": _mode(), "counts": _counts(), "documents": _documents()},
     )
 
 
-def _contexts() -> list[Context]:
-    """Return the contexts of the settings, then further apps with events or consumers."""
-    speaking = [name.partition(".")[0] for name in (*registry.events, *registry.consumers)]
-    names = dict.fromkeys([*settings.CONTEXTS, *filter(apps.is_installed, speaking)])
+def _contexts() -> list[ContextInfo]:
+    """Return the contexts of the settings, then other apps with events or consumers."""
+    others = [name.partition(".")[0] for name in (*registry.events, *registry.consumers)]
+    names = dict.fromkeys([*settings.CONTEXTS, *filter(apps.is_installed, others)])
     return [
-        Context(
+        ContextInfo(
             name=name,
-            keeps=_first_line(apps.get_app_config(name).module),
-            says=[_said(event) for event in _of(name, registry.events)],
-            hears=[_heard(consumer) for consumer in _of(name, registry.consumers)],
+            description=_first_line(apps.get_app_config(name).module),
+            events=[_event(event) for event in _of(name, registry.events)],
+            consumers=[_consumer(consumer) for consumer in _of(name, registry.consumers)],
         )
         for name in names
     ]
@@ -81,45 +81,44 @@ def _of(context: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(f"{context}.")]
 
 
-def _said(name: str) -> Said:
-    contexts = dict.fromkeys(consumer.context for consumer in registry.listeners(name))
-    return Said(name.partition(".")[2], _first_line(registry.events[name]), list(contexts))
+def _event(name: str) -> PublishedEvent:
+    subscribers = dict.fromkeys(consumer.context for consumer in registry.listeners(name))
+    description = _first_line(registry.events[name])
+    return PublishedEvent(name.partition(".")[2], description, list(subscribers))
 
 
-def _heard(name: str) -> Heard:
+def _consumer(name: str) -> ConsumerInfo:
     consumer = registry.consumers[name]
-    return Heard(name.partition(".")[2], consumer.hears, _first_line(consumer.handle))
+    return ConsumerInfo(name.partition(".")[2], consumer.hears, _first_line(consumer.handle))
 
 
-def _first_line(thing: Any) -> SafeString:
-    """Return the first line of a docstring, what it names in `code`."""
-    line = (inspect.getdoc(thing) or "").partition("\n")[0]
+def _first_line(documented: Any) -> SafeString:
+    """Return the first line of a docstring as HTML, with `names` as code."""
+    line = (inspect.getdoc(documented) or "").partition("\n")[0]
     return mark_safe(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(line)))
 
 
-def _runs() -> str:
-    """Say how this process works, without its addresses: they may hold passwords."""
+def _mode() -> str:
+    """Describe how this process runs, without addresses: they may contain passwords."""
     database = connection.display_name
     if settings.BROKER_URL:
         broker = BROKERS.get(urlsplit(settings.BROKER_URL).scheme, "a broker")
-        return (
-            f"with a broker: {broker} and {database}, relay and workers in processes of their own"
-        )
+        return f"with {broker} and {database}; the relay and the workers are separate processes"
     if embedded.relay():
-        return f"embedded: this one process on {database} is web server, relay and workers"
-    return f"embedded, on {database}; another process carries the news"
+        return f"embedded: one process is web server, relay and worker, with {database}"
+    return f"embedded, with {database}; the relay runs in another process"
 
 
 def _counts() -> list[tuple[str, int | str, str]]:
-    """Return how much news there is, with the page of the admin that lists it."""
+    """Return label, number of rows and admin page of each table that the page shows."""
     tables = {
         "events in the log": Event,
-        "waiting in the outbox": Outbox,
-        "on their way": Dispatch,
-        "to be tried again": Retry,
+        "in the outbox": Outbox,
+        "dispatches in flight": Dispatch,
+        "retries": Retry,
         "dead letters": DeadLetter,
     }
-    return [(name, _count(table), table._meta.model_name or "") for name, table in tables.items()]
+    return [(label, _count(table), table._meta.model_name or "") for label, table in tables.items()]
 
 
 def _count(table: Any) -> int | str:
@@ -129,8 +128,8 @@ def _count(table: Any) -> int | str:
         return "unknown"
 
 
-def _papers() -> list[str]:
-    """Return what there is to read beside the code."""
+def _documents() -> list[str]:
+    """Return the paths of the README and the documents."""
     base = Path(settings.BASE_DIR)
-    papers = [base / "README.md", *sorted(base.glob("docs/**/*.md"))]
-    return [str(paper.relative_to(base)) for paper in papers if paper.exists()]
+    paths = [base / "README.md", *sorted(base.glob("docs/**/*.md"))]
+    return [str(path.relative_to(base)) for path in paths if path.exists()]

@@ -67,15 +67,15 @@ class NotInstalled(EventBusError):
 
 
 class NotInLog(EventBusError):
-    """Event {event} is not in the log any more, so it cannot be delivered."""
+    """Event {event} is no longer in the log, so it cannot be delivered."""
 
 
 class NeedsReason(EventBusError):
-    """Say it in words: those who come after will want to know."""
+    """A reason or note is required: it is kept in the audit record."""
 
 
 class CannotReplay(EventBusError):
-    """{consumer} cannot be told again: {reason}."""
+    """Events cannot be replayed to {consumer}: {reason}."""
 
 
 class CannotRebuild(EventBusError):
@@ -91,12 +91,12 @@ class CannotRestore(EventBusError):
 
 
 class InArchive(EventBusError):
-    """{events} events of that time are not in the log but in archives, the last of them of {until}.
-    Bring them back first: manage.py restoreevents {files}"""
+    """{events} events of that time are archived, the last one recorded at {until}.
+    Restore them first: manage.py restoreevents {files}"""
 
 
 class LogBusy(EventBusError):
-    """Somebody archives, restores, replays or rebuilds just now: try again when that has ended."""
+    """Another archive, restore, replay or rebuild is running. Try again when it has ended."""
 
 
 class BrokerAway(EventBusError):

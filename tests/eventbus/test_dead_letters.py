@@ -326,13 +326,13 @@ class TestTheCommands:
         assert "2 noted" in run("notedeadletters", "the bank is away", "--yes")
         for letter in DeadLetter.objects.all():
             assert letter.notes.endswith(": the bank is away")
-        with pytest.raises(CommandError, match="Say it"):
+        with pytest.raises(CommandError, match="is required"):
             run("notedeadletters", " ", "--yes")
 
     def test_discarding_asks_why(self, dead):
         with pytest.raises(CommandError, match="--reason"):
             run("discarddeadletters", "--yes")
-        with pytest.raises(CommandError, match="Say it"):
+        with pytest.raises(CommandError, match="is required"):
             run("discarddeadletters", "--yes", "--reason", "")
 
 
