@@ -1,1 +1,1 @@
-"""accounts keeps who the shop's people are: customers and operators, and how they log in."""
+"""Customers and operators: sign-up, log-in, login sessions."""

@@ -1,4 +1,4 @@
-"""People, as operators see them."""
+"""Users and groups in the admin."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     pass
 
 
-class NewUser(UserCreationForm):
+class UserAddForm(UserCreationForm):
     class Meta:
         model = User
         fields = ("email", "name", "language", "country", "phone", "wants_messages")
@@ -35,14 +35,13 @@ class NewUser(UserCreationForm):
         self.fields["country"].required = True
 
     def clean_email(self) -> str:
-        """Compare in the form in which addresses are kept."""
         return User.objects.normalize_email(self.cleaned_data["email"])
 
     def clean_country(self) -> str:
         return str(self.cleaned_data["country"]).upper()
 
 
-class ChangedUser(UserChangeForm):
+class PermissionsForm(UserChangeForm):
     class Meta:
         model = User
         fields = ("is_staff", "is_superuser", "groups", "user_permissions")
@@ -51,8 +50,8 @@ class ChangedUser(UserChangeForm):
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
-    form = ChangedUser
-    add_form = NewUser
+    form = PermissionsForm
+    add_form = UserAddForm
     change_password_form = AdminPasswordChangeForm
     list_display = ["email", "name", "country", "language", "is_active", "is_staff", "date_joined"]
     list_filter = ["is_active", "is_staff", "language", "country"]
@@ -60,44 +59,42 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     ordering = ["-date_joined"]
     date_hierarchy = "date_joined"
     actions = ["disable"]
-    # Other contexts were told these, and there is no news yet that would tell them better.
-    told = ("id", "email", "name", "language", "country", "phone", "wants_messages")
-    readonly_fields = (*told, "is_active", "date_joined", "last_login", "password_page")
+    # Read-only: other contexts store these fields, and no event announces a change of them yet.
+    published_fields = ("id", "email", "name", "language", "country", "phone", "wants_messages")
+    readonly_fields = (*published_fields, "is_active", "date_joined", "last_login", "password_page")
     fieldsets = [
-        (None, {"fields": told}),
-        ("Door", {"fields": ["is_active", "date_joined", "last_login", "password_page"]}),
-        ("Rights", {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
+        (None, {"fields": published_fields}),
+        ("Access", {"fields": ["is_active", "date_joined", "last_login", "password_page"]}),
+        ("Permissions", {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
     ]
     add_fieldsets = [
-        (None, {"fields": [*NewUser.Meta.fields, "usable_password", "password1", "password2"]})
+        (None, {"fields": [*UserAddForm.Meta.fields, "usable_password", "password1", "password2"]})
     ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Leave everything open to whoever is new; only a superuser hands out rights."""
         if obj is None:
             return ()
-        rights = () if request.user.is_superuser else ChangedUser.Meta.fields
-        return (*self.readonly_fields, *rights)
+        # Only a superuser grants permissions.
+        permissions = () if request.user.is_superuser else PermissionsForm.Meta.fields
+        return (*self.readonly_fields, *permissions)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Refuse: other contexts hold the id. People are disabled."""
-        return False
+        return False  # other contexts hold the id: users are disabled, never deleted
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Let new customers in by the front door, so that the house hears of them."""
         if change:
             super().save_model(request, obj, form, change)
         else:
-            services.admit(obj)
+            services.register(obj)  # publishes CustomerSignedUp
 
     @admin.display(description="Password")
     def password_page(self, user: User) -> str:
-        """Link to the page that sets a new one; not even the hash is shown."""
+        """Link to the form for a new password. The hash is not shown."""
         return mark_safe('<a class="underline" href="../password/">set a new one</a>')
 
-    @admin.action(description="Disable: may not log in any more", permissions=["change"])
+    @admin.action(description="Disable: forbid to log in", permissions=["change"])
     def disable(self, request: HttpRequest, users: QuerySet[User]) -> None:
-        """Shut the door, by the service, so that the house hears of it."""
+        """Disable each user by the service, which publishes CustomerDisabled."""
         for user in users:
             services.disable(user.pk, "disabled in the admin")
         messages.success(request, f"Disabled: {', '.join(user.email for user in users)}")

@@ -1,4 +1,4 @@
-"""What accounts refuses."""
+"""Refusals of accounts."""
 
 from eventbus import Refusal
 

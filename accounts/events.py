@@ -1,4 +1,4 @@
-"""What accounts says to the rest of the house."""
+"""Events that accounts publishes."""
 
 import datetime as dt
 from uuid import UUID
@@ -7,7 +7,7 @@ from eventbus import Event
 
 
 class CustomerSignedUp(Event, about="customer_id"):
-    """Somebody became a customer. Other contexts keep what they need of it, by the id."""
+    """A customer signed up. Other contexts store the fields they need under `customer_id`."""
 
     customer_id: UUID
     email: str

@@ -1,4 +1,4 @@
-"""What accounts remembers: the project's own user, from the first migration."""
+"""Users (customers and operators) and their login sessions."""
 
 import datetime as dt
 from typing import Any
@@ -16,42 +16,41 @@ from accounts.conf import conf
 from accounts.events import CustomerDisabled, CustomerSignedUp
 from infra.ids import new_id
 
-is_phone = RegexValidator(
-    r"\A\+[1-9][0-9]{6,14}\Z", "A phone number is + and 7 to 15 digits (E.164)."
+validate_phone = RegexValidator(
+    r"\A\+[1-9][0-9]{6,14}\Z", "Enter a phone number as + and 7 to 15 digits (E.164)."
 )
 
 
-def is_country(code: str) -> None:
-    """Refuse what is no country: ISO 3166-1 alpha-2, in capitals."""
+def validate_country(code: str) -> None:
+    """Raise ValidationError unless `code` is an ISO 3166-1 alpha-2 code in capitals."""
     if not code.isupper() or pycountry.countries.get(alpha_2=code) is None:
         raise ValidationError(f"{code} is not a country code of ISO 3166-1 (two letters).")
 
 
 class UserManager(BaseUserManager["User"]):
-    """Finds people by e-mail, whatever its case."""
+    """Finds users by e-mail address in any case."""
 
     @classmethod
     def normalize_email(cls, email: str | None) -> str:
-        """Return the one form in which addresses are kept and compared: lower case."""
+        """Return the address in the form in which it is stored and compared: lower case."""
         return (email or "").strip().lower()
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Find who logs in."""
         return self.get(email=self.normalize_email(username))
 
-    def who_stays(self, user_id: UUID, stay_id: UUID) -> "User | None":
-        """Return who is still logged in: neither disabled nor logged out."""
-        return self.filter(pk=user_id, is_active=True, stays=stay_id).first()
+    def get_logged_in(self, user_id: UUID, session_id: UUID) -> "User | None":
+        """Return the user of a login session; None if the user is disabled or logged out."""
+        return self.filter(pk=user_id, is_active=True, login_sessions=session_id).first()
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Make a customer, without telling anybody; `services.sign_up` tells."""
+        """Save a user without publishing an event; `services.sign_up` publishes one."""
         user = self.model(email=self.normalize_email(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Make an operator who may do everything."""
+        """Save an operator with all permissions."""
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
@@ -67,9 +66,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(max_length=120)
     language = models.CharField(max_length=2, choices=Language.choices, default=Language.ENGLISH)
     country = models.CharField(
-        max_length=2, blank=True, validators=[is_country], help_text="ISO 3166-1 alpha-2"
+        max_length=2, blank=True, validators=[validate_country], help_text="ISO 3166-1 alpha-2"
     )
-    phone = models.CharField(max_length=16, blank=True, validators=[is_phone], help_text="E.164")
+    phone = models.CharField(
+        max_length=16, blank=True, validators=[validate_phone], help_text="E.164"
+    )
     wants_messages = models.BooleanField(default=True)
     is_active = models.BooleanField("active", default=True)
     is_staff = models.BooleanField("operator", default=False)
@@ -90,7 +91,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.email
 
     def signed_up(self) -> CustomerSignedUp:
-        """Say who joined."""
+        """Return the event of a sign-up."""
         return CustomerSignedUp(
             customer_id=self.id,
             email=self.email,
@@ -103,38 +104,42 @@ class User(AbstractBaseUser, PermissionsMixin):
         )
 
     def disable(self, reason: str) -> CustomerDisabled | None:
-        """Shut the door, once."""
+        """Forbid the user to log in. Returns None if the user is disabled already."""
         if not self.is_active:
             return None
         self.is_active = False
         return CustomerDisabled(customer_id=self.id, reason=reason)
 
     def promote(self) -> None:
-        """Make an operator who may do everything."""
+        """Make the user an operator with all permissions."""
         self.is_active = self.is_staff = self.is_superuser = True
 
 
 class LoginSession(models.Model):
-    """Somebody's being logged in: a family of refresh tokens, of which the last is good, once."""
+    """One log-in and its family of refresh tokens. Only the token of `generation` is valid."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    user = models.ForeignKey(User, models.CASCADE, related_name="stays")
-    turn = models.PositiveIntegerField(default=0)
-    begun_at = models.DateTimeField()
-    good_until = models.DateTimeField()
+    user = models.ForeignKey(User, models.CASCADE, related_name="login_sessions")
+    generation = models.PositiveIntegerField(default=0, help_text="rotations of the refresh token")
+    started_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "login session"
 
     def __str__(self) -> str:
-        return f"{self.user_id} since {self.begun_at:%F %T}"
+        return f"{self.user_id} since {self.started_at:%F %T}"
 
-    def begin(self, now: dt.datetime) -> None:
-        """Start the clock."""
-        self.begun_at, self.good_until = now, now + conf.LOGIN_IDLE
+    def start(self, now: dt.datetime) -> None:
+        """Set when the session began and when it expires unless it is refreshed."""
+        self.started_at, self.expires_at = now, now + conf.LOGIN_IDLE
 
-    def go_on(self, turn: int, now: dt.datetime) -> bool:
-        """Take a refresh token, once: an old one shows that somebody else has it, too."""
-        if turn != self.turn or now >= self.good_until or not self.user.is_active:
+    def rotate(self, generation: int, now: dt.datetime) -> bool:
+        """Accept a refresh token and move on to the next generation; False ends the session."""
+        # A token of an older generation was used before: a second party has it (RFC 9700, 4.14).
+        if generation != self.generation or now >= self.expires_at or not self.user.is_active:
             return False
-        self.turn += 1
-        end = self.begun_at + conf.LOGIN_LIFETIME
-        self.good_until = min(now + conf.LOGIN_IDLE, end)
+        self.generation += 1
+        end = self.started_at + conf.LOGIN_LIFETIME
+        self.expires_at = min(now + conf.LOGIN_IDLE, end)
         return True

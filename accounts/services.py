@@ -1,4 +1,4 @@
-"""What accounts does."""
+"""Sign-up, disabling, login sessions. A change and its event are one transaction."""
 
 import datetime as dt
 import secrets
@@ -15,18 +15,18 @@ from django.utils.module_loading import import_string
 
 from accounts.conf import conf
 from accounts.errors import EmailTaken
-from accounts.models import LoginSession, User, is_country
+from accounts.models import LoginSession, User, validate_country
 from eventbus import publish
 from infra import clock
 
 log = structlog.get_logger(__name__)
-# What accounts alone reads needs no public key; nobody takes it for an access token.
-_refreshes = signing.Signer(salt="accounts.refresh")
+# Only accounts reads refresh tokens, so they need no public key and are no JWTs.
+_refresh_signer = signing.Signer(salt="accounts.refresh")
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What one shows (access), and what one gets the next ones for (refresh), once."""
+    """An access token, and the refresh token that buys the next pair once."""
 
     access: str
     refresh: str
@@ -42,12 +42,12 @@ def sign_up(
     wants_messages: bool = True,
     signed_up_at: dt.datetime | None = None,
 ) -> User:
-    """Make somebody a customer, and tell the house.
+    """Create a customer and publish CustomerSignedUp.
 
-    password: None for who shall not log in. Whether it is a good one is asked at the door (`api`).
-    signed_up_at: business time, for who signed up elsewhere before.
+    password: None for a guest, who cannot log in. The API and the admin validate its strength.
+    signed_up_at: business time of a sign-up that happened elsewhere (an import).
 
-    Raises EmailTaken, and Django's ValidationError for what no form should have let through.
+    Raises EmailTaken, and Django's ValidationError for values that no form should let through.
     """
     user = User(
         email=User.objects.normalize_email(email),
@@ -60,107 +60,117 @@ def sign_up(
     )
     # Hashing takes a third of a second: not inside a transaction, where SQLite's one writer waits.
     user.set_password(password)
-    admit(user)
+    register(user)
     return user
 
 
 @transaction.atomic
-def admit(user: User) -> None:
-    """Save a new customer, and tell the house. Raises EmailTaken, ValidationError."""
-    is_country(user.country)
+def register(user: User) -> None:
+    """Save a new customer and publish CustomerSignedUp. Raises EmailTaken, ValidationError."""
+    validate_country(user.country)
     user.clean_fields()
     try:
         with transaction.atomic():
             user.save(force_insert=True)
-    except IntegrityError as taken:
-        raise EmailTaken(email=user.email) from taken
+    except IntegrityError as error:
+        raise EmailTaken(email=user.email) from error
     publish(user.signed_up())
 
 
 @transaction.atomic
 def disable(user_id: UUID, reason: str) -> None:
-    """Let somebody in no more; once is enough. Raises User.DoesNotExist."""
+    """Forbid a user to log in and end all login sessions; a second call changes nothing.
+
+    Raises User.DoesNotExist.
+    """
     user = User.objects.select_for_update().get(pk=user_id)
-    fact = user.disable(reason)
-    if fact:
+    event = user.disable(reason)
+    if event:
         user.save(update_fields=["is_active"])
-        user.stays.all().delete()
-        publish(fact)
+        user.login_sessions.all().delete()
+        publish(event)
 
 
 def log_in(user: User) -> Tokens:
-    """Begin a stay of somebody who has shown who they are."""
+    """Start a login session of an authenticated user."""
     now = clock.now()
-    LoginSession.objects.filter(user=user, good_until__lt=now).delete()
-    stay = LoginSession(user=user)
-    stay.begin(now)
-    stay.save()
-    return _tokens(stay)
+    LoginSession.objects.filter(user=user, expires_at__lt=now).delete()
+    session = LoginSession(user=user)
+    session.start(now)
+    session.save()
+    return _tokens(session)
 
 
-def stay_logged_in(refresh: str) -> Tokens | None:
-    """Give the next tokens for the last refresh token; for an older one, end the stay."""
-    said = _read(refresh)
+def refresh_tokens(refresh: str) -> Tokens | None:
+    """Return the next tokens for the latest refresh token; an older one ends the session."""
+    claims = _read(refresh)
     with transaction.atomic():
-        stay = _stay(said)
-        if stay is None:
+        session = _session(claims)
+        if session is None:
             return None
-        if not (_is_sealed(said, stay) and stay.go_on(said["turn"], clock.now())):
-            log.warning("refresh token refused, stay ended", user=str(stay.user_id))
-            stay.delete()
+        if not (
+            _password_unchanged(claims, session)
+            and session.rotate(claims["generation"], clock.now())
+        ):
+            log.warning("refresh token refused, login session ended", user=str(session.user_id))
+            session.delete()
             return None
-        stay.save(update_fields=["turn", "good_until"])
-    return _tokens(stay)
+        session.save(update_fields=["generation", "expires_at"])
+    return _tokens(session)
 
 
 @transaction.atomic
 def log_out(refresh: str) -> None:
-    """End the stay a refresh token is of, whichever of its tokens it is; once is enough."""
-    stay = _stay(_read(refresh))
-    if stay:
-        stay.delete()
+    """End the session of a refresh token, of any generation; a second call changes nothing."""
+    session = _session(_read(refresh))
+    if session:
+        session.delete()
 
 
-def _tokens(stay: LoginSession) -> Tokens:
-    user = stay.user
+def _tokens(session: LoginSession) -> Tokens:
+    user = session.user
     roles = ["operator"] if user.is_staff else ["customer"]
     sign = import_string(conf.SIGN)
-    access = sign({"sub": str(user.pk), "sid": str(stay.pk), "roles": roles})
-    said = {"stay": str(stay.pk), "turn": stay.turn, "seal": user.get_session_auth_hash()}
-    return Tokens(access, _refreshes.sign_object(said))
+    access = sign({"sub": str(user.pk), "sid": str(session.pk), "roles": roles})
+    claims = {
+        "session": str(session.pk),
+        "generation": session.generation,
+        "auth_hash": user.get_session_auth_hash(),
+    }
+    return Tokens(access, _refresh_signer.sign_object(claims))
 
 
 def _read(refresh: str) -> dict[str, Any]:
     try:
-        said: dict[str, Any] = _refreshes.unsign_object(refresh)
+        claims: dict[str, Any] = _refresh_signer.unsign_object(refresh)
     except signing.BadSignature:
         return {}
-    return said
+    return claims
 
 
-def _stay(said: dict[str, Any]) -> LoginSession | None:
-    stays = LoginSession.objects.select_for_update(of=("self",)).select_related("user")
-    return stays.filter(pk=said["stay"]).first() if said else None
+def _session(claims: dict[str, Any]) -> LoginSession | None:
+    sessions = LoginSession.objects.select_for_update(of=("self",)).select_related("user")
+    return sessions.filter(pk=claims["session"]).first() if claims else None
 
 
-def _is_sealed(said: dict[str, Any], stay: LoginSession) -> bool:
-    """Whether the password is still that of the log-in: a new one ends what the old one began."""
-    return constant_time_compare(said["seal"], stay.user.get_session_auth_hash())
+def _password_unchanged(claims: dict[str, Any], session: LoginSession) -> bool:
+    # A new password ends the sessions that the old one started.
+    return constant_time_compare(claims["auth_hash"], session.user.get_session_auth_hash())
 
 
 def make_operator(email: str, password: str | None = None) -> str | None:
-    """Make an operator of an account, or a new one, and return the password made up for it.
+    """Make a new or existing user an operator; return the generated password, if there is one.
 
-    Who has an account keeps the password, unless another is given: then nothing is made up.
+    An existing user keeps the password unless another is given.
     """
-    email, made_up = User.objects.normalize_email(email), None
+    email, generated = User.objects.normalize_email(email), None
     user = User.objects.filter(email=email).first()
     if user is None:
         user = User(email=email, name="Operator")
-        made_up = None if password else secrets.token_urlsafe(12)
-    if password or made_up:
-        user.set_password(password or made_up)
+        generated = None if password else secrets.token_urlsafe(12)
+    if password or generated:
+        user.set_password(password or generated)
     user.promote()
     user.clean_fields()
     user.save()
-    return made_up
+    return generated

@@ -1,1 +1,1 @@
-"""analytics keeps what can be counted: read models fed by news alone. It says nothing."""
+"""Read models for figures, fed by events alone. It publishes nothing."""

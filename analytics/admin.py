@@ -1,4 +1,4 @@
-"""The figures for those who run the shop: charts first, then the rows they are counted from."""
+"""Charts for operators, and the rows that they are drawn from."""
 
 import datetime as dt
 import json
@@ -15,8 +15,8 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from analytics import queries
-from analytics.api import Period
 from analytics.models import Chart, OrderFact, Refund, SaleLine, SignUp
+from analytics.serializers import Period
 from infra.admin import ReadOnlyAdmin
 
 MONTH, QUARTER, YEAR = dt.timedelta(days=29), dt.timedelta(days=89), dt.timedelta(days=364)
@@ -45,8 +45,8 @@ OPTIONS = json.dumps(
 )
 
 
-class Counted(ReadOnlyAdmin):
-    """For every operator to look at, as in the API."""
+class FigureAdmin(ReadOnlyAdmin):
+    """Read-only for every operator, as in the API."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
@@ -56,7 +56,7 @@ class Counted(ReadOnlyAdmin):
 
 
 @admin.register(OrderFact)
-class OrderFactAdmin(Counted):
+class OrderFactAdmin(FigureAdmin):
     list_display = ["order_id", "placed_at", "country", "total", "currency"]
     list_display += ["reserved_at", "paid_at", "cancelled_at", "cancel_code"]
     list_filter = ["cancel_code", "currency", "placed_at"]
@@ -65,7 +65,7 @@ class OrderFactAdmin(Counted):
 
 
 @admin.register(SaleLine)
-class SaleLineAdmin(Counted):
+class SaleLineAdmin(FigureAdmin):
     list_display = ["day", "sku", "name", "quantity", "amount", "currency", "country", "order_id"]
     list_filter = ["day", "currency"]
     search_fields = ["sku", "name", "=order_id"]
@@ -73,7 +73,7 @@ class SaleLineAdmin(Counted):
 
 
 @admin.register(Refund)
-class RefundAdmin(Counted):
+class RefundAdmin(FigureAdmin):
     list_display = ["day", "amount", "currency", "order_id", "payment_id"]
     list_filter = ["day", "currency"]
     search_fields = ["=order_id", "=payment_id"]
@@ -81,7 +81,7 @@ class RefundAdmin(Counted):
 
 
 @admin.register(SignUp)
-class SignUpAdmin(Counted):
+class SignUpAdmin(FigureAdmin):
     list_display = ["day", "country", "customer_id"]
     list_filter = ["day"]
     search_fields = ["=customer_id"]
@@ -89,40 +89,40 @@ class SignUpAdmin(Counted):
 
 
 @admin.register(Chart)
-class ChartAdmin(Counted):
-    """The charts, where other models have their list."""
+class ChartAdmin(FigureAdmin):
+    """Shows the charts in place of a list of rows."""
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        """Draw the figures of a period."""
+        """Draw the charts of a period."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        start, end = _asked(request)
+        start, end = _period(request)
         page = {
             **self.admin_site.each_context(request),
             "title": "Charts",
-            **_periods(start, end),
-            **_drawn(start, end, request.GET.get("currency", "")),
+            **_presets(start, end),
+            **_charts(start, end, request.GET.get("currency", "")),
         }
         return TemplateResponse(request, "analytics/charts.html", page)
 
 
-def _asked(request: HttpRequest) -> tuple[dt.date, dt.date]:
-    """Return the days to draw: as asked, else the last thirty on which something happened."""
-    asked = Period(data={n: request.GET[n] for n in ("from", "to") if request.GET.get(n)})
-    if not asked.is_valid():
-        messages.error(request, "Days are written like 2026-03-31, the first before the last.")
-    wanted = asked.validated_data
+def _period(request: HttpRequest) -> tuple[dt.date, dt.date]:
+    """Return the requested days, by default the last thirty days with figures."""
+    period = Period(data={n: request.GET[n] for n in ("from", "to") if request.GET.get(n)})
+    if not period.is_valid():
+        messages.error(request, "Write days like 2026-03-31, the first before the last.")
+    requested = period.validated_data
     today = timezone.now().date()
     first, last = queries.days() or (today, today)
-    end = wanted.get("end") or (today if last > today - MONTH else last)
+    end = requested.get("end") or (today if last > today - MONTH else last)
     end = max(min(end, max(last, today)), first)
-    start = wanted.get("start") or end - MONTH
+    start = requested.get("start") or end - MONTH
     return min(max(start, min(first, end - MONTH)), end), end
 
 
-def _periods(start: dt.date, end: dt.date) -> dict[str, Any]:
+def _presets(start: dt.date, end: dt.date) -> dict[str, Any]:
     first, last = queries.days() or (start, end)
     spans = {"30 days": last - MONTH, "90 days": last - QUARTER, "Year": last - YEAR, "All": first}
     presets = [
@@ -132,25 +132,25 @@ def _periods(start: dt.date, end: dt.date) -> dict[str, Any]:
     return {"start": start, "end": end, "days": f"from={start}&to={end}", "presets": presets}
 
 
-def _drawn(start: dt.date, end: dt.date, wanted: str) -> dict[str, Any]:
+def _charts(start: dt.date, end: dt.date, requested: str) -> dict[str, Any]:
     """Return the charts and the headline figures, in one currency."""
     countries = queries.sales("country", start, end)
     currencies = _by_orders(countries)
-    currency = wanted if wanted in currencies else next(iter(currencies), "")
+    currency = requested if requested in currencies else next(iter(currencies), "")
     days = [row for row in queries.sales("day", start, end) if row.currency == currency]
     products = [row for row in queries.sales("product", start, end) if row.currency == currency]
-    joined = {row.day: row.customers for row in queries.sign_ups(start, end)}
+    sign_ups = {row.day: row.customers for row in queries.sign_ups(start, end)}
     funnel = queries.funnel(start, end)
     steps = {"Placed": funnel.placed, "Reserved": funnel.reserved, "Paid": funnel.paid}
     return {
         "empty": queries.days() is None,
         "currency": currency,
         "currencies": currencies,
-        "headline": _headline(funnel, days, _back(start, end, currency)),
-        "in_all": sum(joined.values()),
-        "pace": {1: "day", 7: "week", 31: "month"}[_pace(start, end)],
+        "headline": _headline(funnel, days, _refunded(start, end, currency)),
+        "in_all": sum(sign_ups.values()),
+        "pace": {1: "day", 7: "week", 31: "month"}[_bucket_days(start, end)],
         "revenue": _series(start, end, {_day(row): float(row.revenue) for row in days}, "primary"),
-        "sign_ups": _series(start, end, joined, "green"),
+        "sign_ups": _series(start, end, sign_ups, "green"),
         "products": _bars([(row.name or row.key, row.revenue) for row in products[:10]]),
         "countries": _bars(
             [(_country(row.key), row.revenue) for row in countries if row.currency == currency][:10]
@@ -167,20 +167,20 @@ def _by_orders(rows: Iterable[queries.Sales]) -> list[str]:
     return sorted(orders, key=lambda currency: -orders[currency])
 
 
-def _back(start: dt.date, end: dt.date, currency: str) -> Decimal:
+def _refunded(start: dt.date, end: dt.date, currency: str) -> Decimal:
     rows = queries.refunds(start, end)
     return sum((row.amount for row in rows if row.currency == currency), Decimal())
 
 
 def _headline(
-    funnel: queries.Funnel, days: Sequence[queries.Sales], back: Decimal
+    funnel: queries.Funnel, days: Sequence[queries.Sales], refunded: Decimal
 ) -> list[tuple[str, str]]:
     orders, revenue = sum(row.orders for row in days), sum(row.revenue for row in days)
     return [
         ("Revenue", f"{revenue:,.2f}"),
         ("Paid orders", f"{orders:,}"),
         ("Average order", f"{revenue / orders:,.2f}" if orders else NOTHING),
-        ("Refunded", f"{back:,.2f}"),
+        ("Refunded", f"{refunded:,.2f}"),
         ("Conversion", NOTHING if funnel.conversion is None else f"{funnel.conversion:.1%}"),
         ("Time to pay", _span(funnel.time_to_pay.median_seconds)),
     ]
@@ -205,7 +205,7 @@ def _country(code: str) -> str:
 
 
 def _bars(rows: Sequence[tuple[str, Decimal | int]]) -> list[dict[str, Any]]:
-    """Return named bars with their length in per cent of the longest."""
+    """Return bars with their length in per cent of the longest."""
     longest = max((figure for _, figure in rows), default=0) or 1
     return [
         {"name": name, "figure": f"{figure:,}", "length": f"{100 * figure / longest:.1f}"}
@@ -213,23 +213,23 @@ def _bars(rows: Sequence[tuple[str, Decimal | int]]) -> list[dict[str, Any]]:
     ]
 
 
-def _pace(start: dt.date, end: dt.date) -> int:
-    """Return how many days stand under one point: a day, a week or a month."""
+def _bucket_days(start: dt.date, end: dt.date) -> int:
+    """Return the days of one bar: a day, a week or (about) a month."""
     return 1 if end - start <= QUARTER else 7 if end - start <= 2 * YEAR else 31
 
 
 def _series(
     start: dt.date, end: dt.date, figures: Mapping[dt.date, float], colour: str
 ) -> dict[str, str]:
-    """Return a chart over time as unfold's component takes it; days without news count 0."""
-    pace, sums = _pace(start, end), defaultdict[dt.date, float](float)
+    """Return a bar chart over time for unfold's component; days without figures count 0."""
+    bucket, sums = _bucket_days(start, end), defaultdict[dt.date, float](float)
     for n in range((end - start).days + 1):
         day = start + dt.timedelta(days=n)
-        point = day.replace(day=1) if pace == 31 else day - dt.timedelta(day.weekday() % pace)
+        point = day.replace(day=1) if bucket == 31 else day - dt.timedelta(day.weekday() % bucket)
         sums[point] += figures.get(day, 0)
-    drawn = {
+    dataset = {
         "data": [round(figure, 2) for figure in sums.values()],
         "backgroundColor": f"var(--color-{colour}-500)",
     }
-    labels = [f"{point:%b %Y}" if pace == 31 else f"{point.day} {point:%b}" for point in sums]
-    return {"data": json.dumps({"labels": labels, "datasets": [drawn]}), "options": OPTIONS}
+    labels = [f"{point:%b %Y}" if bucket == 31 else f"{point.day} {point:%b}" for point in sums]
+    return {"data": json.dumps({"labels": labels, "datasets": [dataset]}), "options": OPTIONS}

@@ -1,41 +1,41 @@
-"""What analytics listens to, a message at a time. It counts, and says nothing."""
+"""Batch consumers of analytics. Each fills its own columns, so the order of events is free."""
 
 from analytics import services
-from analytics.services import Cancelled, Joined, Paid, Placed, Refunded, Reserved
+from analytics.services import Cancelled, Paid, Placed, Refunded, Reserved, SignedUp
 from eventbus import consumer
 
 
 @consumer("orders.OrderPlaced", key="order_id", replayable=True, batch=True)
-def count_order(news: list[Placed]) -> None:
-    """An order enters the funnel."""
-    services.note_orders(news)
+def count_order(batch: list[Placed]) -> None:
+    """Counts placed orders: from here on they are in the funnel."""
+    services.record_orders(batch)
 
 
 @consumer("inventory.StockReserved", key="order_id", replayable=True, batch=True)
-def count_reservation(news: list[Reserved]) -> None:
-    """Its goods are there; the news does not say when, so its own time has to do."""
-    services.note_reservations(news)
+def count_reservation(batch: list[Reserved]) -> None:
+    """Counts reserved orders; the event has no time of its own, so its `recorded_at` is used."""
+    services.record_reservations(batch)
 
 
 @consumer("orders.OrderPaid", key="order_id", replayable=True, batch=True)
-def count_sale(news: list[Paid]) -> None:
-    """A sale is an order that was paid."""
-    services.note_sales(news)
+def count_sale(batch: list[Paid]) -> None:
+    """Counts paid orders and their lines as sales."""
+    services.record_sales(batch)
 
 
 @consumer("orders.OrderCancelled", key="order_id", replayable=True, batch=True)
-def count_cancellation(news: list[Cancelled]) -> None:
-    """An order leaves the funnel, and we know why."""
-    services.note_cancellations(news)
+def count_cancellation(batch: list[Cancelled]) -> None:
+    """Counts cancelled orders with the code of the cancellation."""
+    services.record_cancellations(batch)
 
 
 @consumer("payments.PaymentRefunded", key="payment_id", replayable=True, batch=True)
-def count_refund(news: list[Refunded]) -> None:
-    """Money went back; the sale it belongs to stays a sale."""
-    services.note_refunds(news)
+def count_refund(batch: list[Refunded]) -> None:
+    """Counts refunds; the refunded order stays a sale."""
+    services.record_refunds(batch)
 
 
 @consumer("accounts.CustomerSignedUp", key="customer_id", replayable=True, batch=True)
-def count_sign_up(news: list[Joined]) -> None:
-    """Somebody joined."""
-    services.note_sign_ups(news)
+def count_sign_up(batch: list[SignedUp]) -> None:
+    """Counts new customers."""
+    services.record_sign_ups(batch)

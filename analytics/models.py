@@ -1,10 +1,10 @@
-"""What analytics remembers: one row a fact, nothing that could not be counted again."""
+"""Read models: one row a fact, all of it rebuildable from the event log."""
 
 from django.db import models
 
 
 class OrderFact(models.Model):
-    """How far an order came. Each kind of news fills its own columns, in any order of arrival."""
+    """The progress of an order. Each event fills its own columns, in any order of arrival."""
 
     order_id = models.UUIDField(primary_key=True)
     day = models.DateField("day placed", null=True, db_index=True, help_text="UTC")
@@ -36,7 +36,7 @@ class SaleLine(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["order_id", "position"], name="one_sale_line_each")
+            models.UniqueConstraint(fields=["order_id", "position"], name="sale_line_position")
         ]
         indexes = [
             models.Index(fields=["day"], name="sale_day"),
@@ -48,7 +48,7 @@ class SaleLine(models.Model):
 
 
 class Refund(models.Model):
-    """Money that went back to a customer. It takes nothing off the sales: it stands beside them."""
+    """A refund. It is not subtracted from the sales."""
 
     payment_id = models.UUIDField(primary_key=True)
     order_id = models.UUIDField(db_index=True)
@@ -61,7 +61,7 @@ class Refund(models.Model):
 
 
 class SignUp(models.Model):
-    """That somebody became a customer: when and where, but not who."""
+    """A sign-up: day and country. Personal data stays in accounts."""
 
     customer_id = models.UUIDField(primary_key=True)
     day = models.DateField("day signed up", db_index=True, help_text="UTC")
@@ -72,7 +72,7 @@ class SignUp(models.Model):
 
 
 class Chart(OrderFact):
-    """The charts' place in the admin; it has no table."""
+    """Entry of the charts in the admin. It has no table of its own."""
 
     class Meta:
         proxy = True

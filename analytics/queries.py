@@ -1,4 +1,4 @@
-"""What analytics can be asked. Days are UTC, `start` and `end` are both included."""
+"""Figures. Days are UTC; `start` and `end` are both included and optional."""
 
 import datetime as dt
 import math
@@ -27,13 +27,13 @@ from analytics.models import OrderFact, Refund, SaleLine, SignUp
 
 Day = dt.date | None
 Row = TypeVar("Row", bound=Model)
-CENT = Decimal("0.01")  # SQLite sums as floats
+CENT = Decimal("0.01")  # SQLite sums decimals as floats
 GROUPS = {"day": "day", "product": "sku", "country": "country"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sales:
-    """What was sold under one heading in one currency. Refunds are not taken off."""
+    """Sales of a day, product or country in one currency. Refunds are not subtracted."""
 
     key: str
     name: str | None  # of a product, as it was last sold
@@ -45,7 +45,7 @@ class Sales:
 
 @dataclass(frozen=True, kw_only=True)
 class TimeToPay:
-    """How long paid orders took from placed to paid, in seconds; None while none was paid."""
+    """Time from placed to paid, in seconds; None if no order was paid."""
 
     median_seconds: float | None
     p90_seconds: float | None
@@ -53,20 +53,20 @@ class TimeToPay:
 
 @dataclass(frozen=True, kw_only=True)
 class Funnel:
-    """What became of the orders placed on some days, up to now."""
+    """The progress of the orders placed in a period, as of now."""
 
     placed: int
     reserved: int
     paid: int
     cancelled: dict[str, int]  # by code
     refunded: int
-    conversion: float | None  # paid of placed; None while none was placed
+    conversion: float | None  # paid of placed; None if none was placed
     time_to_pay: TimeToPay
 
 
 @dataclass(frozen=True, kw_only=True)
 class SignUps:
-    """How many became customers on a day."""
+    """New customers of a day."""
 
     day: dt.date
     customers: int
@@ -74,7 +74,7 @@ class SignUps:
 
 @dataclass(frozen=True, kw_only=True)
 class Refunds:
-    """What went back to customers on a day, in one currency."""
+    """Refunds of a day in one currency."""
 
     day: dt.date
     refunds: int
@@ -83,7 +83,7 @@ class Refunds:
 
 
 def sales(group_by: str, start: Day = None, end: Day = None) -> list[Sales]:
-    """Return the sales by day (in order), or by product or country (most revenue first)."""
+    """Return the sales by day (ascending), or by product or country (most revenue first)."""
     lines = _between(SaleLine.objects.all(), start, end)
     rows: QuerySet[Any, Any] = lines.values("currency", key=F(GROUPS[group_by])).annotate(
         orders=Count("order_id", distinct=True), units=Sum("quantity"), revenue=Sum("amount")
@@ -106,14 +106,14 @@ def sales(group_by: str, start: Day = None, end: Day = None) -> list[Sales]:
 
 
 def top_products(start: Day = None, end: Day = None, limit: int = 10) -> list[Sales]:
-    """Return the products that brought the most revenue."""
+    """Return the products with the most revenue."""
     return sales("product", start, end)[:limit]
 
 
 def funnel(start: Day = None, end: Day = None) -> Funnel:
-    """Return how far the orders placed on these days came."""
+    """Return the progress of the orders placed on these days."""
     placed = _between(OrderFact.objects.exclude(placed_at=None), start, end)
-    back = Refund.objects.filter(order_id=OuterRef("order_id"))
+    refunded = Refund.objects.filter(order_id=OuterRef("order_id"))
     counted = placed.aggregate(
         placed=Count("pk"),
         reserved=Count("pk", filter=~Q(reserved_at=None)),
@@ -123,7 +123,7 @@ def funnel(start: Day = None, end: Day = None) -> Funnel:
     return Funnel(
         **counted,
         cancelled=dict(cancelled.annotate(Count("pk")).order_by("cancel_code")),
-        refunded=placed.filter(Exists(back)).count(),
+        refunded=placed.filter(Exists(refunded)).count(),
         conversion=counted["paid"] / counted["placed"] if counted["placed"] else None,
         time_to_pay=_time_to_pay(placed, counted["paid"]),
     )
@@ -136,7 +136,7 @@ def sign_ups(start: Day = None, end: Day = None) -> list[SignUps]:
 
 
 def refunds(start: Day = None, end: Day = None) -> list[Refunds]:
-    """Return what went back by day and currency."""
+    """Return the refunds by day and currency."""
     rows = _between(Refund.objects.all(), start, end).values("day", "currency")
     counted = rows.annotate(refunds=Count("pk"), total=Sum("amount")).order_by("day", "currency")
     return [
@@ -151,7 +151,7 @@ def refunds(start: Day = None, end: Day = None) -> list[Refunds]:
 
 
 def days() -> tuple[dt.date, dt.date] | None:
-    """Return the first and the last day on which anything was counted; None while empty."""
+    """Return the first and the last day with a figure; None if there are no figures."""
     found = list(_ends())
     return (min(found), max(found)) if found else None
 
@@ -175,7 +175,7 @@ def _time_to_pay(placed: QuerySet[OrderFact], paid: int) -> TimeToPay:
 
 
 def _at(spans: QuerySet[OrderFact, dt.timedelta], count: int, share: float) -> float | None:
-    """Return the nearest rank: a span that somebody really took."""
+    """Return the percentile by nearest rank, which is a span that occurred."""
     if not count:
         return None
     return spans[math.ceil(share * count) - 1].total_seconds()

@@ -1,7 +1,6 @@
-"""What analytics does: it writes down what it hears, each fact once.
+"""Writes of the read models. Each is idempotent and independent of the order of events.
 
-Whatever comes first, second or twice, the rows end the same. Many facts take as many statements
-as one: one, or two.
+A batch takes one or two statements, however long it is.
 """
 
 import datetime as dt
@@ -18,7 +17,7 @@ from eventbus import Envelope
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """An order, as it was placed."""
+    """Fields read of OrderPlaced."""
 
     order_id: UUID
     country: str
@@ -29,7 +28,7 @@ class Placed:
 
 @dataclass(frozen=True, kw_only=True)
 class Reserved:
-    """An order whose goods were set aside."""
+    """Fields read of StockReserved."""
 
     order_id: UUID
     envelope: Envelope
@@ -37,7 +36,7 @@ class Reserved:
 
 @dataclass(frozen=True, kw_only=True)
 class Sold:
-    """A line of an order, as it was sold."""
+    """Fields read of a line of OrderPaid."""
 
     sku: str
     name: str
@@ -47,7 +46,7 @@ class Sold:
 
 @dataclass(frozen=True, kw_only=True)
 class Paid:
-    """An order, as it was paid."""
+    """Fields read of OrderPaid."""
 
     order_id: UUID
     lines: list[Sold]
@@ -59,7 +58,7 @@ class Paid:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancelled:
-    """An order that came to nothing, and why."""
+    """Fields read of OrderCancelled."""
 
     order_id: UUID
     code: str
@@ -68,7 +67,7 @@ class Cancelled:
 
 @dataclass(frozen=True, kw_only=True)
 class Refunded:
-    """Money that went back."""
+    """Fields read of PaymentRefunded."""
 
     payment_id: UUID
     order_id: UUID
@@ -78,16 +77,16 @@ class Refunded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Joined:
-    """Somebody who became a customer."""
+class SignedUp:
+    """Fields read of CustomerSignedUp."""
 
     customer_id: UUID
     country: str
     signed_up_at: dt.datetime
 
 
-def note_orders(orders: Iterable[Placed]) -> None:
-    """Count orders as placed, each on its own date: that of an imported one is long ago."""
+def record_orders(orders: Iterable[Placed]) -> None:
+    """Record orders as placed, on the day they were placed (of an import, a past day)."""
     facts = (
         OrderFact(
             order_id=order.order_id,
@@ -99,42 +98,42 @@ def note_orders(orders: Iterable[Placed]) -> None:
         )
         for order in orders
     )
-    _note(facts, "day", "country", "total", "currency", "placed_at")
+    _upsert(facts, "day", "country", "total", "currency", "placed_at")
 
 
 @transaction.atomic(savepoint=False)
-def note_reservations(orders: Sequence[Reserved]) -> None:
-    """Count orders as reserved; of several reservations of an order the first one stays."""
-    # Nobody writes in between: the consumer's key keeps others from these orders.
+def record_reservations(orders: Sequence[Reserved]) -> None:
+    """Record orders as reserved; of several reservations of an order the first stays."""
+    # Read, then write, without a race: the consumer's key locks these orders.
     known = OrderFact.objects.filter(pk__in={order.order_id for order in orders})
     known = known.exclude(reserved_at=None)
-    told = [(order.order_id, order.envelope.recorded_at) for order in orders]
-    # The earliest of an order comes last, and a dict keeps what comes last.
-    first = dict(sorted([*known.values_list("pk", "reserved_at"), *told], reverse=True))
-    _note((OrderFact(order_id=id, reserved_at=at) for id, at in first.items()), "reserved_at")
+    reserved = [(order.order_id, order.envelope.recorded_at) for order in orders]
+    # Sorted descending, the earliest comes last, and a dict keeps the last value of a key.
+    first = dict(sorted([*known.values_list("pk", "reserved_at"), *reserved], reverse=True))
+    _upsert((OrderFact(order_id=id, reserved_at=at) for id, at in first.items()), "reserved_at")
 
 
 @transaction.atomic(savepoint=False)
-def note_sales(orders: Sequence[Paid]) -> None:
-    """Count orders as paid and their lines as sold, on the day they were placed."""
-    _note(
+def record_sales(orders: Sequence[Paid]) -> None:
+    """Record orders as paid and their lines as sold, on the day the order was placed."""
+    _upsert(
         (OrderFact(order_id=order.order_id, paid_at=order.paid_at) for order in orders), "paid_at"
     )
     lines = [line for order in orders for line in _lines(order)]
     SaleLine.objects.bulk_create(lines, ignore_conflicts=True)
 
 
-def note_cancellations(orders: Iterable[Cancelled]) -> None:
-    """Count orders as cancelled."""
+def record_cancellations(orders: Iterable[Cancelled]) -> None:
+    """Record orders as cancelled."""
     facts = (
         OrderFact(order_id=order.order_id, cancel_code=order.code, cancelled_at=order.cancelled_at)
         for order in orders
     )
-    _note(facts, "cancel_code", "cancelled_at")
+    _upsert(facts, "cancel_code", "cancelled_at")
 
 
-def note_refunds(refunds: Iterable[Refunded]) -> None:
-    """Count money that went back, on the day it went."""
+def record_refunds(refunds: Iterable[Refunded]) -> None:
+    """Record refunds, on the day of the refund."""
     rows = [
         Refund(
             payment_id=refund.payment_id,
@@ -148,25 +147,29 @@ def note_refunds(refunds: Iterable[Refunded]) -> None:
     Refund.objects.bulk_create(rows, ignore_conflicts=True)
 
 
-def note_sign_ups(customers: Iterable[Joined]) -> None:
-    """Count new customers."""
+def record_sign_ups(customers: Iterable[SignedUp]) -> None:
+    """Record new customers."""
     rows = [
-        SignUp(customer_id=one.customer_id, country=one.country, day=_day(one.signed_up_at))
-        for one in customers
+        SignUp(
+            customer_id=customer.customer_id,
+            country=customer.country,
+            day=_day(customer.signed_up_at),
+        )
+        for customer in customers
     ]
     SignUp.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 @transaction.atomic
 def empty() -> None:
-    """Forget everything counted, so that it can be counted again from the log."""
+    """Delete all rows, before a rebuild from the event log."""
     for table in (SaleLine, Refund, SignUp, OrderFact):
         table._default_manager.all().delete()
 
 
-def _note(facts: Iterable[OrderFact], *columns: str) -> None:
-    """Fill columns of orders, whether their rows are there or not: one statement."""
-    # A statement cannot write a row twice; of two that tell of one order the later one holds.
+def _upsert(facts: Iterable[OrderFact], *columns: str) -> None:
+    """Write columns of orders, inserting the missing rows, in one statement."""
+    # PostgreSQL refuses to update a row twice in one statement: the last one of an order is used.
     last = {fact.order_id: fact for fact in facts}
     OrderFact.objects.bulk_create(
         [last[id] for id in sorted(last)],

@@ -1,4 +1,4 @@
-"""Where analytics answers, under /v1/."""
+"""Routes under /v1/."""
 
 from django.urls import path
 

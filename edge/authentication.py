@@ -32,8 +32,8 @@ class Bearer(BaseAuthentication):
         return _named((self.holder(claims), claims))
 
     def holder(self, claims: dict[str, Any]) -> Any:
-        """Return whose token it is; who was disabled or logged out is out at once."""
-        user = get_user_model().objects.who_stays(UUID(claims["sub"]), UUID(claims["sid"]))
+        """Return the user of the token, unless disabled or logged out meanwhile."""
+        user = get_user_model().objects.get_logged_in(UUID(claims["sub"]), UUID(claims["sid"]))
         if user is None:
             raise AuthenticationFailed("Its holder is not logged in any more.")
         return user

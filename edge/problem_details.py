@@ -14,7 +14,6 @@ from rest_framework import exceptions
 from rest_framework.fields import get_error_detail
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
-from rest_framework.views import exception_handler
 
 from edge.problem_pages import INVALID, kind_of
 from eventbus import Refusal, TryLater, origin
@@ -27,6 +26,9 @@ KEPT = ("WWW-Authenticate", "Retry-After")
 
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer an error inside the REST framework; None lets Django make a 500 of it."""
+    # Not at the top: a view class imports edge.rate_limits.Throttle, which imports this module.
+    from rest_framework.views import exception_handler
+
     media = _media(context)
     if isinstance(error, Refusal):
         errors = [_told(_path(error.field), str(error), context)] if error.field else []

@@ -1,1 +1,1 @@
-"""The goods: on hand, reserved, available; reservations; and every reason a quantity moved."""
+"""Stock (on hand, reserved, available), reservations, and a ledger of all movements."""

@@ -1,4 +1,4 @@
-"""Stock for those who run the shop: to look at; it is changed by news and services only."""
+"""Stock, movements and reservations in the admin. Quantities change by events and services only."""
 
 from typing import Any
 
@@ -12,18 +12,17 @@ from inventory.models import Movement, Reservation, StockItem
 
 @admin.register(StockItem)
 class StockItemAdmin(ReadOnlyAdmin):
-    list_display = ["sku", "on_hand", "reserved", "available", "low_at"]
+    list_display = ["sku", "on_hand", "reserved", "available", "low_stock_threshold"]
     search_fields = ["sku"]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Let those change who may: only the line below which it is low."""
+        """Allow changing the low-stock threshold, the only field that is not read-only."""
         return request.user.has_perm("inventory.change_stockitem")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["sku", "on_hand", "reserved"]
 
     def save_model(self, request: HttpRequest, obj: StockItem, form: Any, change: bool) -> None:
-        """Forget the copy, too."""
         super().save_model(request, obj, form, change)
         cache.quantities.invalidate(obj.sku)
 

@@ -1,4 +1,4 @@
-"""What inventory keeps at hand: quantities by sku, until they move."""
+"""Copies of quantities by sku, invalidated by each movement."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ def _quantities(skus: Sequence[str]) -> dict[str, dict[str, Any]]:
             "on_hand": item.on_hand,
             "reserved": item.reserved,
             "available": item.available,
-            "low_at": item.low_at,
+            "low_stock_threshold": item.low_stock_threshold,
         }
         for item in StockItem.objects.filter(pk__in=skus)
     }

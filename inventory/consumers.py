@@ -1,4 +1,4 @@
-"""What inventory listens to, in its own words."""
+"""Reactions of inventory to orders, payments and its own timer."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,47 +9,51 @@ from inventory import services
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """What inventory needs of an order's line."""
+    """The fields of an order line that inventory reads."""
 
     sku: str
     quantity: int
 
 
-def _touched(order_id: UUID, lines: list[Line]) -> list[object]:
+def _order_and_skus(order_id: UUID, lines: list[Line]) -> list[object]:
     return [order_id, *(line.sku for line in lines)]
 
 
 @consumer("orders.ProductListed", key="sku")
-def open_shelf(sku: str) -> None:
-    """A new product gets a shelf."""
-    services.open_shelf(sku)
+def add_stock_item(sku: str) -> None:
+    """Adds a stock item for a new product."""
+    services.add_stock_item(sku)
 
 
-@consumer("orders.OrderPlaced", key=_touched)
+@consumer("orders.OrderPlaced", key=_order_and_skus)
 def reserve_stock(order_id: UUID, lines: list[Line]) -> None:
-    """Set the goods aside, all or none."""
-    services.reserve(order_id, services.pieces((line.sku, line.quantity) for line in lines))
+    """Reserves all goods of the order, or rejects it."""
+    services.reserve(order_id, _goods(lines))
 
 
-@consumer("orders.OrderPaid", key=_touched)
+@consumer("orders.OrderPaid", key=_order_and_skus)
 def sell_stock(order_id: UUID, lines: list[Line]) -> None:
-    """The goods are the customer's."""
-    services.sell(order_id, services.pieces((line.sku, line.quantity) for line in lines))
+    """Takes the goods of the order out of stock."""
+    services.sell(order_id, _goods(lines))
 
 
 @consumer("orders.OrderCancelled", key="order_id")
 def release_stock(order_id: UUID) -> None:
-    """The goods can be had again."""
+    """Releases or returns the goods of the order."""
     services.release(order_id)
 
 
 @consumer("inventory.ReservationExpiryDue", key="order_id")
 def lapse_reservation(order_id: UUID) -> None:
-    """The time to pay is over."""
+    """Releases the goods if the order was not paid in time."""
     services.lapse(order_id)
 
 
 @consumer("payments.PinRequested", key="order_id")
 def pin_reservation(order_id: UUID, payment_id: UUID, envelope: Envelope) -> None:
-    """Payments asks whether the goods will stay while it takes the money."""
+    """Keeps the reservation from lapsing while the payment is captured, or refuses to."""
     services.pin(order_id, payment_id, envelope.id)
+
+
+def _goods(lines: list[Line]) -> dict[str, int]:
+    return services.total_quantities((line.sku, line.quantity) for line in lines)

@@ -1,16 +1,16 @@
-"""How inventory says no."""
+"""Refusals of inventory. The class name is the problem type of the API."""
 
 from eventbus import Refusal
 
 
 class UnknownSku(Refusal):
-    """No shelf is kept for {sku}. List the product first; its shelf follows in a moment."""
+    """No stock is kept of {sku}. List the product first; its stock item follows in a moment."""
 
     status = 404
 
 
 class TooMany(Refusal):
-    """A shelf holds {most} pieces at the most."""
+    """The stock of a product is limited to {limit} pieces."""
 
     status = 400
     field = "quantity"

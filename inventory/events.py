@@ -1,4 +1,4 @@
-"""What inventory says to the rest of the house."""
+"""Events that inventory publishes."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from eventbus import Event
 
 @dataclass(frozen=True, kw_only=True)
 class Goods:
-    """So many pieces of a product; one entry for each product."""
+    """A quantity of one product; an event has one entry for each product."""
 
     sku: str
     quantity: int
@@ -17,7 +17,7 @@ class Goods:
 
 @dataclass(frozen=True, kw_only=True)
 class Shortage:
-    """What an order wanted of a product, and how many were left."""
+    """A product of which fewer pieces are available than an order wants."""
 
     sku: str
     wanted: int
@@ -25,7 +25,7 @@ class Shortage:
 
 
 class StockReserved(Event, about="order_id"):
-    """All goods of an order are set aside for it, until they lapse. They are less available now."""
+    """All goods of an order are reserved until `expires_at`, and no longer available to others."""
 
     order_id: UUID
     goods: list[Goods]
@@ -33,7 +33,7 @@ class StockReserved(Event, about="order_id"):
 
 
 class StockRejected(Event, about="order_id"):
-    """Not all goods of an order are there, so none was set aside."""
+    """Not all goods of an order are available, so none was reserved."""
 
     order_id: UUID
     shortages: list[Shortage]
@@ -48,14 +48,14 @@ class StockReleased(Event, about="order_id"):
 
 
 class StockReplenished(Event, about="sku"):
-    """More of a product arrived, and is available."""
+    """Pieces of a product were added to the stock and are available."""
 
     sku: str
     quantity: int
 
 
 class StockLow(Event, about="sku"):
-    """Fewer pieces of a product are available than should be."""
+    """The available pieces of a product fell below its threshold."""
 
     sku: str
     available: int
@@ -63,9 +63,9 @@ class StockLow(Event, about="sku"):
 
 
 class ReservationPinned(Event, about="order_id"):
-    """The answer to payments.PinRequested: the reservation will not lapse until then.
+    """The answer to payments.PinRequested: the reservation will not lapse before `until`.
 
-    The answer's causation is the id of the question.
+    Its causation is the id of the PinRequested event.
     """
 
     order_id: UUID
@@ -82,6 +82,6 @@ class PinRefused(Event, about="order_id"):
 
 
 class ReservationExpiryDue(Event, about="order_id", only_for="inventory"):
-    """Inventory's alarm clock: the time to pay for a reservation is over."""
+    """A timer of inventory: the time to pay for a reservation is over."""
 
     order_id: UUID

@@ -1,4 +1,7 @@
-"""What inventory remembers, and what may become of it."""
+"""Stock items, movements and reservations.
+
+A method that changes the state returns the event to publish, or None if there is none.
+"""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
@@ -7,16 +10,18 @@ from django.db import models
 
 from inventory import events
 
-MOST = 2_000_000_000  # what the column for a quantity holds
+MAX_QUANTITY = 2_000_000_000  # below the column's limit of 2**31 - 1
 
 
 class StockItem(models.Model):
-    """The pieces of one product. Every change of a quantity leaves a Movement."""
+    """The stock of one product. Every change of a quantity adds a Movement."""
 
     sku = models.CharField(max_length=40, primary_key=True)
     on_hand = models.PositiveIntegerField(default=0)
     reserved = models.PositiveIntegerField(default=0)
-    low_at = models.PositiveIntegerField(default=0, help_text="say so when fewer are available")
+    low_stock_threshold = models.PositiveIntegerField(
+        default=0, help_text="StockLow is published when fewer are available"
+    )
 
     class Meta:
         ordering = ["sku"]
@@ -31,27 +36,29 @@ class StockItem(models.Model):
 
     @property
     def available(self) -> int:
-        """What can still be reserved."""
+        """Pieces that can still be reserved."""
         return self.on_hand - self.reserved
 
     def move(self, kind: str, *, on_hand: int = 0, reserved: int = 0) -> "Movement":
-        """Change the quantities, and return the row of the ledger that says so."""
+        """Change the quantities; return the unsaved movement that records the change."""
         self.on_hand += on_hand
         self.reserved += reserved
         return Movement(sku=self.sku, kind=kind, on_hand=on_hand, reserved=reserved)
 
-    def fell_low(self, pieces: int) -> events.StockLow | None:
-        """Say that few are left, once: when taking these pieces crossed the line."""
-        if not self.available < self.low_at <= self.available + pieces:
+    def low_stock(self, taken: int) -> events.StockLow | None:
+        """Return StockLow if taking these pieces crossed the threshold."""
+        if not self.available < self.low_stock_threshold <= self.available + taken:
             return None
-        return events.StockLow(sku=self.sku, available=self.available, threshold=self.low_at)
+        return events.StockLow(
+            sku=self.sku, available=self.available, threshold=self.low_stock_threshold
+        )
 
 
 class Movement(models.Model):
-    """The ledger: append-only; the sums of its columns are the quantities of the item."""
+    """A row of the append-only ledger; the sums of its columns are the quantities of the item."""
 
     class Kind(models.TextChoices):
-        """Why the goods moved."""
+        """Reasons of a movement."""
 
         REPLENISHED = "replenished"
         RESERVED = "reserved"
@@ -63,7 +70,7 @@ class Movement(models.Model):
     sku = models.CharField(max_length=40, db_index=True)
     kind = models.CharField(max_length=12, choices=Kind)
     on_hand = models.IntegerField(help_text="change of the pieces on hand")
-    reserved = models.IntegerField(help_text="change of the pieces set aside")
+    reserved = models.IntegerField(help_text="change of the pieces reserved")
     order_id = models.UUIDField(null=True, db_index=True)
     cause = models.CharField(max_length=60, help_text="event:<id> or request:<id>")
     actor = models.CharField(max_length=120, blank=True)
@@ -77,14 +84,14 @@ class Movement(models.Model):
 
 
 class Reservation(models.Model):
-    """The goods of one order: all its lines, or none.
+    """The reserved goods of one order: all its lines, or none.
 
-    A row may come before the order does: a question about a pin waits in it (`awaited`), a
-    cancellation forbids what would come later (`released`).
+    Events may arrive in any order. A row created before OrderPlaced arrived keeps a pin request
+    (`awaited`), or prevents a reservation because OrderCancelled came first (`released`).
     """
 
     class State(models.TextChoices):
-        """Where a reservation stands."""
+        """States of a reservation; the README has the table of transitions."""
 
         AWAITED = "awaited"
         RESERVED = "reserved"
@@ -99,44 +106,46 @@ class Reservation(models.Model):
     goods = models.JSONField(default=dict, help_text="pieces by sku")
     expires_at = models.DateTimeField(null=True)
     pinned_until = models.DateTimeField(null=True)
-    asked_by = models.UUIDField(null=True, help_text="the payment that asks for a pin")
-    question = models.UUIDField(null=True, help_text="the id of its question")
+    pin_payment_id = models.UUIDField(null=True, help_text="payment with an unanswered pin request")
+    pin_request_id = models.UUIDField(null=True, help_text="id of its PinRequested event")
 
     def __str__(self) -> str:
         return f"{self.state} for order {self.order_id}"
 
     @property
-    def may_be_made(self) -> bool:
-        """Whether goods may still be set aside for this order."""
+    def can_reserve(self) -> bool:
+        """Whether goods may still be reserved for this order."""
         return self.state in (self.State.AWAITED, self.State.LAPSED, self.State.REJECTED)
 
     def reserve(self, goods: Mapping[str, int], until: dt.datetime) -> events.StockReserved:
-        """Hold the goods."""
+        """Reserve the goods until then."""
         self.state, self.goods, self.expires_at = self.State.RESERVED, dict(goods), until
-        return events.StockReserved(order_id=self.order_id, goods=told(goods), expires_at=until)
+        return events.StockReserved(
+            order_id=self.order_id, goods=event_goods(goods), expires_at=until
+        )
 
     def reject(self, shortages: Iterable[events.Shortage]) -> events.StockRejected:
-        """Hold nothing, as something is missing."""
+        """Reserve nothing, since products are missing."""
         self.state = self.State.REJECTED
         return events.StockRejected(order_id=self.order_id, shortages=list(shortages))
 
-    def let_go(self, state: str, why: str) -> events.StockReleased:
-        """Give the goods back."""
+    def release(self, state: str, why: str) -> events.StockReleased:
+        """Release the goods, with the state after it and its reason."""
         self.state = state
-        return events.StockReleased(order_id=self.order_id, goods=told(self.goods), why=why)
+        return events.StockReleased(order_id=self.order_id, goods=event_goods(self.goods), why=why)
 
     def pin(self, until: dt.datetime) -> events.ReservationPinned | events.PinRefused:
-        """Answer the question that was asked: the goods stay until then, or they are not there."""
-        assert self.asked_by
-        asked_by, self.asked_by = self.asked_by, None
+        """Answer the pin request: the reservation stays until then, or there is none."""
+        assert self.pin_payment_id
+        payment_id, self.pin_payment_id = self.pin_payment_id, None
         if self.state != self.State.RESERVED:
             reason = f"The goods are not reserved ({self.get_state_display().lower()})."
-            return events.PinRefused(order_id=self.order_id, payment_id=asked_by, reason=reason)
+            return events.PinRefused(order_id=self.order_id, payment_id=payment_id, reason=reason)
         self.pinned_until = until
-        return events.ReservationPinned(order_id=self.order_id, payment_id=asked_by, until=until)
+        return events.ReservationPinned(order_id=self.order_id, payment_id=payment_id, until=until)
 
     def overdue(self, now: dt.datetime) -> bool:
-        """Whether the time to pay is over and no pin holds it."""
+        """Whether the time to pay is over and no pin is in force."""
         return (
             self.state == self.State.RESERVED
             and bool(self.expires_at and self.expires_at <= now)
@@ -144,16 +153,16 @@ class Reservation(models.Model):
         )
 
 
-def told(goods: Mapping[str, int]) -> list[events.Goods]:
-    """Return goods as they are told."""
-    return [events.Goods(sku=sku, quantity=pieces) for sku, pieces in sorted(goods.items())]
+def event_goods(goods: Mapping[str, int]) -> list[events.Goods]:
+    """Return goods in the form used in events."""
+    return [events.Goods(sku=sku, quantity=quantity) for sku, quantity in sorted(goods.items())]
 
 
 def shortages(goods: Mapping[str, int], items: Mapping[str, StockItem]) -> list[events.Shortage]:
-    """Return what is missing of the goods wanted."""
-    left = {sku: items[sku].available if sku in items else 0 for sku in goods}
+    """Return the products of which fewer pieces are available than wanted."""
+    available = {sku: items[sku].available if sku in items else 0 for sku in goods}
     return [
-        events.Shortage(sku=sku, wanted=pieces, available=left[sku])
-        for sku, pieces in sorted(goods.items())
-        if left[sku] < pieces
+        events.Shortage(sku=sku, wanted=quantity, available=available[sku])
+        for sku, quantity in sorted(goods.items())
+        if available[sku] < quantity
     ]

@@ -1,4 +1,4 @@
-"""What inventory answers."""
+"""Reads of stock and movements."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from inventory.models import Movement, StockItem
 
 
 def stock() -> QuerySet[StockItem]:
-    """All shelves, by sku."""
+    """Return all stock items, by sku."""
     return StockItem.objects.order_by("sku")
 
 
-def one_stock(sku: str) -> dict[str, Any] | None:
-    """One shelf's quantities, from the cache; None where no shelf is kept."""
+def cached_stock(sku: str) -> dict[str, Any] | None:
+    """Return the quantities of a product, from the cache; None if no stock of it is kept."""
     return cache.quantities.get(sku)
 
 
 def movements_of(sku: str) -> QuerySet[Movement]:
-    """The ledger of one product, the latest first."""
+    """Return the movements of a product, the latest first."""
     return Movement.objects.filter(sku=sku).order_by("-id")

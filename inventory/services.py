@@ -1,4 +1,7 @@
-"""What inventory does. Each function is one transaction; goods are locked in the order of sku."""
+"""Changes of stock and reservations. Each function is one transaction.
+
+Stock items are locked in the order of sku, so that transactions do not deadlock.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -11,44 +14,49 @@ from infra import clock
 from inventory import cache, errors
 from inventory.conf import conf
 from inventory.events import ReservationExpiryDue, StockReplenished
-from inventory.models import MOST, Movement, Reservation, StockItem, shortages
+from inventory.models import MAX_QUANTITY, Movement, Reservation, StockItem, shortages
 
 State, Kind = Reservation.State, Movement.Kind
 
+# --- stock --------------------------------------------------------------------------------------
 
-def open_shelf(sku: str, low_at: int | None = None) -> None:
-    """Keep stock of a product from now on; nothing happens where it is kept already."""
-    low = conf.LOW if low_at is None else low_at
-    StockItem.objects.get_or_create(sku=sku, defaults={"low_at": low})
+
+def add_stock_item(sku: str, low_stock_threshold: int | None = None) -> None:
+    """Start to keep stock of a product; a second call changes nothing."""
+    threshold = conf.LOW if low_stock_threshold is None else low_stock_threshold
+    StockItem.objects.get_or_create(sku=sku, defaults={"low_stock_threshold": threshold})
     cache.quantities.invalidate(sku)
 
 
 @transaction.atomic
 def replenish(sku: str, quantity: int) -> Movement:
-    """Put pieces on the shelf. Raises UnknownSku, TooMany."""
+    """Add pieces to the stock of a product. Raises UnknownSku, TooMany."""
     item = StockItem.objects.select_for_update().filter(pk=sku).first()
     if item is None:
         raise errors.UnknownSku(sku=sku)
-    if item.on_hand + quantity > MOST:
-        raise errors.TooMany(most=MOST)
-    (movement,) = _write([item.move(Kind.REPLENISHED, on_hand=quantity)], {sku: item})
+    if item.on_hand + quantity > MAX_QUANTITY:
+        raise errors.TooMany(limit=MAX_QUANTITY)
+    (movement,) = _save([item.move(Kind.REPLENISHED, on_hand=quantity)], {sku: item})
     publish(StockReplenished(sku=sku, quantity=quantity))
     return movement
 
 
+# --- reservations -------------------------------------------------------------------------------
+
+
 @transaction.atomic
 def reserve(order_id: UUID, goods: Mapping[str, int]) -> None:
-    """Set aside all goods of an order, or none and say which are missing."""
-    reservation = _reservation(order_id)
+    """Reserve all goods of an order, or none and publish the shortages."""
+    reservation = _locked_reservation(order_id)
     if reservation.state == State.AWAITED:
-        _try(reservation, goods)
+        _reserve_or_reject(reservation, goods)
 
 
 @transaction.atomic
 def sell(order_id: UUID, goods: Mapping[str, int]) -> None:
-    """Let a paid order have its goods; where they lapsed meanwhile, try to set them aside again."""
-    reservation = _reservation(order_id)
-    if reservation.may_be_made and not _try(reservation, goods):
+    """Sell the goods of a paid order; if its reservation lapsed, try to reserve them again."""
+    reservation = _locked_reservation(order_id)
+    if reservation.can_reserve and not _reserve_or_reject(reservation, goods):
         return
     if reservation.state == State.RESERVED:
         _move(reservation, Kind.SOLD, on_hand=-1, reserved=-1)
@@ -58,28 +66,31 @@ def sell(order_id: UUID, goods: Mapping[str, int]) -> None:
 
 @transaction.atomic
 def release(order_id: UUID) -> None:
-    """Give back what an order holds or had; an order not heard of yet will hold nothing."""
-    reservation = _reservation(order_id)
+    """Release the goods of a cancelled order, or return them to stock if they were sold.
+
+    If OrderPlaced has not arrived yet, the reservation is marked released and reserves nothing.
+    """
+    reservation = _locked_reservation(order_id)
     if reservation.state == State.RESERVED:
         _move(reservation, Kind.RELEASED, reserved=-1)
-        publish(reservation.let_go(State.RELEASED, "cancelled"))
+        publish(reservation.release(State.RELEASED, "cancelled"))
     elif reservation.state == State.SOLD:
         _move(reservation, Kind.RETURNED, on_hand=1)
-        publish(reservation.let_go(State.RETURNED, "returned"))
-    elif reservation.may_be_made:
+        publish(reservation.release(State.RETURNED, "returned"))
+    elif reservation.can_reserve:
         reservation.state = State.RELEASED
-    _answer(reservation)
+    _answer_pin_request(reservation)
     reservation.save()
 
 
 @transaction.atomic
 def lapse(order_id: UUID) -> None:
-    """Let go of goods not paid in time; while a pin holds them, ask again when it ends."""
-    reservation = _reservation(order_id)
+    """Release goods that were not paid in time; if they are pinned, check again when it ends."""
+    reservation = _locked_reservation(order_id)
     now = clock.now()
     if reservation.overdue(now):
         _move(reservation, Kind.RELEASED, reserved=-1)
-        publish(reservation.let_go(State.LAPSED, "lapsed"))
+        publish(reservation.release(State.LAPSED, "lapsed"))
         reservation.save()
     elif reservation.state == State.RESERVED:
         until = max(filter(None, (reservation.expires_at, reservation.pinned_until)))
@@ -87,21 +98,24 @@ def lapse(order_id: UUID) -> None:
 
 
 @transaction.atomic
-def pin(order_id: UUID, payment_id: UUID, question: UUID) -> None:
-    """Promise that goods stay while their money is taken; wait for an order not heard of yet."""
-    reservation = _reservation(order_id)
-    reservation.asked_by, reservation.question = payment_id, question
+def pin(order_id: UUID, payment_id: UUID, request_id: UUID) -> None:
+    """Answer a pin request; before OrderPlaced has arrived, keep the request in the row.
+
+    request_id: the id of the PinRequested event, which the answer names as its cause.
+    """
+    reservation = _locked_reservation(order_id)
+    reservation.pin_payment_id, reservation.pin_request_id = payment_id, request_id
     if reservation.state != State.AWAITED:
-        _answer(reservation)
+        _answer_pin_request(reservation)
     reservation.save()
 
 
-def _reservation(order_id: UUID) -> Reservation:
+def _locked_reservation(order_id: UUID) -> Reservation:
     return Reservation.objects.select_for_update().get_or_create(order_id=order_id)[0]
 
 
-def _try(reservation: Reservation, goods: Mapping[str, int]) -> bool:
-    items = _locked(goods)
+def _reserve_or_reject(reservation: Reservation, goods: Mapping[str, int]) -> bool:
+    items = _locked_items(goods)
     missing = shortages(goods, items)
     if missing:
         publish(reservation.reject(missing))
@@ -110,22 +124,25 @@ def _try(reservation: Reservation, goods: Mapping[str, int]) -> bool:
         publish(reservation.reserve(goods, until))
         publish(ReservationExpiryDue(order_id=reservation.order_id), due=until)
         _move(reservation, Kind.RESERVED, reserved=1, items=items)
-        for sku, pieces in goods.items():
-            low = items[sku].fell_low(pieces)
-            if low:
-                publish(low)
-    _answer(reservation)
+        for sku, quantity in goods.items():
+            event = items[sku].low_stock(quantity)
+            if event:
+                publish(event)
+    _answer_pin_request(reservation)
     reservation.save()
     return not missing
 
 
-def _answer(reservation: Reservation) -> None:
-    if reservation.asked_by:
+def _answer_pin_request(reservation: Reservation) -> None:
+    if reservation.pin_payment_id:
         until = clock.now() + conf.PIN
-        publish(reservation.pin(until), answering=reservation.question)
+        publish(reservation.pin(until), answering=reservation.pin_request_id)
 
 
-def _locked(skus: Iterable[str]) -> dict[str, StockItem]:
+# --- movements ----------------------------------------------------------------------------------
+
+
+def _locked_items(skus: Iterable[str]) -> dict[str, StockItem]:
     rows = StockItem.objects.select_for_update().filter(pk__in=list(skus)).order_by("sku")
     return {item.sku: item for item in rows}
 
@@ -138,27 +155,28 @@ def _move(
     reserved: int = 0,
     items: dict[str, StockItem] | None = None,
 ) -> None:
-    items = items or _locked(reservation.goods)
-    moves = [
-        items[sku].move(kind, on_hand=on_hand * pieces, reserved=reserved * pieces)
-        for sku, pieces in reservation.goods.items()
+    """Move all goods of a reservation; `on_hand` and `reserved` are factors: -1, 0 or 1."""
+    items = items or _locked_items(reservation.goods)
+    movements = [
+        items[sku].move(kind, on_hand=on_hand * quantity, reserved=reserved * quantity)
+        for sku, quantity in reservation.goods.items()
     ]
-    _write(moves, items, reservation.order_id)
+    _save(movements, items, reservation.order_id)
 
 
-def _write(
-    moves: list[Movement], items: Mapping[str, StockItem], order_id: UUID | None = None
+def _save(
+    movements: list[Movement], items: Mapping[str, StockItem], order_id: UUID | None = None
 ) -> list[Movement]:
-    here = origin()
-    for move in moves:
-        move.order_id, move.cause, move.actor = order_id, here.cause, here.actor
+    source = origin()
+    for movement in movements:
+        movement.order_id, movement.cause, movement.actor = order_id, source.cause, source.actor
     StockItem.objects.bulk_update(items.values(), ["on_hand", "reserved"], batch_size=500)
     cache.quantities.invalidate(*items)
-    return Movement.objects.bulk_create(moves)
+    return Movement.objects.bulk_create(movements)
 
 
-def pieces(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Add up lines of the same product."""
+def total_quantities(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return the quantity of each sku, with lines of the same sku added up."""
     total: Counter[str] = Counter()
     for sku, quantity in lines:
         total[sku] += quantity

@@ -1,1 +1,1 @@
-"""What is for sale, and the life of an order: placed, reserved, paid, or cancelled."""
+"""Products for sale, and the life of an order: placed, reserved, paid or cancelled."""

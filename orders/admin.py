@@ -1,4 +1,4 @@
-"""Orders for those who run the shop."""
+"""Orders, products and availability in the admin."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from unfold.admin import ModelAdmin, TabularInline
 from infra.admin import ReadOnlyAdmin, ReadOnlyMixin
 from orders import services
 from orders.errors import AlreadyCancelled
-from orders.models import Order, OrderLine, Product, Shelf
+from orders.models import Availability, Order, OrderLine, Product
 
 
-class Lines(ReadOnlyMixin, TabularInline):
+class LineInline(ReadOnlyMixin, TabularInline):
     model = OrderLine
     fields = ["position", "sku", "name", "quantity", "unit_price"]
     extra = 0
@@ -27,26 +27,28 @@ class OrderAdmin(ReadOnlyAdmin):
     list_filter = ["status", "code", "currency", "country"]
     search_fields = ["=id", "=customer_id"]
     date_hierarchy = "placed_at"
-    inlines = [Lines]
-    readonly_fields = ["story"]
+    inlines = [LineInline]
+    readonly_fields = ["event_log"]
     actions = ["cancel_orders"]
 
-    @admin.display(description="In the log")
-    def story(self, order: Order) -> str:
-        """Link to the order's events, indented by cause."""
+    @admin.display(description="Events")
+    def event_log(self, order: Order) -> str:
+        """Link to the events of the order in the log."""
         events = reverse("admin:eventbus_event_changelist")
-        return format_html('<a href="{}?aggregate=order:{}">What happened</a>', events, order.pk)
+        return format_html(
+            '<a href="{}?aggregate=order:{}">Events of this order</a>', events, order.pk
+        )
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Let those cancel who may change orders, though nobody edits them."""
+        """Allow cancelling with the change permission; the fields themselves are read-only."""
         return request.user.has_perm("orders.change_order")
 
     @admin.action(description="Cancel, and refund what was paid", permissions=["cancel"])
     def cancel_orders(self, request: HttpRequest, orders: QuerySet[Order]) -> None:
-        """Cancel each; say which were cancelled before."""
+        """Cancel each order, with a warning for those cancelled before."""
         for order in orders:
             try:
-                services.withdraw_order(
+                services.cancel_on_request(
                     order.pk, Order.Code.BY_OPERATOR, f"Cancelled by {request.user}."
                 )
             except AlreadyCancelled as refusal:
@@ -72,7 +74,7 @@ class ProductAdmin(ModelAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: Product, form: Any, change: bool) -> None:
-        """Go through the services, so that the news is told."""
+        """Change the product by the services, which publish the events."""
         if not change:
             services.list_product(obj.sku, obj.name, obj.unit_price, obj.currency, obj.description)
             return
@@ -82,7 +84,7 @@ class ProductAdmin(ModelAdmin):
             services.retire_product(obj.sku)
 
 
-@admin.register(Shelf)
-class ShelfAdmin(ReadOnlyAdmin):
+@admin.register(Availability)
+class AvailabilityAdmin(ReadOnlyAdmin):
     list_display = ["sku", "available"]
     search_fields = ["sku"]

@@ -1,4 +1,4 @@
-"""What orders keeps at hand: the catalogue and what can be had of it, until news says otherwise."""
+"""Copies of the catalogue and of availability, kept until an event or a change ends them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,18 +7,18 @@ from django.db import transaction
 from django.db.models import F
 
 from infra.caching import CacheAside, WriteBehind
-from orders.models import Product, Shelf
+from orders.models import Availability, Product
 
 COUNT = "count"
-SHOWN = ("sku", "name", "description", "unit_price", "currency", "active")
+COLUMNS = ("sku", "name", "description", "unit_price", "currency", "active")
 
 
 def _products(skus: Sequence[str]) -> dict[str, dict[str, Any]]:
-    return {row["sku"]: row for row in Product.objects.filter(pk__in=skus).values(*SHOWN)}
+    return {row["sku"]: row for row in Product.objects.filter(pk__in=skus).values(*COLUMNS)}
 
 
-def _shelves(skus: Sequence[str]) -> dict[str, int]:
-    return dict(Shelf.objects.filter(pk__in=skus).values_list("sku", "available"))
+def _availability(skus: Sequence[str]) -> dict[str, int]:
+    return dict(Availability.objects.filter(pk__in=skus).values_list("sku", "available"))
 
 
 def _pages(names: Sequence[str]) -> dict[str, Any]:
@@ -30,22 +30,22 @@ def _page(name: str) -> Any:
     if name == COUNT:
         return on_sale.count()
     first, last = map(int, name.split("-"))
-    return list(on_sale.values(*SHOWN)[first:last])
+    return list(on_sale.values(*COLUMNS)[first:last])
 
 
 @transaction.atomic
 def _add_views(counts: Mapping[str, int]) -> None:
-    for sku, looks in sorted(counts.items()):  # in one order: batches do not block each other
-        Product.objects.filter(pk=sku).update(views=F("views") + looks)
+    for sku, views in sorted(counts.items()):  # in one order: batches do not block each other
+        Product.objects.filter(pk=sku).update(views=F("views") + views)
 
 
 products = CacheAside("products", _products, ttl=60)
-shelves = CacheAside("shelves", _shelves, ttl=15)
+availability = CacheAside("availability", _availability, ttl=15)
 pages = CacheAside("catalogue", _pages, ttl=60, as_one=True)  # by `first-last`, and COUNT
 views = WriteBehind("views", _add_views)
 
 
-def forget_product(sku: str) -> None:
+def invalidate_product(sku: str) -> None:
     """Forget a product, and the pages it may be on."""
     products.invalidate(sku)
     pages.invalidate()

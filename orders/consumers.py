@@ -1,7 +1,7 @@
-"""What orders listens to, in its own words.
+"""Reactions of orders to other contexts: the life of an order, availability, the overview.
 
-A parameter is a field we read. The bus fills it by name, ignores the rest of the event, and
-`manage.py check` holds it against the producer's contract.
+A parameter is a field that the consumer reads. The bus fills it by name and ignores the other
+fields; `manage.py check` compares it with the publisher's contract.
 """
 
 import datetime as dt
@@ -11,12 +11,12 @@ from uuid import UUID
 
 from eventbus import Envelope, consumer
 from orders import cache, services
-from orders.models import Heard, Order
+from orders.models import Order, OrderActivity
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goods:
-    """So many pieces of a product."""
+    """A quantity of one product."""
 
     sku: str
     quantity: int
@@ -24,7 +24,7 @@ class Goods:
 
 @dataclass(frozen=True, kw_only=True)
 class Shortage:
-    """What was wanted of a product, and how many were left."""
+    """A product of which fewer pieces were available than ordered."""
 
     sku: str
     wanted: int
@@ -35,119 +35,143 @@ def _skus(goods: list[Goods]) -> list[str]:
     return [item.sku for item in goods]
 
 
+# --- the life of an order -----------------------------------------------------------------------
+
+
 @consumer("inventory.StockReserved", key="order_id")
-def note_reserved(order_id: UUID) -> None:
-    """The goods are set aside."""
-    services.note_reserved(order_id)
+def mark_reserved(order_id: UUID) -> None:
+    """Marks the order reserved."""
+    services.mark_reserved(order_id)
 
 
 @consumer("inventory.StockRejected", key="order_id")
-def cancel_for_want_of_goods(order_id: UUID, shortages: list[Shortage]) -> None:
-    """Not all goods are there: the sale is off, and the customer learns which are missing."""
+def cancel_out_of_stock(order_id: UUID, shortages: list[Shortage]) -> None:
+    """Cancels the order and lists the missing products in the reason."""
     missing = "; ".join(f"{s.sku}: {s.available} of {s.wanted} left" for s in shortages)
     services.cancel_order(order_id, Order.Code.OUT_OF_STOCK, f"Out of stock. {missing}")
 
 
 @consumer("inventory.StockReleased", key="order_id")
 def lapse_order(order_id: UUID, why: str) -> None:
-    """Goods not paid in time end an order; other releases are its end already."""
+    """Cancels an order whose reservation lapsed; other releases follow a cancellation."""
     if why == "lapsed":
         services.lapse_order(order_id)
 
 
 @consumer("payments.PaymentCaptured", key="order_id")
 def pay_order(order_id: UUID, captured_at: dt.datetime) -> None:
-    """The money is there."""
+    """Marks the order paid."""
     services.pay_order(order_id, captured_at)
 
 
 @consumer("payments.PaymentDeclined", key="order_id")
-def give_up(order_id: UUID, reason: str, final: bool) -> None:
-    """A card that was refused for good ends the order."""
+def cancel_declined(order_id: UUID, reason: str, final: bool) -> None:
+    """Cancels the order if its payment was declined for good."""
     if final:
         services.cancel_order(order_id, Order.Code.DECLINED, reason)
 
 
+# --- the catalogue ------------------------------------------------------------------------------
+
+
 @consumer("orders.ProductListed", "orders.ProductRepriced", "orders.ProductRetired", key="sku")
-def forget_product(sku: str) -> None:
-    """Our own news, in case that whoever told it died before it could forget the copies."""
-    cache.forget_product(sku)
+def invalidate_product(sku: str) -> None:
+    """Invalidates the cached product, in case the publishing process died before it did so."""
+    cache.invalidate_product(sku)
 
 
 @consumer("inventory.StockReserved", key=_skus)
-def take_off_shelf(goods: list[Goods]) -> None:
-    """Less can be had."""
-    services.move_goods({item.sku: -item.quantity for item in goods})
+def reduce_availability(goods: list[Goods]) -> None:
+    """Subtracts reserved pieces."""
+    services.change_availability({item.sku: -item.quantity for item in goods})
 
 
 @consumer("inventory.StockReleased", key=_skus)
-def put_back_on_shelf(goods: list[Goods]) -> None:
-    """More can be had again."""
-    services.move_goods({item.sku: item.quantity for item in goods})
+def restore_availability(goods: list[Goods]) -> None:
+    """Adds released pieces."""
+    services.change_availability({item.sku: item.quantity for item in goods})
 
 
 @consumer("inventory.StockReplenished", key="sku")
-def fill_shelf(sku: str, quantity: int) -> None:
-    """More arrived."""
-    services.move_goods({sku: quantity})
+def raise_availability(sku: str, quantity: int) -> None:
+    """Adds replenished pieces."""
+    services.change_availability({sku: quantity})
 
 
-# --- the overview: what other contexts say of an order, last ------------------------------------
+# --- the overview: the latest event of other contexts about each part of an order ---------------
 
 
 @consumer("inventory.StockReserved", key="order_id", replayable=True)
-def note_goods_reserved(news: Envelope, order_id: UUID, expires_at: dt.datetime) -> None:
-    """The goods are set aside, until then."""
-    _note_stock(news, order_id, status="reserved", until=expires_at)
+def record_stock_reserved(envelope: Envelope, order_id: UUID, expires_at: dt.datetime) -> None:
+    """Records in the overview until when the goods are reserved."""
+    _record_stock(envelope, order_id, status="reserved", until=expires_at)
 
 
 @consumer("inventory.StockRejected", key="order_id", replayable=True)
-def note_goods_rejected(news: Envelope, order_id: UUID, shortages: list[Shortage]) -> None:
-    """Not all goods are there."""
-    _note_stock(news, order_id, status="rejected", shortages=shortages)
+def record_stock_rejected(envelope: Envelope, order_id: UUID, shortages: list[Shortage]) -> None:
+    """Records in the overview which products are missing."""
+    _record_stock(envelope, order_id, status="rejected", shortages=shortages)
 
 
 @consumer("inventory.StockReleased", key="order_id", replayable=True)
-def note_goods_released(news: Envelope, order_id: UUID, why: str) -> None:
-    """The goods are for others again."""
-    _note_stock(news, order_id, status=why)
+def record_stock_released(envelope: Envelope, order_id: UUID, why: str) -> None:
+    """Records in the overview that the goods were released."""
+    _record_stock(envelope, order_id, status=why)
 
 
 @consumer("payments.PaymentCaptured", key="order_id", replayable=True)
-def note_payment(
-    news: Envelope, order_id: UUID, payment_id: UUID, amount: Decimal, currency: str
+def record_payment_captured(
+    envelope: Envelope, order_id: UUID, payment_id: UUID, amount: Decimal, currency: str
 ) -> None:
-    """Money came."""
-    _note_payment(news, order_id, payment_id, status="captured", amount=amount, currency=currency)
+    """Records in the overview that a payment was captured."""
+    payment = {"amount": amount, "currency": currency}
+    _record_payment(envelope, order_id, payment_id, status="captured", **payment)
 
 
 @consumer("payments.PaymentDeclined", key="order_id", replayable=True)
-def note_no_payment(news: Envelope, order_id: UUID, payment_id: UUID, reason: str) -> None:
-    """No money came, and why."""
-    _note_payment(news, order_id, payment_id, status="declined", reason=reason)
+def record_payment_declined(
+    envelope: Envelope, order_id: UUID, payment_id: UUID, reason: str
+) -> None:
+    """Records in the overview that a payment was declined."""
+    _record_payment(envelope, order_id, payment_id, status="declined", reason=reason)
 
 
 @consumer("payments.PaymentRefunded", key="order_id", replayable=True)
-def note_refund(
-    news: Envelope, order_id: UUID, payment_id: UUID, amount: Decimal, currency: str, reason: str
+def record_payment_refunded(
+    envelope: Envelope,
+    order_id: UUID,
+    payment_id: UUID,
+    amount: Decimal,
+    currency: str,
+    reason: str,
 ) -> None:
-    """Money went back, and why."""
+    """Records in the overview that a payment was refunded."""
     refund = {"amount": amount, "currency": currency, "reason": reason}
-    _note_payment(news, order_id, payment_id, status="refunded", **refund)
+    _record_payment(envelope, order_id, payment_id, status="refunded", **refund)
 
 
 @consumer("notifications.CustomerTold", key="order_id", replayable=True)
-def note_message(
-    news: Envelope, order_id: UUID, message_id: UUID, kind: str, channel: str, sent_at: dt.datetime
+def record_message(
+    envelope: Envelope,
+    order_id: UUID,
+    message_id: UUID,
+    kind: str,
+    channel: str,
+    sent_at: dt.datetime,
 ) -> None:
-    """The customer was told."""
+    """Records in the overview that a message was sent to the customer."""
     message = {"kind": kind, "channel": channel, "sent_at": sent_at}
-    services.note(order_id, Heard.Part.MESSAGE, message_id, news.recorded_at, **message)
+    part = OrderActivity.Part.MESSAGE
+    services.record_activity(order_id, part, message_id, envelope.recorded_at, message)
 
 
-def _note_stock(news: Envelope, order_id: UUID, **says: object) -> None:
-    services.note(order_id, Heard.Part.STOCK, order_id, news.recorded_at, **says)
+def _record_stock(envelope: Envelope, order_id: UUID, **details: object) -> None:
+    part = OrderActivity.Part.STOCK
+    services.record_activity(order_id, part, order_id, envelope.recorded_at, details)
 
 
-def _note_payment(news: Envelope, order_id: UUID, payment_id: UUID, **says: object) -> None:
-    services.note(order_id, Heard.Part.PAYMENT, payment_id, news.recorded_at, **says)
+def _record_payment(
+    envelope: Envelope, order_id: UUID, payment_id: UUID, **details: object
+) -> None:
+    part = OrderActivity.Part.PAYMENT
+    services.record_activity(order_id, part, payment_id, envelope.recorded_at, details)

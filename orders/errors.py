@@ -1,10 +1,10 @@
-"""How orders says no."""
+"""Refusals of orders. The class name is the problem type of the API."""
 
 from eventbus import Refusal
 
 
 class Closed(Refusal):
-    """The shop takes no orders at the moment."""
+    """The shop takes no orders at the moment. Try again later."""
 
     status = 503
 
@@ -23,31 +23,31 @@ class UnknownProduct(Refusal):
 
 
 class NotForSale(Refusal):
-    """{sku} is not for sale any more."""
+    """{sku} is no longer for sale."""
 
     status = 400
 
 
 class TwoCurrencies(Refusal):
-    """An order has one currency, but its lines are in {currencies}."""
+    """The lines are in {currencies}, but an order has one currency. Place an order for each."""
 
     status = 400
     field = "lines"
 
 
 class TooDear(Refusal):
-    """An order may cost {most} at the most."""
+    """The total of an order is limited to {limit}. Order fewer pieces."""
 
     status = 400
     field = "lines"
 
 
 class TooManyOpen(Refusal):
-    """{most} of your orders wait to be paid, which is as many as may: pay or cancel one first."""
+    """You have {limit} unpaid orders, which is the limit. Pay or cancel one first."""
 
 
 class AlreadyListed(Refusal):
-    """{sku} is listed already."""
+    """A product {sku} is listed already."""
 
     field = "sku"
 

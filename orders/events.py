@@ -1,4 +1,4 @@
-"""What orders says to the rest of the house."""
+"""Events that orders publishes."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class ProductListed(Event, about="sku"):
 
 
 class ProductRepriced(Event, about="sku"):
-    """A product has another price from now on; orders placed before keep theirs."""
+    """The price of a product changed; orders placed before keep their price."""
 
     sku: str
     unit_price: Decimal
@@ -38,7 +38,7 @@ class ProductRepriced(Event, about="sku"):
 
 
 class ProductRetired(Event, about="sku"):
-    """A product is not for sale any more."""
+    """A product is no longer for sale."""
 
     sku: str
 
@@ -56,7 +56,7 @@ class OrderPlaced(Event, about="order_id"):
 
 
 class OrderPaid(Event, about="order_id"):
-    """The money is there: the goods are the customer's."""
+    """The payment of an order was captured: its goods are sold."""
 
     order_id: UUID
     customer_id: UUID
@@ -69,7 +69,7 @@ class OrderPaid(Event, about="order_id"):
 
 
 class OrderCancelled(Event, about="order_id"):
-    """The sale is off; whoever holds goods or money for it gives them back.
+    """An order was cancelled: its reservation is released and its payment refunded.
 
     `code`: out_of_stock, declined, lapsed, by_customer or by_operator. `reason` is for people.
     """

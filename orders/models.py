@@ -1,4 +1,7 @@
-"""What orders remembers, and what may become of it."""
+"""Products, orders, and the events of other contexts about an order.
+
+A method that changes the state returns the event to publish, or None if nothing changed.
+"""
 
 import datetime as dt
 from decimal import Decimal
@@ -11,7 +14,7 @@ from orders import events
 
 
 class Product(models.Model):
-    """Something for sale. Inventory keeps the goods; how many there are is on the Shelf."""
+    """A product for sale. Its stock belongs to inventory; `Availability` is a copy."""
 
     sku = models.CharField(max_length=40, primary_key=True)
     name = models.CharField(max_length=200)
@@ -28,7 +31,7 @@ class Product(models.Model):
         return f"{self.sku} {self.name}"
 
     def listed(self) -> events.ProductListed:
-        """Say that it is for sale."""
+        """Return the event of a new product."""
         return events.ProductListed(
             sku=self.sku,
             name=self.name,
@@ -38,50 +41,48 @@ class Product(models.Model):
         )
 
     def reprice(self, unit_price: Decimal) -> events.ProductRepriced | None:
-        """Take another price, if it is another one."""
+        """Change the price; the same price changes nothing."""
         if unit_price == self.unit_price:
             return None
-        was, self.unit_price = self.unit_price, unit_price
+        old_price, self.unit_price = self.unit_price, unit_price
         return events.ProductRepriced(
-            sku=self.sku, unit_price=unit_price, was=was, currency=self.currency
+            sku=self.sku, unit_price=unit_price, was=old_price, currency=self.currency
         )
 
     def retire(self) -> events.ProductRetired | None:
-        """Take it off sale, once."""
+        """Take the product off sale."""
         if not self.active:
             return None
         self.active = False
         return events.ProductRetired(sku=self.sku)
 
 
-class Shelf(models.Model):
-    """How many pieces of a product can be had: the sum of inventory's news, in any order."""
+class Availability(models.Model):
+    """Pieces of a product that can be ordered: the sum of inventory's events, in any order."""
 
     sku = models.CharField(max_length=40, primary_key=True)
     available = models.IntegerField(default=0)
 
     class Meta:
-        verbose_name_plural = "shelves"
+        verbose_name_plural = "availability"
 
     def __str__(self) -> str:
         return f"{self.available} of {self.sku}"
 
 
 class Order(models.Model):
-    """A customer's order. Its methods decide, and return the fact they caused, or None."""
+    """An order of a customer."""
 
     class Status(models.TextChoices):
-        """Where an order stands."""
-
         PLACED = "placed"
         RESERVED = "reserved"
         PAID = "paid"
         CANCELLED = "cancelled"
 
-    OPEN = (Status.PLACED, Status.RESERVED)  # neither paid nor over
+    OPEN = (Status.PLACED, Status.RESERVED)  # neither paid nor cancelled
 
     class Code(models.TextChoices):
-        """Why an order was cancelled."""
+        """Reasons of a cancellation, for programs."""
 
         OUT_OF_STOCK = "out_of_stock"
         DECLINED = "declined"
@@ -95,8 +96,8 @@ class Order(models.Model):
     currency = models.CharField(max_length=3, help_text="ISO 4217")
     total = models.DecimalField(max_digits=14, decimal_places=2)
     status = models.CharField(max_length=12, choices=Status, default=Status.PLACED)
-    code = models.CharField(max_length=12, choices=Code, blank=True)
-    reason = models.CharField(max_length=300, blank=True)
+    code = models.CharField("cancellation code", max_length=12, choices=Code, blank=True)
+    reason = models.CharField("cancellation reason", max_length=300, blank=True)
     placed_at = models.DateTimeField(db_index=True)
     paid_at = models.DateTimeField(null=True, blank=True)
     cancelled_at = models.DateTimeField(null=True, blank=True)
@@ -108,12 +109,12 @@ class Order(models.Model):
     def __str__(self) -> str:
         return f"Order {self.id}"
 
-    def keep(self, lines: "list[OrderLine]") -> None:
-        """Know its lines, as a prefetch would: nobody reads what was just written."""
+    def prefetched(self, lines: "list[OrderLine]") -> None:
+        """Take lines just saved as prefetched, which saves a query."""
         self._prefetched_objects_cache = {"lines": lines}
 
     def placed(self, lines: list[events.Line]) -> events.OrderPlaced:
-        """Say what the customer wants."""
+        """Return the event of a new order."""
         return events.OrderPlaced(
             order_id=self.id,
             customer_id=self.customer_id,
@@ -125,12 +126,12 @@ class Order(models.Model):
         )
 
     def reserve(self) -> None:
-        """Know that the goods are set aside; nobody else needs to hear it from us."""
+        """Mark a placed order reserved. No event: inventory published StockReserved."""
         if self.status == self.Status.PLACED:
             self.status = self.Status.RESERVED
 
     def pay(self, lines: list[events.Line], at: dt.datetime) -> events.OrderPaid | None:
-        """Take the money, unless the sale is off: then payments gives it back."""
+        """Mark an open order paid. If it was cancelled, payments refunds the payment."""
         if self.status not in self.OPEN:
             return None
         self.status, self.paid_at = self.Status.PAID, at
@@ -146,13 +147,13 @@ class Order(models.Model):
         )
 
     def lapse(self, at: dt.datetime) -> events.OrderCancelled | None:
-        """Give up an order not paid in time; a paid one gets its goods another way."""
+        """Cancel an order that was not paid in time."""
         if self.status == self.Status.PAID:
-            return None
+            return None  # inventory reserves its goods again when it handles OrderPaid
         return self.cancel(self.Code.LAPSED, "It was not paid in time.", at)
 
     def cancel(self, code: str, reason: str, at: dt.datetime) -> events.OrderCancelled | None:
-        """Call the sale off, once; the first reason stays."""
+        """Cancel the order. The reason of the first cancellation stays."""
         if self.status == self.Status.CANCELLED:
             return None
         was_paid = self.status == self.Status.PAID
@@ -169,7 +170,7 @@ class Order(models.Model):
 
 
 class OrderLine(models.Model):
-    """A line as it was sold: name and price stay what they were."""
+    """A line with name and price as sold; later changes of the product do not alter it."""
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
     position = models.PositiveIntegerField()
@@ -181,8 +182,8 @@ class OrderLine(models.Model):
     class Meta:
         ordering = ["position"]
         constraints = [
-            models.UniqueConstraint(fields=["order", "position"], name="one_line_each"),
-            models.CheckConstraint(condition=models.Q(quantity__gt=0), name="some_pieces"),
+            models.UniqueConstraint(fields=["order", "position"], name="order_line_position"),
+            models.CheckConstraint(condition=models.Q(quantity__gt=0), name="order_line_quantity"),
         ]
 
     def __str__(self) -> str:
@@ -190,21 +191,20 @@ class OrderLine(models.Model):
 
     @property
     def amount(self) -> Decimal:
-        """Pieces times price."""
         return self.quantity * self.unit_price
 
-    def fact(self) -> events.Line:
-        """Return the line as it is told."""
+    def as_event(self) -> events.Line:
+        """Return the line in the form used in events."""
         return events.Line(
             sku=self.sku, name=self.name, quantity=self.quantity, unit_price=self.unit_price
         )
 
 
-class Heard(models.Model):
-    """The latest event of another context about one part of an order: goods, payment or message."""
+class OrderActivity(models.Model):
+    """The latest event of another context about a part of an order: stock, payment or message."""
 
     class Part(models.TextChoices):
-        """What an order has in other contexts."""
+        """Parts of an order that belong to other contexts."""
 
         STOCK = "stock"
         PAYMENT = "payment"
@@ -212,18 +212,20 @@ class Heard(models.Model):
 
     order_id = models.UUIDField(db_index=True)
     part = models.CharField(max_length=8, choices=Part)
-    about = models.UUIDField(help_text="the payment, the message; of the goods the order itself")
-    says = models.JSONField()
-    told_at = models.DateTimeField()
+    subject_id = models.UUIDField(help_text="id of the payment or message; for stock, of the order")
+    details = models.JSONField()
+    recorded_at = models.DateTimeField(help_text="when the event was recorded")
 
     class Meta:
-        verbose_name_plural = "heard"
-        constraints = [models.UniqueConstraint(fields=["part", "about"], name="one_last_word")]
+        verbose_name_plural = "order activity"
+        constraints = [
+            models.UniqueConstraint(fields=["part", "subject_id"], name="latest_activity")
+        ]
 
     def __str__(self) -> str:
         return f"{self.part} of order {self.order_id}"
 
 
-def lines_of(order_id: UUID) -> list[events.Line]:
-    """Return the lines of an order as they are told."""
-    return [line.fact() for line in OrderLine.objects.filter(order_id=order_id)]
+def event_lines(order_id: UUID) -> list[events.Line]:
+    """Return the lines of an order in the form used in events."""
+    return [line.as_event() for line in OrderLine.objects.filter(order_id=order_id)]

@@ -1,4 +1,4 @@
-"""What orders does. Each function is one transaction: the change and its news, or neither."""
+"""Changes of orders and products. Each function is one transaction: the change and its event."""
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +16,23 @@ from infra import locks
 from infra.ids import new_id
 from orders import cache, errors
 from orders.conf import conf
-from orders.models import Heard, Order, OrderLine, Product, Shelf, lines_of
+from orders.models import (
+    Availability,
+    Order,
+    OrderActivity,
+    OrderLine,
+    Product,
+    event_lines,
+)
 
-MOST = Decimal("999999999999.99")  # what the column for a total holds
+MAX_TOTAL = Decimal("999999999999.99")  # the column's limit
+
+# --- orders -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a customer asks for; `unit_price` only where an operator says so."""
+class RequestedLine:
+    """A requested line; `unit_price` overrides the list price (imports only)."""
 
     sku: str
     quantity: int
@@ -33,53 +42,56 @@ class Wanted:
 @transaction.atomic
 def place_order(
     customer_id: UUID,
-    wanted: Sequence[Wanted],
+    lines: Sequence[RequestedLine],
     country: str,
     *,
     placed_at: dt.datetime | None = None,
     order_id: UUID | None = None,
 ) -> Order:
-    """Take the order down; others will see to the goods and the money.
+    """Save an order and publish OrderPlaced; inventory and payments react to it.
 
-    An import gives the order the date and the id it has in the other books. Raises a refusal of
-    `errors`: TooManyOpen among them, but not for an import, as history keeps goods from nobody.
+    placed_at, order_id: for an import, which keeps the date and the id of the order. An import is
+    not held to the limit of open orders, since past orders reserve nothing from others.
+
+    Raises a refusal of `errors`.
     """
     if placed_at is None:
         if not conf.OPEN:
             raise errors.Closed
-        _see_that_few_are_open(customer_id)
-    products = _for_sale(wanted)
-    lines = [_line(at, line, products[line.sku]) for at, line in enumerate(wanted)]
-    total = sum((line.amount for line in lines), Decimal())
-    if total > MOST:
-        raise errors.TooDear(most=MOST)
+        _check_open_orders(customer_id)
+    products = _products_for_sale(lines)
+    order_lines = [_order_line(at, line, products[line.sku]) for at, line in enumerate(lines)]
+    total = sum((line.amount for line in order_lines), Decimal())
+    if total > MAX_TOTAL:
+        raise errors.TooDear(limit=MAX_TOTAL)
     order = Order.objects.create(
         id=order_id or new_id(),
         customer_id=customer_id,
         country=country,
-        currency=products[wanted[0].sku].currency,
+        currency=products[lines[0].sku].currency,
         total=total,
         placed_at=placed_at or timezone.now(),
     )
-    for line in lines:
+    for line in order_lines:
         line.order = order
-    order.keep(OrderLine.objects.bulk_create(lines))
-    publish(order.placed([line.fact() for line in lines]), version=order.version)
+    order.prefetched(OrderLine.objects.bulk_create(order_lines))
+    publish(order.placed([line.as_event() for line in order_lines]), version=order.version)
     return order
 
 
-def _see_that_few_are_open(customer_id: UUID) -> None:
-    locks.hold([f"orders of {customer_id}"])  # or two at once would both be the last
-    most = conf.MOST_OPEN
-    if Order.objects.filter(customer_id=customer_id, status__in=Order.OPEN).count() >= most:
-        raise errors.TooManyOpen(most=most)
+def _check_open_orders(customer_id: UUID) -> None:
+    # Locked: two concurrent requests would both count one order fewer than the limit.
+    locks.hold([f"orders of {customer_id}"])
+    limit = conf.MOST_OPEN
+    if Order.objects.filter(customer_id=customer_id, status__in=Order.OPEN).count() >= limit:
+        raise errors.TooManyOpen(limit=limit)
 
 
-def _for_sale(wanted: Sequence[Wanted]) -> dict[str, Product]:
-    if not wanted:
+def _products_for_sale(lines: Sequence[RequestedLine]) -> dict[str, Product]:
+    if not lines:
         raise errors.EmptyOrder
-    products = Product.objects.in_bulk({line.sku for line in wanted})
-    for at, line in enumerate(wanted):
+    products = Product.objects.in_bulk({line.sku for line in lines})
+    for at, line in enumerate(lines):
         if line.sku not in products:
             raise errors.UnknownProduct(sku=line.sku, field=f"lines[{at}].sku")
         if not products[line.sku].active:
@@ -90,7 +102,7 @@ def _for_sale(wanted: Sequence[Wanted]) -> dict[str, Product]:
     return products
 
 
-def _line(at: int, line: Wanted, product: Product) -> OrderLine:
+def _order_line(at: int, line: RequestedLine, product: Product) -> OrderLine:
     return OrderLine(
         position=at,
         sku=line.sku,
@@ -100,61 +112,73 @@ def _line(at: int, line: Wanted, product: Product) -> OrderLine:
     )
 
 
-def note_reserved(order_id: UUID) -> None:
-    """Know that the goods are set aside."""
-    _change(order_id, lambda order: order.reserve())
+def mark_reserved(order_id: UUID) -> None:
+    """Mark an order reserved, if it is still only placed."""
+    _change_order(order_id, lambda order: order.reserve())
 
 
 def pay_order(order_id: UUID, at: dt.datetime) -> None:
-    """Know that the money is there."""
-    _change(order_id, lambda order: order.pay(lines_of(order_id), at))
+    """Mark an open order paid; a payment for a cancelled order changes nothing."""
+    _change_order(order_id, lambda order: order.pay(event_lines(order_id), at))
 
 
 def lapse_order(order_id: UUID) -> None:
-    """Give up an order whose goods were not paid in time."""
-    _change(order_id, lambda order: order.lapse(timezone.now()))
+    """Cancel an order that was not paid in time."""
+    _change_order(order_id, lambda order: order.lapse(timezone.now()))
 
 
 def cancel_order(order_id: UUID, code: str, reason: str) -> None:
-    """Call the sale off; nothing happens where it is off already."""
-    _change(order_id, lambda order: order.cancel(code, reason, timezone.now()))
+    """Cancel an order because of an event; a second cancellation changes nothing."""
+    _change_order(order_id, lambda order: order.cancel(code, reason, timezone.now()))
 
 
-def withdraw_order(order_id: UUID, code: str, reason: str) -> None:
-    """Call the sale off because somebody asks. Raises AlreadyCancelled."""
+def cancel_on_request(order_id: UUID, code: str, reason: str) -> None:
+    """Cancel an order because its customer or an operator asks. Raises AlreadyCancelled."""
 
     def decide(order: Order) -> Event:
-        was = order.reason
-        fact = order.cancel(code, reason, timezone.now())
-        if fact is None:
-            raise errors.AlreadyCancelled(reason=was)
-        return fact
+        first_reason = order.reason
+        event = order.cancel(code, reason, timezone.now())
+        if event is None:
+            raise errors.AlreadyCancelled(reason=first_reason)
+        return event
 
-    _change(order_id, decide)
+    _change_order(order_id, decide)
 
 
 @transaction.atomic
-def _change(order_id: UUID, decide: Callable[[Order], Event | None]) -> None:
+def _change_order(order_id: UUID, decide: Callable[[Order], Event | None]) -> None:
     order = Order.objects.select_for_update().get(pk=order_id)
-    status, happened = order.status, decide(order)
+    status, event = order.status, decide(order)
     if order.status != status:
         order.version += 1
         order.save()
-    if happened:
-        publish(happened, version=order.version)
+    if event:
+        publish(event, version=order.version)
 
 
 @transaction.atomic
-def note(
-    order_id: UUID, part: Heard.Part, about: UUID, told_at: dt.datetime, **says: object
+def record_activity(
+    order_id: UUID,
+    part: OrderActivity.Part,
+    subject_id: UUID,
+    recorded_at: dt.datetime,
+    details: Mapping[str, object],
 ) -> None:
-    """Keep what another context says of an order, unless it has said something later."""
-    plain = msgspec.to_builtins(says)
-    known = {"order_id": order_id, "says": plain, "told_at": told_at}
-    heard, new = Heard.objects.get_or_create(part=part, about=about, defaults=known)
-    if not new and heard.told_at < told_at:
-        heard.says, heard.told_at = plain, told_at
-        heard.save()
+    """Keep an event of another context about an order, unless a later one is kept already."""
+    values = {
+        "order_id": order_id,
+        "details": msgspec.to_builtins(details),
+        "recorded_at": recorded_at,
+    }
+    activity, created = OrderActivity.objects.get_or_create(
+        part=part, subject_id=subject_id, defaults=values
+    )
+    if not created and activity.recorded_at < recorded_at:
+        activity.details, activity.recorded_at = values["details"], recorded_at
+        activity.save()
+
+
+# --- catalogue ----------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -162,7 +186,7 @@ def list_product(
     sku: str, name: str, unit_price: Decimal, currency: str, description: str = ""
 ) -> Product:
     """Put a product on sale. Raises AlreadyListed."""
-    product, new = Product.objects.get_or_create(
+    product, created = Product.objects.get_or_create(
         sku=sku,
         defaults={
             "name": name,
@@ -171,15 +195,15 @@ def list_product(
             "currency": currency,
         },
     )
-    if not new:
+    if not created:
         raise errors.AlreadyListed(sku=sku)
     publish(product.listed())
-    cache.forget_product(sku)
+    cache.invalidate_product(sku)
     return product
 
 
 def reprice_product(sku: str, unit_price: Decimal) -> Product:
-    """Give a product another price; orders placed before keep theirs."""
+    """Change the price of a product; orders placed before keep their price."""
     return _change_product(sku, lambda product: product.reprice(unit_price))
 
 
@@ -191,26 +215,26 @@ def retire_product(sku: str) -> Product:
 @transaction.atomic
 def _change_product(sku: str, decide: Callable[[Product], Event | None]) -> Product:
     product = Product.objects.select_for_update().get(pk=sku)
-    happened = decide(product)
-    if happened:
+    event = decide(product)
+    if event:
         product.save()
-        publish(happened)
-        cache.forget_product(sku)
+        publish(event)
+        cache.invalidate_product(sku)
     return product
 
 
-def note_view(sku: str) -> None:
-    """Count that somebody looked at a product; the table hears of it some seconds later."""
+def count_view(sku: str) -> None:
+    """Count a view of a product; the table is updated some seconds later, in batches."""
     cache.views.add(sku)
 
 
 @transaction.atomic
-def move_goods(changes: Mapping[str, int]) -> None:
-    """Add to what can be had of each product: sums do not mind the order of arrival."""
-    known = set(Shelf.objects.filter(pk__in=changes).values_list("pk", flat=True))
-    Shelf.objects.bulk_create(
-        [Shelf(sku=sku) for sku in sorted(set(changes) - known)], ignore_conflicts=True
+def change_availability(changes: Mapping[str, int]) -> None:
+    """Add to the availability of products. Sums do not depend on the order of events."""
+    known = set(Availability.objects.filter(pk__in=changes).values_list("pk", flat=True))
+    Availability.objects.bulk_create(
+        [Availability(sku=sku) for sku in sorted(set(changes) - known)], ignore_conflicts=True
     )
-    for sku, pieces in sorted(changes.items()):
-        Shelf.objects.filter(pk=sku).update(available=F("available") + pieces)
-    cache.shelves.invalidate(*changes)
+    for sku, quantity in sorted(changes.items()):
+        Availability.objects.filter(pk=sku).update(available=F("available") + quantity)
+    cache.availability.invalidate(*changes)

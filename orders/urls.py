@@ -1,4 +1,4 @@
-"""Where orders shows it."""
+"""Routes under /v1/."""
 
 from django.urls import path
 

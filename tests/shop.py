@@ -19,7 +19,7 @@ from inventory import services as inventory
 from inventory.models import Movement, StockItem
 from notifications.models import Message
 from orders import services as orders
-from orders.models import Order, Shelf
+from orders.models import Availability, Order
 from payments import gateway
 from payments import services as payments
 from payments.errors import SaleIsOff
@@ -69,18 +69,18 @@ class Shop:
             self._customers[name] = sign_up(email=email, password="x", name=name, **details)
         return self._customers[name]
 
-    def shelve(self, low_at: int = 0, **stock: int) -> None:
+    def shelve(self, low_stock_threshold: int = 0, **stock: int) -> None:
         """List products at 10.00 EUR, and put pieces of them on the shelf."""
         for sku, pieces in stock.items():
             orders.list_product(sku, sku.title(), Decimal("10.00"), "EUR")
-            inventory.open_shelf(sku, low_at)
+            inventory.add_stock_item(sku, low_stock_threshold)
             inventory.replenish(sku, pieces)
         self.bus.settle()
 
     # --- when ---------------------------------------------------------------------------------
     def order(self, who: str = "Sari", **basket: int) -> Order:
         """Place an order, without waiting for what comes of it."""
-        wanted = [orders.Wanted(sku=sku, quantity=pieces) for sku, pieces in basket.items()]
+        wanted = [orders.RequestedLine(sku=sku, quantity=pieces) for sku, pieces in basket.items()]
         return orders.place_order(self.customer(who).pk, wanted, "ID")
 
     def pay(self, order: Order, card: str = "tok_ok") -> None:
@@ -98,7 +98,7 @@ class Shop:
 
     def cancel(self, order: Order, reason: str = "changed my mind") -> None:
         """Cancel as the customer."""
-        orders.withdraw_order(order.pk, Order.Code.BY_CUSTOMER, reason)
+        orders.cancel_on_request(order.pk, Order.Code.BY_CUSTOMER, reason)
 
     def while_the_bank_thinks(self, happens: Callable[[], object]) -> None:
         """Let something happen between the question to the bank and its answer, once."""
@@ -108,7 +108,7 @@ class Shop:
         """Give an order that was turned away the goods that came free: a rival's, made new."""
         new = orders.place_order(
             order.customer_id,
-            [orders.Wanted(sku=s.sku, quantity=s.quantity) for s in order.lines.all()],
+            [orders.RequestedLine(sku=s.sku, quantity=s.quantity) for s in order.lines.all()],
             "ID",
         )
         inventory.reserve(new.pk, {line.sku: line.quantity for line in new.lines.all()})
@@ -137,7 +137,7 @@ class Shop:
         ledger = Movement.objects.filter(sku=sku)
         assert item.on_hand == sum(m.on_hand for m in ledger)
         assert item.reserved == sum(m.reserved for m in ledger)
-        assert Shelf.objects.get(pk=sku).available == item.available
+        assert Availability.objects.get(pk=sku).available == item.available
         return item.available
 
     def letters(self, who: str = "Sari") -> list[str]:

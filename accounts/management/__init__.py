@@ -1,1 +1,0 @@
-"""What an operator of the house can do here by command line."""

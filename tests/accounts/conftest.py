@@ -1,4 +1,4 @@
-"""Only this context hears anything here."""
+"""Only the consumers of this context run here."""
 
 from collections.abc import Iterator
 
@@ -8,8 +8,7 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from accounts.services import sign_up
 from eventbus.testing import alone
-
-PASSWORD = "teh-melati-4-orang"
+from tests.accounts.credentials import PASSWORD
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What operators do with people in the admin."""
+"""Users in the admin."""
 
 import pytest
 from django.contrib.auth import authenticate
@@ -6,13 +6,13 @@ from django.contrib.auth import authenticate
 from accounts.events import CustomerDisabled, CustomerSignedUp
 from accounts.models import User
 from eventbus.testing import said
-from tests.accounts.conftest import PASSWORD
+from tests.accounts.credentials import PASSWORD
 
 LIST = "/admin/accounts/user/"
 
 
 @pytest.fixture
-def desk(client, operator):
+def admin(client, operator):
     client.force_login(operator)
     return client
 
@@ -36,13 +36,13 @@ def test_an_operator_logs_in_by_e_mail(client, operator):
     assert client.post("/admin/login/", form)["Location"] == LIST
 
 
-def test_people_are_listed_and_found(desk, sari):
-    assert b"sari@example.org" in desk.get(LIST, {"q": "sari"}).content
-    assert b"sari@example.org" not in desk.get(LIST, {"q": "budi"}).content
+def test_users_are_listed_and_found(admin, sari):
+    assert b"sari@example.org" in admin.get(LIST, {"q": "sari"}).content
+    assert b"sari@example.org" not in admin.get(LIST, {"q": "budi"}).content
 
 
-def test_who_is_entered_by_an_operator_is_announced_like_everybody(desk):
-    answer = desk.post(f"{LIST}add/", new("Budi@Example.org"))
+def test_a_customer_added_by_an_operator_is_published_like_a_sign_up(admin):
+    answer = admin.post(f"{LIST}add/", new("Budi@Example.org"))
 
     assert answer.status_code == 302, answer.context["errors"]
     budi = authenticate(username="budi@example.org", password=PASSWORD)
@@ -54,42 +54,42 @@ def test_who_is_entered_by_an_operator_is_announced_like_everybody(desk):
 @pytest.mark.parametrize(
     "change", [{"country": "xx"}, {"country": ""}, {"phone": "1"}, {"email": "SARI@example.org"}]
 )
-def test_a_bad_entry_makes_nobody(desk, sari, change):
-    answer = desk.post(f"{LIST}add/", new("budi@example.org") | change)
+def test_an_invalid_entry_creates_no_user(admin, sari, change):
+    answer = admin.post(f"{LIST}add/", new("budi@example.org") | change)
 
     assert answer.status_code == 200
     assert answer.context["errors"]
     assert len(said()) == 1
 
 
-def test_a_page_shows_no_hash_and_what_others_were_told_stays(desk, sari):
-    page = desk.get(f"{LIST}{sari.id}/change/")
+def test_a_page_shows_no_hash_and_published_fields_are_read_only(admin, sari):
+    page = admin.get(f"{LIST}{sari.id}/change/")
     assert b"pbkdf2" not in page.content
     assert sari.password.encode() not in page.content
 
-    desk.post(f"{LIST}{sari.id}/change/", {"email": "x@example.org", "is_staff": "on"})
+    admin.post(f"{LIST}{sari.id}/change/", {"email": "x@example.org", "is_staff": "on"})
     sari.refresh_from_db()
     assert (sari.email, sari.is_staff) == ("sari@example.org", True)
     assert sari.check_password(PASSWORD)
 
 
-def test_a_password_can_be_set_anew(desk, sari):
+def test_a_password_can_be_replaced(admin, sari):
     form = {"usable_password": "true", "password1": "gula-aren-99", "password2": "gula-aren-99"}
-    assert desk.get(f"{LIST}{sari.id}/password/").status_code == 200
-    desk.post(f"{LIST}{sari.id}/password/", form)
+    assert admin.get(f"{LIST}{sari.id}/password/").status_code == 200
+    admin.post(f"{LIST}{sari.id}/password/", form)
 
     assert authenticate(username=sari.email, password="gula-aren-99")
 
 
-def test_people_are_disabled_by_the_service_and_never_deleted(desk, sari):
-    desk.post(LIST, {"action": "disable", "_selected_action": [str(sari.id)]})
+def test_users_are_disabled_by_the_service_and_never_deleted(admin, sari):
+    admin.post(LIST, {"action": "disable", "_selected_action": [str(sari.id)]})
 
     assert said()[-1] == CustomerDisabled(customer_id=sari.id, reason="disabled in the admin")
     assert not User.objects.get(pk=sari.pk).is_active
-    assert desk.post(f"{LIST}{sari.id}/delete/", {"post": "yes"}).status_code == 403
+    assert admin.post(f"{LIST}{sari.id}/delete/", {"post": "yes"}).status_code == 403
 
 
-def test_an_operator_without_full_rights_gives_none(client, sari, operator):
+def test_an_operator_who_is_no_superuser_grants_no_permissions(client, sari, operator):
     from django.contrib.auth.models import Permission
 
     User.objects.filter(pk=operator.pk).update(is_superuser=False)

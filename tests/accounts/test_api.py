@@ -1,4 +1,4 @@
-"""What the API of accounts takes and refuses."""
+"""The accounts API: sign-up, tokens, disabling."""
 
 import uuid
 from typing import Any
@@ -8,9 +8,9 @@ import pytest
 from accounts.models import User
 from accounts.services import disable
 from eventbus.testing import said
-from tests.accounts.conftest import PASSWORD
+from tests.accounts.credentials import PASSWORD
 
-RIGHT = {
+SIGN_UP = {
     "email": "Sari@example.org",
     "password": PASSWORD,
     "name": "Sari",
@@ -19,7 +19,7 @@ RIGHT = {
 }
 
 
-def faults(answer: Any) -> dict[str, str]:
+def problems(answer: Any) -> dict[str, str]:
     return {error["field"]: error["detail"] for error in answer.data["errors"]}
 
 
@@ -28,12 +28,12 @@ def token(client: Any, password: str = PASSWORD, email: str = "sari@example.org"
 
 
 def test_anyone_can_sign_up_log_in_and_see_themselves(anyone, db):
-    made = anyone.post("/v1/customers", RIGHT)
+    created = anyone.post("/v1/customers", SIGN_UP)
     anyone.credentials(HTTP_AUTHORIZATION=f"Bearer {token(anyone).data['access']}")
-    me = anyone.get(made["Location"])
+    me = anyone.get(created["Location"])
 
-    assert made.status_code == 201
-    assert made.data == {
+    assert created.status_code == 201
+    assert created.data == {
         "id": str(User.objects.get().id),
         "email": "sari@example.org",
         "name": "Sari",
@@ -41,8 +41,8 @@ def test_anyone_can_sign_up_log_in_and_see_themselves(anyone, db):
         "country": "ID",
         "phone": "",
     }
-    assert (me.status_code, me.data) == (200, made.data)
-    assert [fact.email for fact in said()] == ["sari@example.org"]
+    assert (me.status_code, me.data) == (200, created.data)
+    assert [event.email for event in said()] == ["sari@example.org"]
 
 
 @pytest.mark.parametrize(
@@ -63,42 +63,42 @@ def test_anyone_can_sign_up_log_in_and_see_themselves(anyone, db):
         ({"wants_messages": False}, "wants_messages", "Unknown field"),
     ],
 )
-def test_a_bad_sign_up_is_told_which_field_and_makes_nobody(anyone, db, change, field, words):
-    answer = anyone.post("/v1/customers", RIGHT | change)
+def test_an_invalid_sign_up_names_the_field_and_creates_no_user(anyone, db, change, field, words):
+    answer = anyone.post("/v1/customers", SIGN_UP | change)
 
     assert answer.status_code == 400
-    assert words in faults(answer)[field]
+    assert words in problems(answer)[field]
     assert (User.objects.count(), said()) == (0, [])
 
 
 @pytest.mark.parametrize("body", [[], "x", 5, None])
-def test_what_is_no_object_is_refused(anyone, db, body):
+def test_a_body_that_is_no_object_is_refused(anyone, db, body):
     assert anyone.post("/v1/customers", body, format="json").status_code == 400
 
 
-def test_every_missing_field_is_named_at_once(anyone, db):
-    assert set(faults(anyone.post("/v1/customers", {}))) == set(RIGHT)
+def test_all_missing_fields_are_named_in_one_answer(anyone, db):
+    assert set(problems(anyone.post("/v1/customers", {}))) == set(SIGN_UP)
 
 
-def test_a_taken_address_is_the_address_fields_fault(anyone, sari):
-    answer = anyone.post("/v1/customers", RIGHT)
+def test_a_taken_address_names_the_email_field(anyone, sari):
+    answer = anyone.post("/v1/customers", SIGN_UP)
 
     assert answer.status_code == 409
-    assert faults(answer) == {"email": "sari@example.org has an account already."}
+    assert problems(answer) == {"email": "sari@example.org has an account already."}
 
 
 def test_a_password_may_begin_and_end_with_spaces(anyone, db):
-    anyone.post("/v1/customers", RIGHT | {"password": "  teh melati  "})
+    anyone.post("/v1/customers", SIGN_UP | {"password": "  teh melati  "})
 
     assert token(anyone, "  teh melati  ").status_code == 200
     assert token(anyone, "teh melati").status_code == 401
 
 
-def test_a_stale_token_stands_in_nobodys_way(anyone, sari):
-    anyone.credentials(HTTP_AUTHORIZATION="Bearer stale")
+def test_an_expired_token_is_ignored_at_log_in_and_sign_up(anyone, sari):
+    anyone.credentials(HTTP_AUTHORIZATION="Bearer expired")
 
     assert token(anyone).status_code == 200
-    assert anyone.post("/v1/customers", RIGHT | {"email": "b@example.org"}).status_code == 201
+    assert anyone.post("/v1/customers", SIGN_UP | {"email": "b@example.org"}).status_code == 201
     assert anyone.get("/v1/customers/me").status_code == 401
 
 
@@ -110,7 +110,7 @@ def test_a_token_can_be_refreshed(anyone, sari):
     assert anyone.get("/v1/customers/me").data["email"] == "sari@example.org"
 
 
-def test_who_is_disabled_gets_no_token_and_the_old_ones_end(anyone, sari):
+def test_a_disabled_customer_gets_no_token_and_older_tokens_end(anyone, sari):
     tokens = token(anyone).data
     disable(sari.id, "fraud")
 
@@ -121,9 +121,9 @@ def test_who_is_disabled_gets_no_token_and_the_old_ones_end(anyone, sari):
 
 
 @pytest.mark.parametrize(
-    ("password", "email"), [("wrong", "sari@example.org"), (PASSWORD, "nobody@example.org")]
+    ("password", "email"), [("wrong", "sari@example.org"), (PASSWORD, "unknown@example.org")]
 )
-def test_a_wrong_password_and_an_unknown_address_sound_the_same(anyone, sari, password, email):
+def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(anyone, sari, password, email):
     answer = token(anyone, password, email)
 
     assert answer.status_code == 401
@@ -139,23 +139,23 @@ def test_a_guest_without_password_cannot_log_in(anyone, db):
 
 def test_an_operator_disables_a_customer(anyone, sari, operator):
     anyone.force_authenticate(operator)
-    address = f"/v1/customers/{sari.id}/disablement"
+    url = f"/v1/customers/{sari.id}/disablement"
 
-    assert anyone.post(address, {}).status_code == 400
-    assert anyone.post(address, {"reason": "fraud", "until": "x"}).status_code == 400
-    assert anyone.post(address, {"reason": "fraud"}).status_code == 202
+    assert anyone.post(url, {}).status_code == 400
+    assert anyone.post(url, {"reason": "fraud", "until": "x"}).status_code == 400
+    assert anyone.post(url, {"reason": "fraud"}).status_code == 202
     assert said()[-1].reason == "fraud"
     assert (
         anyone.post(f"/v1/customers/{uuid.uuid4()}/disablement", {"reason": "x"}).status_code == 404
     )
 
 
-def test_a_customer_disables_nobody(anyone, sari, operator):
-    address = f"/v1/customers/{operator.id}/disablement"
+def test_a_customer_cannot_disable_a_user(anyone, sari, operator):
+    url = f"/v1/customers/{operator.id}/disablement"
 
-    assert anyone.post(address, {"reason": "x"}).status_code == 401
+    assert anyone.post(url, {"reason": "x"}).status_code == 401
     anyone.force_authenticate(sari)
-    assert anyone.post(address, {"reason": "x"}).status_code == 403
+    assert anyone.post(url, {"reason": "x"}).status_code == 403
     operator.refresh_from_db()
     assert operator.is_active
 

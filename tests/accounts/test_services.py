@@ -1,4 +1,4 @@
-"""What becomes of people, and what the house hears of it."""
+"""Sign-up, disabling and operators, and the events that they publish."""
 
 import datetime as dt
 from io import StringIO
@@ -12,13 +12,12 @@ from django.db import IntegrityError
 from accounts.errors import EmailTaken
 from accounts.events import CustomerDisabled, CustomerSignedUp
 from accounts.models import User
-from accounts.queries import customer_with
 from accounts.services import disable, make_operator, sign_up
 from eventbus.testing import said
-from tests.accounts.conftest import PASSWORD
+from tests.accounts.credentials import PASSWORD
 
 
-def test_who_signs_up_is_announced_once_with_all_that_others_need(sari):
+def test_a_sign_up_is_published_once_with_all_fields(sari):
     assert said() == [
         CustomerSignedUp(
             customer_id=sari.id,
@@ -33,15 +32,15 @@ def test_who_signs_up_is_announced_once_with_all_that_others_need(sari):
     ]
 
 
-def test_an_address_is_kept_and_found_in_one_form(db):
+def test_an_address_is_stored_in_lower_case_and_found_in_any(db):
     user = sign_up("  Sari@Example.ORG ", PASSWORD, "Sari", "en", "gb")
 
     assert (user.email, user.country) == ("sari@example.org", "GB")
-    assert customer_with("SARI@example.org") == user
+    assert User.objects.get_by_natural_key("SARI@example.org") == user
     assert authenticate(username="SARI@example.org", password=PASSWORD) == user
 
 
-def test_an_address_is_given_away_once_and_nothing_is_said_about_the_second(sari):
+def test_a_taken_address_is_refused_and_publishes_nothing(sari):
     with pytest.raises(EmailTaken, match=r"^sari@example\.org has an account already\.$"):
         sign_up("SARI@example.org", PASSWORD, "Another", "en", "ID")
 
@@ -49,24 +48,24 @@ def test_an_address_is_given_away_once_and_nothing_is_said_about_the_second(sari
     assert User.objects.count() == 1
 
 
-def test_nobody_can_slip_in_a_second_spelling_past_the_service(sari):
+def test_the_database_refuses_an_address_in_capitals(sari):
     with pytest.raises(IntegrityError):
         User.objects.bulk_create([User(email="SARI@example.org", name="x")])
 
 
-def test_a_guest_of_an_import_has_no_password_no_messages_and_an_old_date(db):
+def test_an_imported_guest_has_no_password_no_messages_and_a_past_date(db):
     then = dt.datetime(2010, 12, 1, 8, 26, tzinfo=dt.UTC)
     guest = sign_up(
         "guest@example.org", None, "Guest", "en", "GB", wants_messages=False, signed_up_at=then
     )
 
     assert not guest.has_usable_password()
-    [fact] = said()
-    assert (fact.wants_messages, fact.signed_up_at, fact.phone) == (False, then, None)
+    [event] = said()
+    assert (event.wants_messages, event.signed_up_at, event.phone) == (False, then, None)
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "invalid",
     [
         {"country": "ZZ"},
         {"country": ""},
@@ -78,15 +77,15 @@ def test_a_guest_of_an_import_has_no_password_no_messages_and_an_old_date(db):
         {"name": ""},
     ],
 )
-def test_what_no_form_should_let_through_is_not_stored_either(db, wrong):
-    right = {"email": "sari@example.org", "name": "Sari", "language": "id", "country": "ID"}
+def test_invalid_values_are_refused_by_the_service_too(db, invalid):
+    valid = {"email": "sari@example.org", "name": "Sari", "language": "id", "country": "ID"}
     with pytest.raises(ValidationError):
-        sign_up(password=None, **{**right, **wrong})
+        sign_up(password=None, **{**valid, **invalid})
 
     assert (User.objects.count(), said()) == (0, [])
 
 
-def test_a_customer_is_disabled_once_however_often_one_asks(sari):
+def test_a_customer_is_disabled_once(sari):
     disable(sari.id, "asked us to")
     disable(sari.id, "asked again")
 
@@ -101,15 +100,15 @@ def test_disabling_is_decided_without_a_database():
     assert user.disable("why") is None
 
 
-def told(*arguments: str) -> list[str]:
+def makeoperator(*arguments: str) -> list[str]:
     out = StringIO()
     call_command("makeoperator", *arguments, stdout=out)
     return out.getvalue().splitlines()
 
 
-def test_an_operator_is_made_once_and_a_made_up_password_is_shown_once(db):
-    first = told("--email", "Op@example.org")
-    second = told("--email", "op@example.org")
+def test_a_new_operator_gets_a_generated_password_that_is_shown_once(db):
+    first = makeoperator("--email", "Op@example.org")
+    second = makeoperator("--email", "op@example.org")
 
     password = first[1].removeprefix("password: ").removesuffix(" (not shown again)")
     operator = authenticate(username="op@example.org", password=password)
@@ -118,8 +117,8 @@ def test_an_operator_is_made_once_and_a_made_up_password_is_shown_once(db):
     assert said() == []
 
 
-def test_a_given_password_is_set_and_not_repeated(db):
-    assert told("--email", "op@example.org", "--password", PASSWORD) == [
+def test_a_given_password_is_set_and_not_printed(db):
+    assert makeoperator("--email", "op@example.org", "--password", PASSWORD) == [
         "op@example.org is an operator."
     ]
     assert authenticate(username="op@example.org", password=PASSWORD)

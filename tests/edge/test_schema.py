@@ -59,7 +59,7 @@ def known(db: None) -> dict[str, Any]:
     customer = User.objects.create_user("customer@kabar.example", PASSWORD, name="Sari")
     User.objects.create_superuser("operator@kabar.example", PASSWORD, name="Op")
     orders.list_product("teapot", "Teapot", Decimal("10.00"), "EUR")
-    order = orders.place_order(customer.pk, [orders.Wanted(sku="teapot", quantity=1)], "ID")
+    order = orders.place_order(customer.pk, [orders.RequestedLine(sku="teapot", quantity=1)], "ID")
     Bill.objects.create(order_id=order.pk, customer_id=customer.pk, amount=10, currency="EUR")
     return {"sku": "teapot", "order_id": str(order.pk), "id": str(customer.pk)}
 

@@ -72,8 +72,8 @@ def test_what_is_told_again_is_marked_as_such(told, monkeypatch):
 
 def test_what_was_wrong_is_right_afterwards(told):
     before = figures()
-    stranger = services.Joined(customer_id=UUID(int=77), country="ID", signed_up_at=MONDAY)
-    services.note_sign_ups([stranger])
+    stranger = services.SignedUp(customer_id=UUID(int=77), country="ID", signed_up_at=MONDAY)
+    services.record_sign_ups([stranger])
     assert figures() != before
     rebuild.rebuild(CONTEXT, "operator:1")
     assert figures() == before
@@ -140,7 +140,7 @@ def test_letters_answered_go_and_what_was_discarded_is_not_told(told, monkeypatc
         raise GiveUp(reason="a mistake")
 
     with monkeypatch.context() as patch:
-        patch.setattr(services, "_note", fail)
+        patch.setattr(services, "_upsert", fail)
         say(placed(300, CUP), placed(301, CUP))
         told.settle(trouble=True)
     one, _ = DeadLetter.objects.order_by("pk")
@@ -159,7 +159,7 @@ def test_what_fails_in_a_rebuild_is_retried_as_ever(told, monkeypatch):
         raise ValueError("mistake")
 
     with monkeypatch.context() as patch:
-        patch.setattr(services, "note_sign_ups", fail)
+        patch.setattr(services, "record_sign_ups", fail)
         done = rebuild.rebuild(CONTEXT, "operator:1")
     assert done.failed == Retry.objects.count() == 2
     told.later(minutes=1)

@@ -1,4 +1,4 @@
-"""Only this context hears anything here."""
+"""Only the consumers of this context run here."""
 
 from collections.abc import Iterator
 

@@ -19,7 +19,7 @@ WHEN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 @pytest.fixture(autouse=True)
 def shelf(db) -> None:
-    services.open_shelf("teapot", low_at=2)
+    services.add_stock_item("teapot", low_stock_threshold=2)
     services.replenish("teapot", 5)
 
 
@@ -68,7 +68,7 @@ def quantities() -> tuple[int, int]:
 
 
 def test_all_lines_of_an_order_or_none():
-    services.open_shelf("cup", low_at=0)
+    services.add_stock_item("cup", low_stock_threshold=0)
     order(uuid4(), teapot=2, cup=1)
 
     assert quantities() == (5, 0)
@@ -84,7 +84,7 @@ def test_a_product_nobody_keeps_is_a_shortage():
 
 def test_two_lines_of_one_product_are_added_up():
     id = uuid4()
-    services.reserve(id, services.pieces([("teapot", 3), ("teapot", 3)]))
+    services.reserve(id, services.total_quantities([("teapot", 3), ("teapot", 3)]))
     assert Reservation.objects.get(pk=id).state == "rejected"
 
 

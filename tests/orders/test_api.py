@@ -91,18 +91,20 @@ def test_a_retired_product_cannot_be_ordered(client, goods):
     services.retire_product("teapot")
     answer = client.post("/v1/orders", order(("teapot", 1)))
     assert answer.status_code == 400
-    assert "not for sale any more" in answer.data["errors"][0]["detail"]
+    assert "no longer for sale" in answer.data["errors"][0]["detail"]
 
 
 def test_an_order_too_dear_to_write_down_is_refused(client, operator, goods):
     services.list_product("palace", "Palace", Decimal("9999999999.99"), "EUR")
     answer = client.post("/v1/orders", order(("palace", 100_000)))
     assert answer.status_code == 400
-    assert "at the most" in answer.data["errors"][0]["detail"]
+    assert "is limited to" in answer.data["errors"][0]["detail"]
 
 
 def test_orders_of_others_are_not_there(client, operator, goods):
-    theirs = services.place_order(operator.pk, [services.Wanted(sku="cup", quantity=1)], "ID")
+    theirs = services.place_order(
+        operator.pk, [services.RequestedLine(sku="cup", quantity=1)], "ID"
+    )
 
     assert client.get(f"/v1/orders/{theirs.pk}").status_code == 404
     assert client.post(f"/v1/orders/{theirs.pk}/cancellation", {}).status_code == 404
@@ -115,7 +117,7 @@ def test_so_many_orders_of_one_customer_may_wait_to_be_paid(client, operator, go
 
     refused = client.post("/v1/orders", order(("cup", 1)))
     assert (refused.status_code, refused.data["type"]) == (409, "/problems/TooManyOpen")
-    assert services.place_order(operator.pk, [services.Wanted(sku="cup", quantity=1)], "ID")
+    assert services.place_order(operator.pk, [services.RequestedLine(sku="cup", quantity=1)], "ID")
 
     services.pay_order(UUID(first.data["id"]), timezone.now())
     assert client.post("/v1/orders", order(("cup", 1))).status_code == 201
@@ -124,7 +126,7 @@ def test_so_many_orders_of_one_customer_may_wait_to_be_paid(client, operator, go
 def test_history_may_have_as_many_open_orders_as_it_had(customer, goods, settings):
     settings.ORDERS = {**settings.ORDERS, "MOST_OPEN": 1}
     for _ in range(3):
-        wanted = [services.Wanted(sku="cup", quantity=1)]
+        wanted = [services.RequestedLine(sku="cup", quantity=1)]
         services.place_order(customer.pk, wanted, "ID", placed_at=timezone.now())
     assert Order.objects.count() == 3
 

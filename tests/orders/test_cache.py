@@ -20,7 +20,7 @@ N = 50
 @pytest.fixture(autouse=True)
 def teapot() -> None:
     services.list_product("teapot", "Teapot", Decimal("10.00"), "EUR")
-    services.move_goods({"teapot": 3})
+    services.change_availability({"teapot": 3})
 
 
 def price() -> str:
@@ -39,7 +39,7 @@ def test_fifty_readers_of_a_product_nobody_has_read_cost_one_query_of_each_table
         start.wait()
         try:
             with connection.execute_wrapper(note):
-                found = queries.one_product("teapot")
+                found = queries.cached_product("teapot")
         finally:
             connection.close()
         return found and (found["name"], found["available"])
@@ -47,7 +47,7 @@ def test_fifty_readers_of_a_product_nobody_has_read_cost_one_query_of_each_table
     with ThreadPoolExecutor(N) as pool:
         assert set(pool.map(look, range(N))) == {("Teapot", 3)}
     assert len([sql for sql in asked if "orders_product" in sql]) == 1
-    assert len([sql for sql in asked if "orders_shelf" in sql]) == 1
+    assert len([sql for sql in asked if "orders_availability" in sql]) == 1
 
 
 def test_a_second_reader_asks_no_table(django_assert_num_queries):
@@ -82,12 +82,12 @@ def test_who_died_before_it_could_forget_is_made_good_by_the_news():
 
 
 def test_what_can_be_had_follows_the_goods():
-    assert queries.one_product("teapot")["available"] == 3
-    services.move_goods({"teapot": -1})
-    assert queries.one_product("teapot")["available"] == 2
+    assert queries.cached_product("teapot")["available"] == 3
+    services.change_availability({"teapot": -1})
+    assert queries.cached_product("teapot")["available"] == 2
 
 
 def test_what_is_listed_after_it_was_looked_for_is_found():
-    assert queries.one_product("cup") is None
+    assert queries.cached_product("cup") is None
     services.list_product("cup", "Cup", Decimal("2.50"), "EUR")
-    assert queries.one_product("cup")["available"] == 0
+    assert queries.cached_product("cup")["available"] == 0

@@ -20,8 +20,8 @@ def sell(order: int, currency: str = "EUR", ago: int = 0, price: str = "10.00") 
     line = services.Sold(sku="teapot", name="Teapot", quantity=2, unit_price=Decimal(price))
     later = at + dt.timedelta(minutes=3)
     known = {"order_id": UUID(int=order), "currency": currency, "country": "ID", "placed_at": at}
-    services.note_orders([services.Placed(**known, total=2 * line.unit_price)])
-    services.note_sales([services.Paid(**known, lines=[line], paid_at=later)])
+    services.record_orders([services.Placed(**known, total=2 * line.unit_price)])
+    services.record_sales([services.Paid(**known, lines=[line], paid_at=later)])
 
 
 def drawn(client, query: str = "") -> tuple[str, list[dict]]:

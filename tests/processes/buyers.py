@@ -19,7 +19,7 @@ from inventory import services as inventory
 from orders import services as orders
 with transaction.atomic():
     orders.list_product("{sku}", "{sku}", Decimal("10.00"), "EUR")
-    inventory.open_shelf("{sku}", 0)
+    inventory.add_stock_item("{sku}", 0)
     inventory.replenish("{sku}", {pieces})
 """
 SIGN_UP = """

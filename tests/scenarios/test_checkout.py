@@ -299,7 +299,7 @@ def test_mail_is_away_and_back(shop, settings):
 
 
 def test_an_operator_is_told_when_little_is_left(shop):
-    shop.shelve(low_at=2, teapot=3)
+    shop.shelve(low_stock_threshold=2, teapot=3)
     shop.checkout(teapot=2)
     assert shop.letters_to_operator() == ["stock_low"]
 

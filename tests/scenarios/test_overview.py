@@ -83,7 +83,7 @@ def test_an_overview_does_not_pass_over_what_was_given_up(shop):
     order = shop.checkout(teapot=2)
     news = Event.objects.get(name="inventory.StockReserved")
     DeadLetter.objects.create(
-        consumer="orders.note_goods_reserved",
+        consumer="orders.record_stock_reserved",
         event_id=news.pk,
         name=news.name,
         envelope={},

@@ -8,7 +8,7 @@ from django.db.models import F
 
 from eventbus.models import Inbox
 from inventory.models import Movement, Reservation, StockItem
-from orders.models import Order, OrderLine, Shelf
+from orders.models import Availability, Order, OrderLine
 from payments.models import Payment
 from tests.shop import Shop
 
@@ -49,7 +49,7 @@ def test_news_under_way_is_said_and_completeness_unknown(whole, capsys):
         (lambda: StockItem.objects.filter(pk="teapot").update(on_hand=9), "the ledger says"),
         (lambda: Movement.objects.filter(kind="sold").delete(), "the ledger says"),
         (lambda: Reservation.objects.filter(state="reserved").update(goods={}), "1 reserved"),
-        (lambda: Shelf.objects.filter(pk="teapot").update(available=99), "99 offered"),
+        (lambda: Availability.objects.filter(pk="teapot").update(available=99), "99 offered"),
         (lambda: OrderLine.objects.update(quantity=F("quantity") + 1), "its lines"),
         (lambda: Payment.objects.filter(status="captured").update(amount=1), "its money"),
         (lambda: Payment.objects.update(status="captured"), "its money"),

@@ -3,7 +3,7 @@
 from django.core.management import call_command
 
 from accounts.models import User
-from orders.models import Product, Shelf
+from orders.models import Availability, Product
 
 
 def test_the_demo_shop_is_stocked_once(calm, settings, tmp_path, capsys):
@@ -14,7 +14,7 @@ def test_the_demo_shop_is_stocked_once(calm, settings, tmp_path, capsys):
     calm.settle()
 
     assert Product.objects.count() == 8
-    assert Shelf.objects.get(pk="wayang-arjuna").available == 3
+    assert Availability.objects.get(pk="wayang-arjuna").available == 3
     operator = User.objects.get(is_superuser=True)
     password = (tmp_path / "operator_password").read_text()
     assert operator.check_password(password)

@@ -58,7 +58,7 @@ def shop() -> Callable[[], object]:
     with transaction.atomic(), patch.object(services, "publish"):
         for sku in set(SKUS) - set(Product.objects.values_list("pk", flat=True)):
             services.list_product(sku, sku, Decimal("10.00"), "EUR", "")
-    lines = [services.Wanted(sku=sku, quantity=2) for sku in SKUS]
+    lines = [services.RequestedLine(sku=sku, quantity=2) for sku in SKUS]
     return lambda: services.place_order(uuid4(), lines, "ID")
 
 

@@ -59,10 +59,10 @@ class Crowd:
 
     def order(self) -> None:
         """Place an order; one in eight is never paid."""
-        from orders.services import Wanted, place_order
+        from orders.services import RequestedLine, place_order
 
         skus = self.dice.sample(sorted(GOODS), self.dice.randint(1, 3))
-        wanted = [Wanted(sku=sku, quantity=self.dice.randint(1, 2)) for sku in skus]
+        wanted = [RequestedLine(sku=sku, quantity=self.dice.randint(1, 2)) for sku in skus]
         customer = self.dice.choice(self.customers)
         order = place_order(customer, wanted, "ID")
         self.ledger.note("placed", order.pk)
@@ -87,11 +87,11 @@ class Crowd:
 
     def withdraw(self) -> None:
         """Change one's mind, often after the money has gone."""
-        from orders.services import withdraw_order
+        from orders.services import cancel_on_request
 
         if self.paid:
             order = self.paid.popleft()
-            withdraw_order(order, "by_customer", "changed my mind")
+            cancel_on_request(order, "by_customer", "changed my mind")
             self.ledger.note("withdrawn", order)
 
     def deliver(self) -> None:
@@ -121,7 +121,7 @@ def open_shop() -> None:
 
     for sku, pieces in GOODS.items():
         orders.list_product(sku, sku, Decimal("10.00"), "EUR")
-        inventory.open_shelf(sku, 0)
+        inventory.add_stock_item(sku, 0)
         inventory.replenish(sku, pieces)
 
 

@@ -20,7 +20,7 @@ from eventbus.models import (
     Subscription,
 )
 from inventory.models import Movement, Reservation, StockItem
-from orders.models import Order, OrderLine, Shelf
+from orders.models import Availability, Order, OrderLine
 from payments.models import Payment
 
 
@@ -82,7 +82,7 @@ def reservations() -> Finding:
 def shelves() -> Finding:
     """Orders know what can be had."""
     finding = Finding("the catalogue offers what inventory has")
-    offered = dict(Shelf.objects.values_list("sku", "available"))
+    offered = dict(Availability.objects.values_list("sku", "available"))
     for item in StockItem.objects.iterator():
         finding.looked_at += 1
         if offered.get(item.sku, 0) != item.available:

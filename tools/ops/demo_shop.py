@@ -35,7 +35,7 @@ def stock_up() -> int:
             continue
         with acting_as("command:demoshop"), transaction.atomic():
             orders.list_product(sku, name, Decimal(price), CURRENCY, description)
-            inventory.open_shelf(sku)
+            inventory.add_stock_item(sku)
             inventory.replenish(sku, pieces)
         new += 1
     return new

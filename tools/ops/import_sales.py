@@ -92,12 +92,12 @@ class Import:
     def _place(self, id: UUID, sales: Sequence[Sale]) -> None:
         customer = self._customer(sales[0])
         prices = self._prices(sales)
-        needed = inventory.pieces((sale.sku, sale.quantity) for sale in sales)
+        needed = inventory.total_quantities((sale.sku, sale.quantity) for sale in sales)
         for sku, quantity in sorted(needed.items()):
-            inventory.open_shelf(sku, low_at=0)
+            inventory.add_stock_item(sku, low_stock_threshold=0)
             inventory.replenish(sku, quantity)
         wanted = [
-            orders.Wanted(
+            orders.RequestedLine(
                 sku=sale.sku,
                 quantity=sale.quantity,
                 unit_price=sale.unit_price if sale.unit_price != prices[sale.sku] else None,

@@ -1,5 +1,3 @@
-"""The first key to the house."""
-
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -9,17 +7,15 @@ from eventbus import acting_as
 
 
 class Command(BaseCommand):
-    """See `help`."""
-
-    help = "Make an operator, or make sure that there is one. A password made up is printed once."
+    help = "Make a user an operator, creating the user if needed. Prints a generated password once."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--email", required=True)
-        parser.add_argument("--password", help="without it, a new account gets one made up")
+        parser.add_argument("--password", help="generated for a new user if not given")
 
     def handle(self, *args: Any, **options: Any) -> None:
         with acting_as("command:makeoperator"):
-            made_up = services.make_operator(options["email"], options["password"])
+            generated = services.make_operator(options["email"], options["password"])
         self.stdout.write(f"{options['email']} is an operator.")
-        if made_up:
-            self.stdout.write(f"password: {made_up} (not shown again)")
+        if generated:
+            self.stdout.write(f"password: {generated} (not shown again)")

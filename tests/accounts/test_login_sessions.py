@@ -1,4 +1,4 @@
-"""How long somebody stays logged in, and what ends it."""
+"""How long a login session lasts, and how it ends."""
 
 import datetime as dt
 import threading
@@ -9,14 +9,14 @@ from django.contrib.auth import hashers
 from django.db import connection
 
 from accounts.models import LoginSession, User
-from accounts.services import disable, log_in, log_out, make_operator, stay_logged_in
+from accounts.services import disable, log_in, log_out, make_operator, refresh_tokens
 from infra import clock
-from tests.accounts.conftest import PASSWORD
+from tests.accounts.credentials import PASSWORD
 
 
 @pytest.fixture
-def asks(anyone: Any) -> Any:
-    """Ask who one is, with an access token."""
+def status_with(anyone: Any) -> Any:
+    """Return a function that gives the status of a request with an access token."""
     return lambda token: (
         anyone.get("/v1/customers/me", HTTP_AUTHORIZATION=f"Bearer {token}").status_code
     )
@@ -26,18 +26,18 @@ def refreshed(client: Any, refresh: str) -> Any:
     return client.post("/v1/tokens/refresh", {"refresh": refresh})
 
 
-def test_a_refresh_token_is_good_once_and_brings_the_next_pair(anyone, sari, asks):
+def test_a_refresh_token_is_valid_once_and_returns_the_next_pair(anyone, sari, status_with):
     first = log_in(sari)
     second = refreshed(anyone, first.refresh)
     third = refreshed(anyone, second.data["refresh"])
 
     assert (second.status_code, third.status_code) == (200, 200)
     assert len({first.refresh, second.data["refresh"], third.data["refresh"]}) == 3
-    assert asks(third.data["access"]) == 200
+    assert status_with(third.data["access"]) == 200
     assert second.headers["Cache-Control"] == "no-store"
 
 
-def test_a_refresh_token_shown_twice_ends_all_that_came_of_its_log_in(anyone, sari, asks):
+def test_a_refresh_token_used_twice_ends_its_login_session(anyone, sari, status_with):
     stolen = log_in(sari)
     thief = refreshed(anyone, stolen.refresh).data
     elsewhere = log_in(sari)
@@ -47,20 +47,20 @@ def test_a_refresh_token_shown_twice_ends_all_that_came_of_its_log_in(anyone, sa
     assert owner.status_code == 401
     assert owner.headers["WWW-Authenticate"] == 'Bearer realm="api"'
     assert refreshed(anyone, thief["refresh"]).status_code == 401
-    assert asks(thief["access"]) == asks(stolen.access) == 401
-    assert asks(elsewhere.access) == 200, "another log-in is another family"
+    assert status_with(thief["access"]) == status_with(stolen.access) == 401
+    assert status_with(elsewhere.access) == 200, "another login session goes on"
 
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-def test_of_two_racing_refreshes_one_wins_and_the_log_in_ends(sari):
+def test_of_two_racing_refreshes_one_wins_and_the_login_session_ends(sari):
     for _ in range(10):
-        given, found = log_in(sari).refresh, []
+        refresh, results = log_in(sari).refresh, []
         start = threading.Barrier(2)
 
-        def race(given=given, found=found, start=start):
+        def race(refresh=refresh, results=results, start=start):
             start.wait()
-            found.append(stay_logged_in(given))
+            results.append(refresh_tokens(refresh))
             connection.close()
 
         racers = [threading.Thread(target=race) for _ in range(2)]
@@ -69,24 +69,24 @@ def test_of_two_racing_refreshes_one_wins_and_the_log_in_ends(sari):
         for racer in racers:
             racer.join()
 
-        [won] = [tokens for tokens in found if tokens]
-        assert len(found) == 2
-        assert stay_logged_in(won.refresh) is None
+        [won] = [tokens for tokens in results if tokens]
+        assert len(results) == 2
+        assert refresh_tokens(won.refresh) is None
     assert not LoginSession.objects.exists()
 
 
-def test_who_logs_out_is_out_at_once_there_and_nowhere_else(anyone, sari, asks):
+def test_logging_out_ends_this_login_session_and_no_other(anyone, sari, status_with):
     here, elsewhere = log_in(sari), log_in(sari)
 
     answer = anyone.post("/v1/tokens/revocation", {"refresh": here.refresh})
 
     assert (answer.status_code, answer.content) == (204, b"")
-    assert asks(here.access) == 401
+    assert status_with(here.access) == 401
     assert refreshed(anyone, here.refresh).status_code == 401
-    assert asks(elsewhere.access) == 200
+    assert status_with(elsewhere.access) == 200
 
 
-def test_logging_out_says_nothing_about_the_token(anyone, sari):
+def test_revoking_an_invalid_token_gets_the_same_answer(anyone, sari):
     refresh = log_in(sari).refresh
     log_out(refresh)
 
@@ -95,27 +95,27 @@ def test_logging_out_says_nothing_about_the_token(anyone, sari):
     assert LoginSession.objects.count() == 1
 
 
-def test_a_refresh_token_used_up_still_logs_out(sari):
+def test_a_used_refresh_token_still_logs_out(sari):
     first = log_in(sari)
-    stay_logged_in(first.refresh)
+    refresh_tokens(first.refresh)
     log_out(first.refresh)
 
     assert not LoginSession.objects.exists()
 
 
-def test_who_is_disabled_is_out_at_once(anyone, sari, asks):
+def test_disabling_a_user_ends_the_login_sessions(anyone, sari, status_with):
     tokens = log_in(sari)
-    assert asks(tokens.access) == 200
+    assert status_with(tokens.access) == 200
 
     disable(sari.id, "fraud")
 
-    assert asks(tokens.access) == 401
-    assert stay_logged_in(tokens.refresh) is None
-    make_operator(sari.email)  # lets them in again
-    assert asks(tokens.access) == 401, "what was ended stays ended"
+    assert status_with(tokens.access) == 401
+    assert refresh_tokens(tokens.refresh) is None
+    make_operator(sari.email)  # enables the user again
+    assert status_with(tokens.access) == 401, "an ended session stays ended"
 
 
-def test_a_session_ends_at_once_too(client, operator):
+def test_disabling_a_user_ends_the_browser_session_too(client, operator):
     client.force_login(operator)
     assert client.get("/v1/customers/me").status_code == client.get("/admin/").status_code == 200
 
@@ -125,38 +125,38 @@ def test_a_session_ends_at_once_too(client, operator):
     assert client.get("/admin/").status_code == 302
 
 
-def test_who_is_disabled_between_password_and_token_is_out_too(sari, asks):
+def test_a_user_disabled_between_password_and_token_is_refused(sari, status_with):
     disable(sari.id, "fraud")
     tokens = log_in(sari)
 
-    assert asks(tokens.access) == 401
-    assert stay_logged_in(tokens.refresh) is None
+    assert status_with(tokens.access) == 401
+    assert refresh_tokens(tokens.refresh) is None
 
 
-def test_a_new_password_ends_what_the_old_one_began(sari):
+def test_a_new_password_ends_older_login_sessions(sari):
     tokens = log_in(sari)
     sari.set_password("gula-aren-99")
     sari.save()
 
-    assert stay_logged_in(tokens.refresh) is None
-    assert stay_logged_in(log_in(sari).refresh)
+    assert refresh_tokens(tokens.refresh) is None
+    assert refresh_tokens(log_in(sari).refresh)
 
 
-def test_a_stay_ends_without_a_sign_of_life_for_a_day(sari):
+def test_a_login_session_ends_after_a_day_without_a_refresh(sari):
     tokens = log_in(sari)
     clock.offset += dt.timedelta(hours=23)
-    tokens = stay_logged_in(tokens.refresh)
+    tokens = refresh_tokens(tokens.refresh)
     clock.offset += dt.timedelta(hours=23)
-    tokens = stay_logged_in(tokens.refresh)
+    tokens = refresh_tokens(tokens.refresh)
     clock.offset += dt.timedelta(hours=25)
 
-    assert stay_logged_in(tokens.refresh) is None
+    assert refresh_tokens(tokens.refresh) is None
 
 
-def test_a_stay_ends_after_thirty_days_whatever_it_does(sari):
+def test_a_login_session_ends_after_thirty_days_in_any_case(sari):
     tokens = log_in(sari)
     days = 0
-    while tokens := stay_logged_in(tokens.refresh):
+    while tokens := refresh_tokens(tokens.refresh):
         clock.offset += dt.timedelta(hours=23)
         days += 23 / 24
         assert days < 32
@@ -164,7 +164,7 @@ def test_a_stay_ends_after_thirty_days_whatever_it_does(sari):
     assert days > 29
 
 
-def test_stays_that_are_over_are_swept_at_the_next_log_in(sari):
+def test_expired_login_sessions_are_deleted_at_the_next_log_in(sari):
     log_in(sari)
     clock.offset += dt.timedelta(days=2)
     log_in(sari)
@@ -173,7 +173,7 @@ def test_stays_that_are_over_are_swept_at_the_next_log_in(sari):
 
 
 @pytest.mark.parametrize("change", ["cut", "swapped", "empty"])
-def test_what_is_no_refresh_token_is_refused_and_ends_nothing(anyone, sari, change):
+def test_an_invalid_refresh_token_is_refused_and_ends_no_session(anyone, sari, change):
     refresh = log_in(sari).refresh
     bad = {"cut": refresh[:-1], "swapped": refresh.swapcase(), "empty": ":"}[change]
 
@@ -181,34 +181,34 @@ def test_what_is_no_refresh_token_is_refused_and_ends_nothing(anyone, sari, chan
     assert refreshed(anyone, refresh).status_code == 200
 
 
-class Counted(hashers.MD5PasswordHasher):
-    """Counts what logging in costs."""
+class CountingHasher(hashers.MD5PasswordHasher):
+    """Counts how often a password is hashed."""
 
-    algorithm = "counted"
-    work = 0
+    algorithm = "counting"
+    count = 0
 
     def encode(self, password: str, salt: str) -> str:
-        type(self).work += 1
+        type(self).count += 1
         return super().encode(password, salt)
 
 
-@pytest.mark.parametrize("who", ["sari", "disabled", "guest", "nobody"])
-def test_whoever_is_refused_gets_the_same_answer_for_the_same_work(anyone, db, settings, who):
-    settings.PASSWORD_HASHERS = [f"{__name__}.Counted"]
+@pytest.mark.parametrize("name", ["sari", "disabled", "guest", "unknown"])
+def test_every_refused_log_in_gets_the_same_answer_for_the_same_work(anyone, db, settings, name):
+    settings.PASSWORD_HASHERS = [f"{__name__}.CountingHasher"]
     User.objects.create_user("sari@example.org", PASSWORD, name="Sari")
     User.objects.create_user("disabled@example.org", PASSWORD, name="Dis", is_active=False)
     User.objects.create_user("guest@example.org", None, name="Guest")
-    Counted.work = 0
+    CountingHasher.count = 0
 
-    email, password = f"{who}@example.org", PASSWORD if who == "disabled" else "wrong"
+    email, password = f"{name}@example.org", PASSWORD if name == "disabled" else "wrong"
     answer = anyone.post("/v1/tokens", {"email": email, "password": password})
 
     assert answer.status_code == 401
     assert answer.data["detail"] == "No active account found with the given credentials"
-    assert Counted.work == 1
+    assert CountingHasher.count == 1
 
 
-def test_log_in_is_throttled_and_says_when_to_come_back(anyone, sari, settings):
+def test_log_in_is_throttled_and_sends_retry_after(anyone, sari, settings):
     settings.LIMITS = settings.LIMITS | {"login": "10/day"}
     wrong = {"email": sari.email, "password": "wrong"}
     statuses = [

@@ -1,0 +1,3 @@
+"""A password that passes the validators."""
+
+PASSWORD = "teh-melati-4-orang"
