@@ -72,7 +72,7 @@ MIDDLEWARE = [
     "edge.middleware.RequestLogMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "edge.middleware.RequestGuardMiddleware",
-    "edge.rate_limits.Middleware",
+    "edge.rate_limits.RateLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -119,8 +119,6 @@ CACHES: dict[str, Any] = {
     "default": {"BACKEND": _memory},
     # Copies that processes do not share would not all be forgotten: better none.
     "aside": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
-    # One that is full forgets a third of its counts: only a crowd may fill it.
-    "limits": {"BACKEND": _memory, "LOCATION": "limits", "OPTIONS": {"MAX_ENTRIES": 100_000}},
 }
 if CACHE_URL:
     CACHES["default"] = {
@@ -129,12 +127,6 @@ if CACHE_URL:
         "KEY_PREFIX": "kabar",
         # A cache that is away makes things slower, not stuck.
         "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.5, "SOCKET_TIMEOUT": 0.5},
-    }
-    # A cache may pass over that it is away; who counts has to know.
-    CACHES["limits"] = {
-        **CACHES["default"],
-        "KEY_PREFIX": "kabar-limits",
-        "OPTIONS": {**CACHES["default"]["OPTIONS"], "IGNORE_EXCEPTIONS": False},
     }
     CACHES["aside"] = CACHES["default"] | {"BACKEND": "infra.caching.fail_open.FailOpen"}
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
@@ -206,7 +198,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_SCHEMA_CLASS": "edge.openapi.Schema",
     "DEFAULT_PAGINATION_CLASS": "edge.pagination.LimitOffset",
-    "DEFAULT_THROTTLE_CLASSES": ["edge.rate_limits.Throttle"],
+    "DEFAULT_THROTTLE_CLASSES": ["edge.rate_limits.RateLimitThrottle"],
     "NUM_PROXIES": env.int("NUM_PROXIES", 0),  # anybody can write an X-Forwarded-For
     "EXCEPTION_HANDLER": "edge.problem_details.problem",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",

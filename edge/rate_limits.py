@@ -1,22 +1,24 @@
-"""How often one may knock: requests of a window are counted in the shared cache, by all processes.
+"""Rate limits: how many requests a caller may make in any stretch of time of a given length.
 
-An increment is atomic in Redis and in this process's memory, so no request slips through between a
-look and a count. The windows are fixed and begin for everybody at once: two neighbouring ones may
-let twice the quota through in quick succession, no more.
-
-Without the counters everything goes on but log-ins: passwords are not to be guessed uncounted.
+`limits` counts with its moving window: in Redis or Valkey (CACHE_URL) for all processes together,
+without one in the memory of this process. While Redis is unavailable requests pass uncounted, but
+log-ins are refused: passwords must not be guessed uncounted.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse
+from limits import RateLimitItem, RateLimitItemPerSecond
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import MovingWindowRateLimiter
 from redis import RedisError
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -25,16 +27,16 @@ from rest_framework.throttling import BaseThrottle
 from edge import problem_details
 from edge.conf import limits
 from eventbus import Refusal
-from infra import clock
 from infra.errors import Unavailable
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-CLOSED = {"login"}
-REST = 2  # seconds: while the counters hang, one request of a process waits for them, not each
-UNCOUNTED = ("/health/",)
+NEVER_UNCOUNTED = {"login"}
+PAUSE = 2.0  # seconds: while Redis hangs, one request of a process waits for it, not each
+TIMEOUT = 0.5  # seconds
+EXEMPT = ("/health/",)
 
 log = structlog.get_logger(__name__)
-_rests_until = 0.0
+_paused_until = 0.0
 
 
 class TooManyRequests(Refusal):
@@ -47,24 +49,25 @@ class TooManyRequests(Refusal):
 class RateLimitStatus:
     """How a caller stands with one limit, in the terms of draft-ietf-httpapi-ratelimit-headers."""
 
+    allowed: bool
     policy: str
     quota: int
     window: int
     remaining: int
-    reset: int
+    reset: int  # seconds until the oldest request no longer counts
 
 
-class Middleware:
-    """Counts by address before anybody looks at the request, and tells the counts."""
+class RateLimitMiddleware:
+    """Counts requests by address before anything is looked up, and writes the RateLimit headers."""
 
-    def __init__(self, answer: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.answer = answer
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer, or refuse."""
-        if request.path.startswith(UNCOUNTED):
-            return self.answer(request)
-        counts = request.counts = []  # type: ignore[attr-defined]
+        if request.path.startswith(EXEMPT):
+            return self.get_response(request)
+        found = request.rate_limits = []  # type: ignore[attr-defined]
         try:
             check(request, "ip", address(request))
             if request.method == "POST" and request.path == settings.LOGIN_URL:
@@ -72,58 +75,54 @@ class Middleware:
         except (TooManyRequests, Unavailable) as refusal:
             response = problem_details.refused(request, refusal)
         else:
-            response = self.answer(request)
-        if counts:
+            response = self.get_response(request)
+        if found:
             response["RateLimit-Policy"] = ", ".join(
-                f'"{c.policy}";q={c.quota};w={c.window}' for c in counts
+                f'"{status.policy}";q={status.quota};w={status.window}' for status in found
             )
             response["RateLimit"] = ", ".join(
-                f'"{c.policy}";r={c.remaining};t={c.reset}' for c in counts
+                f'"{status.policy}";r={status.remaining};t={status.reset}' for status in found
             )
         return response
 
 
-class Throttle(BaseThrottle):
-    """Counts by user, and by what is asked for where the view names a `throttle_scope`."""
+class RateLimitThrottle(BaseThrottle):
+    """Counts by user, and by operation where the view names a `throttle_scope`."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Return True, or raise TooManyRequests, or Away."""
-        who = address(request._request)
+        """Return True. Raises TooManyRequests, Unavailable."""
+        caller = address(request._request)
         if request.user.is_authenticated:
-            who = str(request.user.pk)
-            check(request._request, "user", who)
+            caller = str(request.user.pk)
+            check(request._request, "user", caller)
         scope = getattr(view, "throttle_scope", None)
         if scope and request.method not in SAFE_METHODS:
-            check(request._request, scope, who)
+            check(request._request, scope, caller)
         return True
 
 
-def check(request: HttpRequest, policy: str, who: str) -> None:
-    """Count this request. Raises TooManyRequests; Away for what nobody may do uncounted."""
-    limit = rate(getattr(limits, policy, ""))
-    if not limit:
+def check(request: HttpRequest, policy: str, caller: str) -> None:
+    """Count this request. Raises TooManyRequests; Unavailable where it must not pass uncounted."""
+    item = rate(getattr(limits, policy, ""))
+    if not item:
         return
-    quota, window = limit
-    # This machine's time: the database's would cost a question to it for each limit.
-    number, passed = divmod(int(time.time() + clock.offset.total_seconds()), window)
-    count = _count(f"{policy}/{window}/{number}/{who}", window)
-    if count is not None:
-        told = RateLimitStatus(policy, quota, window, max(quota - count, 0), window - passed)
-        request.counts.append(told)  # type: ignore[attr-defined]
-        if count > quota:
-            raise TooManyRequests(policy=policy, seconds=told.reset)
-    elif policy in CLOSED:
-        raise Unavailable(reason="What counts log-ins", seconds=REST)
+    status = _count(item, policy, caller)
+    if status:
+        request.rate_limits.append(status)  # type: ignore[attr-defined]
+        if not status.allowed:
+            raise TooManyRequests(policy=policy, seconds=status.reset)
+    elif policy in NEVER_UNCOUNTED:
+        raise Unavailable(reason="The counter of log-ins", seconds=PAUSE)
 
 
-def rate(text: str) -> tuple[int, int] | None:
-    """Read `10/min`: so many in so many seconds; nothing is no limit. Raises ValueError."""
+def rate(text: str) -> RateLimitItem | None:
+    """Read `10/min`, ten requests a minute; an empty text is no limit. Raises ValueError."""
     if not text:
         return None
     quota, _, unit = text.partition("/")
     if unit[:1] not in SECONDS:
         raise ValueError(f"{text!r} is no rate, such as 10/min; there are {', '.join(SECONDS)}.")
-    return int(quota), SECONDS[unit[:1]]
+    return RateLimitItemPerSecond(int(quota), SECONDS[unit[:1]])
 
 
 def address(request: Any) -> str:
@@ -139,23 +138,38 @@ def address(request: Any) -> str:
     return str(ip_network((found, 64), strict=False) if found.version == 6 else found)
 
 
-def _count(key: str, seconds: int) -> int | None:
-    """Add one and return the sum; None where nobody can count."""
-    global _rests_until
-    if time.monotonic() < _rests_until:
-        return None
-    try:
-        return _increment(key, seconds)
-    except (RedisError, OSError) as away:
-        log.warning("limits away", reason=str(away))
-        _rests_until = time.monotonic() + REST
-        return None
+@lru_cache(maxsize=1)
+def limiter(redis_url: str) -> MovingWindowRateLimiter:
+    """Return the counter; an empty address is this process's memory."""
+    if not redis_url:
+        return MovingWindowRateLimiter(MemoryStorage())
+    storage = RedisStorage(
+        redis_url,
+        key_prefix="kabar-limits",
+        socket_connect_timeout=TIMEOUT,
+        socket_timeout=TIMEOUT,
+    )
+    return MovingWindowRateLimiter(storage)
 
 
-def _increment(key: str, seconds: int) -> int:
-    counters = caches["limits"]
+def _count(item: RateLimitItem, policy: str, caller: str) -> RateLimitStatus | None:
+    """Count a request; None while Redis is unavailable."""
+    global _paused_until
+    if time.monotonic() < _paused_until:
+        return None
+    counter = limiter(settings.CACHE_URL)
     try:
-        return counters.incr(key)
-    except ValueError:  # the first of its window; of several at once one makes it, and all count
-        counters.add(key, 0, timeout=seconds)
-        return counters.incr(key)
+        allowed = counter.hit(item, policy, caller)
+        window = counter.get_window_stats(item, policy, caller)
+    except (RedisError, OSError) as error:
+        log.warning("rate limits unavailable", reason=str(error))
+        _paused_until = time.monotonic() + PAUSE
+        return None
+    return RateLimitStatus(
+        allowed=allowed,
+        policy=policy,
+        quota=item.amount,
+        window=item.get_expiry(),
+        remaining=max(window.remaining, 0),
+        reset=max(1, math.ceil(window.reset_time - time.time())),
+    )

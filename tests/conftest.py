@@ -27,10 +27,12 @@ def own_cache(settings, monkeypatch) -> None:
     """
     from django.core.cache import caches
 
+    from edge.rate_limits import limiter
     from infra.runtime_settings import store
 
     for cache in caches.all():
         cache.clear()
+    limiter.cache_clear()
     settings.LIMITS = dict.fromkeys(settings.LIMITS, "")
     monkeypatch.setattr(store, "_known", {})
     monkeypatch.setattr(store, "_until", math.inf)
