@@ -55,7 +55,7 @@ class Database(Check):
     """The database answers, and has what this code was written for."""
 
     def run(self) -> None:
-        """Fail where it is away or not migrated; migrations are looked at until they are done."""
+        """Fail if it is unreachable or not migrated; a migrated one is not asked again."""
         if trouble := health.database():
             raise ServiceUnavailable(trouble)
         if not _migrated.is_set():
@@ -74,11 +74,11 @@ class Cache(Check):
         try:
             cache.set(key, key, timeout=5)
             kept = cache.get(key) == key
-        except Exception as away:
-            log.warning("cache away", reason=str(away))
+        except Exception as error:
+            log.warning("cache unreachable", reason=str(error))
             kept = False
         if not kept:
-            raise ServiceWarning("cache away: slower, not down")
+            raise ServiceWarning("cache unreachable: slower, not down")
 
 
 @dataclass(repr=False)
@@ -100,8 +100,8 @@ class Relay(Check):
     def run(self) -> None:
         """Fail where it is blocked, has not begun, or is nowhere; another process may have it."""
         relay = embedded.relay()
-        blocked = health.alive(relay.pulse) if relay else ""
-        waits = relay.pulse.waits if relay else "no relay runs"
+        blocked = health.liveness(relay.heartbeat) if relay else ""
+        waits = relay.heartbeat.paused_because if relay else "no relay runs"
         if blocked or (self.wanted and waits not in ("", embedded.ELSEWHERE)):
             raise ServiceUnavailable(blocked or waits)
 

@@ -125,7 +125,7 @@ if CACHE_URL:
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": CACHE_URL,
         "KEY_PREFIX": "kabar",
-        # A cache that is away makes things slower, not stuck.
+        # An unreachable cache makes things slower, not stuck.
         "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.5, "SOCKET_TIMEOUT": 0.5},
     }
     CACHES["aside"] = CACHES["default"] | {"BACKEND": "infra.caching.fail_open.FailOpen"}
@@ -160,7 +160,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # however long a broker is away
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # however long the broker is unreachable
 # Celery closes the connection around every task otherwise: 166 events/s instead of 654.
 CELERY_DB_REUSE_MAX = 1000
 if BROKER_URL.startswith("amqp"):

@@ -14,7 +14,7 @@ from infra.heartbeat import Heartbeat
 
 BEAT = 1.0  # seconds
 
-pulse = Heartbeat()
+heartbeat = Heartbeat()
 _server: tuple[ThreadingHTTPServer, int] | None = None
 
 
@@ -25,13 +25,13 @@ class HeartbeatStep(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         """Begin to beat: the broker is there."""
-        pulse.beat()
-        self.timer = consumer.timer.call_repeatedly(BEAT, pulse.beat)
+        heartbeat.beat()
+        self.timer = consumer.timer.call_repeatedly(BEAT, heartbeat.beat)
 
     def stop(self, consumer: Any) -> None:
-        """Rest: the worker reconnects or ends, and its loop stands still for that."""
+        """Pause: the worker reconnects or ends, and its loop stands still for that."""
         self.timer.cancel()
-        pulse.rest("broker away")
+        heartbeat.pause("broker unreachable")
 
 
 @worker_init.connect
@@ -40,10 +40,10 @@ def _serve(**kwargs: Any) -> None:
     from eventbus.conf import conf
     from infra import health
 
-    pulse.blocked_after = conf().BLOCKED
-    pulse.rest("starting")
+    heartbeat.blocked_after = conf().BLOCKED
+    heartbeat.pause("starting")
     if conf().HEALTH_PORT:
-        server = health.serve(conf().HEALTH_PORT, pulse, conf().HEALTH_HOST)
+        server = health.serve(conf().HEALTH_PORT, heartbeat, conf().HEALTH_HOST)
         _server = (server, os.getpid())
 
 
@@ -56,4 +56,4 @@ def _let_go_of_the_port(**kwargs: Any) -> None:
 
 @worker_shutting_down.connect
 def _drain(**kwargs: Any) -> None:
-    pulse.draining = True
+    heartbeat.draining = True

@@ -1,8 +1,9 @@
-"""How a context calls other systems: few at once, behind a circuit breaker, never in a transaction.
+"""Circuit breaker and bulkhead (Nygard, *Release It!*) for calls to other systems.
 
-The breaker (Nygard, *Release It!*) is closed, open, or half-open: after some failures in a row it
-rests, then lets one call of all processes through. Its state lies in the cache, so processes share
-it; while the cache is away each keeps its own: the breaker never makes an outage of its own.
+A breaker is closed, open, or half-open: after some failures in a row it refuses calls, and after
+`reset_timeout` seconds it lets one trial call of all processes through. Its state is in the cache,
+so processes share it; while the cache is unreachable each process keeps its own, so the breaker
+never adds an outage.
 """
 
 import threading
@@ -19,17 +20,19 @@ from django.db import connection
 from infra.errors import Unavailable
 
 log = structlog.get_logger(__name__)
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-_MEMORY_OF_A_FAILURE = 3600  # seconds
+_FAILURES_EXPIRE_AFTER = 3600  # seconds
 
 
 class CircuitBreaker:
-    """Another system.
+    """Guards the calls to one other system; they are refused inside a transaction.
 
-    failures: so many in a row open the breaker. rest: seconds until it lets one call through.
-    at_once: calls under way at once in this process; who finds no place within `rest` is refused.
-    answers: errors that are an answer (a declined card), not a failure.
+    failures: this many in a row open the breaker.
+    reset_timeout: seconds until an open breaker lets a trial call through.
+    max_concurrency: concurrent calls of this process; a call that waits longer than
+        `reset_timeout` for its turn is refused.
+    ignore: errors that are an answer of the other system (a declined card), not a failure.
     """
 
     def __init__(
@@ -37,98 +40,102 @@ class CircuitBreaker:
         name: str,
         *,
         failures: int = 5,
-        rest: float = 10.0,
-        at_once: int = 8,
-        answers: tuple[type[Exception], ...] = (),
+        reset_timeout: float = 10.0,
+        max_concurrency: int = 8,
+        ignore: tuple[type[Exception], ...] = (),
     ) -> None:
-        self.name, self.failures, self.rest, self.answers = name, failures, rest, answers
-        self._places = threading.BoundedSemaphore(at_once)
-        self._own = LocMemCache(f"breaker-{name}", {})
+        self.name, self.failures = name, failures
+        self.reset_timeout, self.ignore = reset_timeout, ignore
+        self._slots = threading.BoundedSemaphore(max_concurrency)
+        self._local_state = LocMemCache(f"breaker-{name}", {})
 
     @property
     def state(self) -> str:
         """`closed`, `open` or `half-open`."""
-        return self._shared(self._look)
+        return self._with_state(self._read)
 
-    def call(self, ask: Callable[..., Answer], *args: Any, **kwargs: Any) -> Answer:
-        """Ask, and return the answer. Raises Away where it is not even worth asking."""
-        assert not _in_transaction(), f"{self.name} is asked in a transaction, which would wait"
+    def call(self, function: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
+        """Call the function and return its result. Raises Unavailable while the breaker is open."""
+        assert not _in_transaction(), f"{self.name} is called in a transaction, which would wait"
         if self.state == "open":
-            raise Unavailable(reason=self.name, seconds=self.rest)
-        with self._place():
-            self._enter()
-            return self._ask(ask, *args, **kwargs)
+            raise self._unavailable()
+        with self._slot():
+            self._admit()
+            return self._counted(function, *args, **kwargs)
 
-    def _ask(self, ask: Callable[..., Answer], *args: Any, **kwargs: Any) -> Answer:
+    def close(self) -> None:
+        """Reset the breaker."""
+        self._with_state(self._reset)
+
+    def _counted(self, function: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
         try:
-            answer = ask(*args, **kwargs)
-        except self.answers:
+            result = function(*args, **kwargs)
+        except self.ignore:
             self.close()
             raise
         except Exception:
-            self._failed()
+            self._record_failure()
             raise
         self.close()
-        return answer
+        return result
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._places.acquire(timeout=self.rest):
-            raise Unavailable(reason=f"{self.name} (too many calls under way)", seconds=self.rest)
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(timeout=self.reset_timeout):
+            raise self._unavailable("too many concurrent calls")
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()
 
-    def close(self) -> None:
-        """Forget the failures."""
-        self._shared(self._forget)
-
-    def _enter(self) -> None:
-        """Look again: it may have opened while we waited for a place."""
-        state = self.state
+    def _admit(self) -> None:
+        state = self.state  # read again: it may have opened while this call waited for a slot
         # `add` is atomic: of all processes one makes the trial call.
-        trial = state == "half-open" and self._shared(
-            lambda store: store.add(self._key("trial"), 1, self.rest)
+        trial = state == "half-open" and self._with_state(
+            lambda store: store.add(self._key("trial"), 1, self.reset_timeout)
         )
         if state != "closed" and not trial:
-            raise Unavailable(reason=self.name, seconds=self.rest)
+            raise self._unavailable()
 
-    def _failed(self) -> None:
-        if self._shared(self._count) >= self.failures:
-            log.warning("circuit breaker open", outside=self.name, rest=self.rest)
+    def _unavailable(self, reason: str = "") -> Unavailable:
+        named = f"{self.name} ({reason})" if reason else self.name
+        return Unavailable(reason=named, seconds=self.reset_timeout)
 
-    def _look(self, store: Any) -> str:
+    def _record_failure(self) -> None:
+        if self._with_state(self._count) >= self.failures:
+            log.warning("circuit breaker open", system=self.name, seconds=self.reset_timeout)
+
+    def _read(self, store: Any) -> str:
         if store.get(self._key("failures"), 0) < self.failures:
             return "closed"
         return "open" if store.get(self._key("open")) else "half-open"
 
     def _count(self, store: Any) -> int:
-        store.add(self._key("failures"), 0, _MEMORY_OF_A_FAILURE)
+        store.add(self._key("failures"), 0, _FAILURES_EXPIRE_AFTER)
         failures: int = store.incr(self._key("failures"))
         if failures >= self.failures:
-            store.set(self._key("open"), 1, self.rest)
+            store.set(self._key("open"), 1, self.reset_timeout)
             store.delete(self._key("trial"))
         return failures
 
-    def _forget(self, store: Any) -> None:
+    def _reset(self, store: Any) -> None:
         if store.get(self._key("failures"), 0):
-            store.delete_many([self._key(word) for word in ("failures", "open", "trial")])
+            store.delete_many([self._key(part) for part in ("failures", "open", "trial")])
 
-    def _key(self, word: str) -> str:
-        return f"breaker:{self.name}:{word}"
+    def _key(self, part: str) -> str:
+        return f"breaker:{self.name}:{part}"
 
-    def _shared(self, work: Callable[[Any], Answer]) -> Answer:
-        """Work on the state all processes share, or, while it is away, on our own."""
+    def _with_state(self, operation: Callable[[Any], Result]) -> Result:
+        """Run an operation on the shared state, or on this process's while the cache fails."""
         try:
-            return work(cache)
-        except Exception as away:
-            log.warning("breaker state not shared", outside=self.name, error=str(away))
-            return work(self._own)
+            return operation(cache)
+        except Exception as error:
+            log.warning("circuit breaker state not shared", system=self.name, error=str(error))
+            return operation(self._local_state)
 
 
 def _in_transaction() -> bool:
-    # The transaction that Django's tests wrap around themselves holds nobody up.
+    # Django's tests wrap themselves in a transaction, which makes no other session wait.
     return any(not block._from_testcase for block in getattr(connection, "atomic_blocks", ()))
 
 
@@ -137,7 +144,7 @@ Adapter = TypeVar("Adapter")
 
 def guarded(adapter: Adapter, breaker: CircuitBreaker) -> Adapter:
     """Return a proxy that calls each method of the adapter through the breaker."""
-    # The proxy has the adapter's methods and no more, so a type checker may see the adapter.
+    # The proxy has the adapter's methods and no more, so the type checker may take it for one.
     return cast(Adapter, _Guarded(adapter, breaker))
 
 

@@ -18,7 +18,7 @@ from notifications.conf import conf
 from notifications.errors import AskedToWait, ChannelAway, Unanswered, Undeliverable
 
 LINES = {
-    name: CircuitBreaker(name, failures=10, rest=30.0, answers=(Undeliverable, AskedToWait))
+    name: CircuitBreaker(name, failures=10, reset_timeout=30.0, ignore=(Undeliverable, AskedToWait))
     for name in ("smtp", "sms", "push")
 }
 AGAIN = 30.0  # seconds until a channel that was away is tried again

@@ -124,7 +124,7 @@ def _array(ids: Sequence[UUID]) -> str:
 def _tell_again(consumer: str, events: int) -> None:
     """Say that events came that were handled already; a transaction that fails says nothing."""
     if events:
-        told = partial(log.info, "heard again", consumer=consumer, events=events)
+        told = partial(log.info, "duplicate delivery", consumer=consumer, events=events)
         transaction.on_commit(told)
 
 

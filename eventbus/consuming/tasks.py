@@ -47,7 +47,9 @@ def deliver(
     except Error as away:
         connection.close()
         if not self.request.called_directly:
-            log.warning("database away, message given back", consumer=consumer, error=str(away))
+            log.warning(
+                "database unreachable, message returned", consumer=consumer, error=str(away)
+            )
             time.sleep(DATABASE_PAUSE)
             raise Reject(str(away), requeue=True) from away
         raise

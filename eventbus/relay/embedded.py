@@ -33,7 +33,7 @@ class Resident:
                 with lock:
                     self.relay.run()
                 return
-            self.relay.pulse.rest(ELSEWHERE)
+            self.relay.heartbeat.pause(ELSEWHERE)
             self._leaving.wait(0.5)
 
     def leave(self, seconds: float) -> None:

@@ -35,7 +35,7 @@ class Relay:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
-        self.pulse = Heartbeat(conf().BLOCKED)
+        self.heartbeat = Heartbeat(conf().BLOCKED)
         self._watermark = LowWatermark()
         self._stopping = threading.Event()
         self._away = False
@@ -47,7 +47,7 @@ class Relay:
         prepared, pause = False, _SHORTEST
         with wakeup.listening(by_thread=self.transport.in_process) as wait:
             while not self._stopping.is_set():
-                self.pulse.beat()
+                self.heartbeat.beat()
                 try:
                     if not prepared:
                         self.prepare()
@@ -61,7 +61,7 @@ class Relay:
                 if not busy and not self._stopping.is_set():
                     wait(pause)
         self.transport.close()
-        self.pulse.stop()
+        self.heartbeat.stop()
 
     def _round(self) -> int:
         """Poll the outbox; now and then look at everything else, too."""
@@ -82,12 +82,12 @@ class Relay:
     def _report(self, trouble: Exception) -> None:
         if isinstance(trouble, BrokerAway):
             self._away = True
-            log.warning("broker away", reason=str(trouble))
+            log.warning("broker unreachable", reason=str(trouble))
         elif isinstance(trouble, Error):
-            log.warning("database away", reason=str(trouble))
+            log.warning("database unreachable", reason=str(trouble))
             connection.close()
         else:
-            log.error("relay stumbled", exc_info=trouble)
+            log.error("relay iteration failed", exc_info=trouble)
 
     def stop(self) -> None:
         """End after the round under way."""

@@ -36,7 +36,7 @@ class FailOpen(RedisCache):
             return work()
         except (RedisError, OSError) as away:
             FailOpen._rests_until = time.monotonic() + PAUSE  # caches are per thread, this is not
-            log.warning("cache away", reason=str(away), pause=PAUSE)
+            log.warning("cache unreachable", reason=str(away), pause=PAUSE)
             return instead
 
     @property

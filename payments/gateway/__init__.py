@@ -24,7 +24,7 @@ __all__ = [
     "played",
 ]
 
-BANK = CircuitBreaker("bank", answers=(CardDeclined,))
+BANK = CircuitBreaker("bank", ignore=(CardDeclined,))
 FRAUD = CircuitBreaker("fraud")
 
 # The bank of this process, where no address is set; tests put another one here.

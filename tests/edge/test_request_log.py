@@ -116,7 +116,7 @@ def must_not_leak(written: str, token: str) -> None:
 
 def test_what_is_no_secret_is_left_alone() -> None:
     harmless = (
-        "2026-11-20T14:39:00.123456Z [info] heard again consumer=orders.pay_order "
+        "2026-11-20T14:39:00.123456Z [info] duplicate delivery consumer=orders.pay_order "
         "event=0190f3a1-0000-7000-8000-000000000001 at 2026-11-20 14:39:00 in 1234567890 us"
     )
     assert log_config.mask(harmless) == harmless

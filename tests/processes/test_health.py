@@ -109,7 +109,7 @@ def test_a_process_without_its_database_lives_but_is_not_ready(house: House) -> 
     relay = house.relay()
     relay.until("ready", "ok")
     with house.without_database():
-        relay.until("ready", "database away")
+        relay.until("ready", "database unreachable")
         assert relay.health("live") == "ok"
     relay.until("ready", "ok")
 
@@ -149,7 +149,7 @@ def test_a_worker_says_that_it_drains_while_it_ends_its_delivery(house: House) -
 def test_a_worker_without_a_broker_lives_and_waits_for_it(house: House) -> None:
     worker = house.worker(BROKER_URL=f"redis+socket://{NOWHERE}?virtual_host=0")
     worker.until("live", "ok")
-    assert worker.health("ready") == "broker away"
+    assert worker.health("ready") == "broker unreachable"
     # Longer than a loop may be without a beat: it waits for others, it is not blocked.
     threading.Event().wait(3)
     assert worker.health("live") == "ok"
@@ -160,7 +160,7 @@ def test_a_worker_outlives_its_broker(house: House, tmp_path: Path) -> None:
         worker = house.worker(BROKER_URL=broker.broker_url)
         worker.until("ready", "ok")
         broker.kill()
-        worker.until("ready", "broker away")
+        worker.until("ready", "broker unreachable")
         threading.Event().wait(3)
         assert worker.health("live") == "ok"
         broker.start()
@@ -226,14 +226,14 @@ def test_a_web_process_without_cache_and_broker_is_ready_and_says_so(house: Hous
     )
     web.until("ready", "ok")
     checks = web.get("/health/ready")[1]["checks"]
-    assert checks["cache"].startswith("cache away")
-    assert checks["broker"].startswith("broker away")
+    assert checks["cache"].startswith("cache unreachable")
+    assert checks["broker"].startswith("broker unreachable")
 
 
 def test_a_web_process_without_its_database_is_not_ready(house: House) -> None:
     web = house.web()
     web.until("ready", "ok")
     with house.without_database():
-        web.until("ready", "database away")
+        web.until("ready", "database unreachable")
         assert web.health("live") == "ok"
     web.until("ready", "ok")

@@ -245,7 +245,7 @@ class TestTheVerdict:
     def test_what_is_heard_again_is_excused_by_what_was_in_flight(
         self, whole: Shop, tmp_path: Path
     ) -> None:
-        said = [{"event": "heard again", "events": 2}, {"event": "ready"}]
+        said = [{"event": "duplicate delivery", "events": 2}, {"event": "ready"}]
         (tmp_path / "worker.log").write_text("no JSON\n" + "\n".join(map(json.dumps, said)))
         now = timezone.now().timestamp()
         for hits, against in ([], ["2 too many"]), ([now - 60, now + 60], ["2 too many"]):

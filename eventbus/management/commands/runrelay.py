@@ -47,14 +47,14 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: _drain(relay))
         if options["health_port"]:
-            health.serve(options["health_port"], relay.pulse, conf().HEALTH_HOST)
+            health.serve(options["health_port"], relay.heartbeat, conf().HEALTH_HOST)
         self.stdout.write("relay: started")
         relay.run()
         self.stdout.write("relay: stopped")
 
 
 def _drain(relay: Relay) -> None:
-    relay.pulse.draining = True
+    relay.heartbeat.draining = True
     threading.Thread(target=relay.stop).start()
     limit = threading.Timer(GRACE, _exit)
     limit.daemon = True

@@ -1,4 +1,4 @@
-"""The circuit breaker: it spares who is away, and makes no outage of its own."""
+"""The circuit breaker spares a system that fails, and never adds an outage."""
 
 import threading
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from infra.errors import Unavailable
 
 
 class Declined(Exception):
-    """The other side's no."""
+    """A refusal by the other system."""
 
 
-class CacheAway:
-    """A cache whose server is gone."""
+class UnreachableCache:
+    """A cache whose server does not answer."""
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         def fail(*args: Any, **kwargs: Any) -> Any:
@@ -30,25 +30,27 @@ class CacheAway:
         return fail
 
 
-def one(name: str, **options: Any) -> CircuitBreaker:
-    return CircuitBreaker(name, **{"failures": 3, "rest": 10.0, "answers": (Declined,), **options})
+def breaker(name: str, **options: Any) -> CircuitBreaker:
+    return CircuitBreaker(
+        name, **{"failures": 3, "reset_timeout": 10.0, "ignore": (Declined,), **options}
+    )
 
 
 @pytest.fixture
 def bank(request) -> CircuitBreaker:
-    """A breaker of a name no other test uses: what it keeps for itself outlives a test."""
-    return one(request.node.name)
+    """A breaker with a name of its own, as its local state outlives a test."""
+    return breaker(request.node.name)
 
 
 @pytest.fixture
 def twin(bank) -> CircuitBreaker:
     """The same system as another process sees it."""
-    return one(bank.name)
+    return breaker(bank.name)
 
 
 @pytest.fixture
 def time(monkeypatch, request) -> Any:
-    """A clock to turn, and a cache that goes by it."""
+    """A clock that a test can move, and a cache that follows it."""
     monkeypatch.setattr(module, "cache", LocMemCache(request.node.name, {}))
     with time_machine.travel("2026-05-01", tick=False) as traveller:
         yield traveller
@@ -70,7 +72,7 @@ def fails(bank: CircuitBreaker, times: int = 1) -> None:
 
 def refuses(bank: CircuitBreaker) -> None:
     with pytest.raises(Unavailable):
-        bank.call(lambda: pytest.fail("asked all the same"))
+        bank.call(lambda: pytest.fail("called all the same"))
 
 
 def test_an_answer_comes_back(bank):
@@ -92,7 +94,7 @@ def test_a_success_in_between_starts_the_count_anew(bank):
     assert bank.state == "closed"
 
 
-def test_a_no_is_an_answer_not_a_failure(bank):
+def test_an_ignored_error_is_an_answer_not_a_failure(bank):
     fails(bank, 2)
     for _ in range(9):
         with pytest.raises(Declined):
@@ -101,14 +103,14 @@ def test_a_no_is_an_answer_not_a_failure(bank):
     assert bank.state == "closed"
 
 
-def test_all_processes_share_what_one_has_learned(bank, twin):
+def test_all_processes_share_the_failures_of_one(bank, twin):
     fails(bank, 2)
     fails(twin)
     refuses(bank)
     refuses(twin)
 
 
-def test_after_its_rest_it_lets_one_call_of_all_through(bank, twin, time):
+def test_after_the_reset_timeout_one_trial_call_of_all_processes_goes_through(bank, twin, time):
     fails(bank, 3)
     time.shift(10.1)
     assert bank.state == twin.state == "half-open"
@@ -123,8 +125,8 @@ def test_after_its_rest_it_lets_one_call_of_all_through(bank, twin, time):
     assert twin.call(lambda: "as ever") == "as ever"
 
 
-def test_the_shared_cache_ends_the_rest_by_itself(request):
-    bank = one(request.node.name, rest=0.05)
+def test_the_open_state_expires_in_the_shared_cache(request):
+    bank = breaker(request.node.name, reset_timeout=0.05)
     fails(bank, 3)
     deadline = monotonic() + 5
     while bank.state == "open" and monotonic() < deadline:
@@ -155,8 +157,8 @@ def test_a_trial_that_was_killed_does_not_block_the_next(bank, twin, time):
     assert twin.call(lambda: "back") == "back"
 
 
-def test_who_waited_for_a_place_is_refused_when_it_opened_meanwhile(request):
-    bank = one(request.node.name, failures=1, at_once=1)
+def test_a_call_that_waited_for_a_slot_is_refused_if_the_breaker_opened_meanwhile(request):
+    bank = breaker(request.node.name, failures=1, max_concurrency=1)
     under_way, let_go, refusals = threading.Event(), threading.Event(), []
 
     def hang() -> None:
@@ -170,7 +172,7 @@ def test_who_waited_for_a_place_is_refused_when_it_opened_meanwhile(request):
 
     def second() -> None:
         try:
-            bank.call(lambda: refusals.append("asked"))
+            bank.call(lambda: refusals.append("called"))
         except Unavailable:
             refusals.append("refused")
 
@@ -188,18 +190,18 @@ def test_who_waited_for_a_place_is_refused_when_it_opened_meanwhile(request):
 
 
 def _waits(bank: CircuitBreaker) -> bool:
-    return bool(bank._places._cond._waiters)  # type: ignore[attr-defined]
+    return bool(bank._slots._cond._waiters)  # type: ignore[attr-defined]
 
 
-def test_who_finds_no_place_in_time_is_refused(request):
-    bank = one(request.node.name, at_once=1, rest=0.05)
+def test_a_call_that_gets_no_slot_in_time_is_refused(request):
+    bank = breaker(request.node.name, max_concurrency=1, reset_timeout=0.05)
     bank.call(lambda: refuses(bank))
-    assert bank.call(lambda: "there is place again") == "there is place again"
+    assert bank.call(lambda: "a slot is free again") == "a slot is free again"
 
 
 @pytest.fixture
 def no_cache(monkeypatch) -> None:
-    monkeypatch.setattr(module, "cache", CacheAway())
+    monkeypatch.setattr(module, "cache", UnreachableCache())
 
 
 def test_without_a_cache_it_still_works(bank, time, no_cache):
@@ -211,30 +213,30 @@ def test_without_a_cache_it_still_works(bank, time, no_cache):
     assert bank.state == "closed"
 
 
-def test_the_other_sides_error_is_told_even_when_the_cache_goes_away_meanwhile(bank, monkeypatch):
-    def gone() -> None:
-        monkeypatch.setattr(module, "cache", CacheAway())
+def test_the_original_error_is_raised_even_if_the_cache_fails_meanwhile(bank, monkeypatch):
+    def fail_with_the_cache() -> None:
+        monkeypatch.setattr(module, "cache", UnreachableCache())
         raise OSError("broken")
 
     fails(bank, 2)
     with pytest.raises(OSError, match="broken"):
-        bank.call(gone)
+        bank.call(fail_with_the_cache)
 
 
-def test_a_cache_that_forgets_in_the_middle_hides_no_error(bank, monkeypatch):
+def test_a_cache_that_expires_in_the_middle_hides_no_error(bank, monkeypatch):
     fails(bank, 1)
-    monkeypatch.setattr(cache, "add", lambda *args: False)  # the count went between two steps
+    monkeypatch.setattr(cache, "add", lambda *args: False)  # the count expired between two steps
     cache.clear()
     fails(bank)
 
 
-def test_nobody_is_asked_in_a_transaction(bank, db):
+def test_a_call_inside_a_transaction_is_refused(bank, db):
     with transaction.atomic(), pytest.raises(AssertionError, match="in a transaction"):
         bank.call(lambda: None)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_after_a_transaction_one_may_ask(bank):
+def test_after_a_transaction_a_call_goes_through(bank):
     with transaction.atomic():
         pass
     assert bank.call(lambda: "an answer") == "an answer"
