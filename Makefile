@@ -3,10 +3,17 @@ PYTHON ?= python3
 CANDIDATES := $(if $(filter file,$(origin PYTHON)),python3 python3.13 python3.12 python3.11,$(PYTHON))
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Two workers, each with a database and a Valkey; tests of one xdist_group follow one another.
+PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadgroup
+# What is about SQLite: the kernel's SQL in both dialects, locks and dates that each database has
+# its own way, and the whole shop in one process. All other code speaks to Django's ORM alone, so
+# that a push proves it on PostgreSQL, and a night on both.
+SQLITE_TESTS := tests/eventbus tests/infra tests/analytics tests/scenarios tests/edge/test_idempotency.py
+SEED := $(or $(KABAR_SEED),$(shell date -u +%Y%m%d))
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stack test check fuzz bench lock fmt storm docs
+.PHONY: help install run stack test check nightly fuzz bench lock fmt storm docs
 
 help:  ## Print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,9 +26,9 @@ run: install  ## Serve the whole shop from one process on SQLite, at http://127.
 stack: install  ## The full set without Docker: PostgreSQL, Valkey, web, relay, workers, bank
 	@exec $(BIN)/python -m tools.devserver.stack
 
-test: install  ## Run all tests on PostgreSQL and Valkey, then on SQLite
-	$(BIN)/python -m pytest
-	KABAR_TEST_DB=sqlite $(BIN)/python -m pytest
+test: install  ## Run all tests on PostgreSQL and Valkey, then those about SQLite on SQLite
+	$(PYTEST)
+	KABAR_TEST_DB=sqlite $(PYTEST) $(SQLITE_TESTS)
 
 check: install  ## Everything a pull request must pass
 	$(BIN)/ruff check
@@ -32,8 +39,14 @@ check: install  ## Everything a pull request must pass
 	$(BIN)/python manage.py makecontracts --check
 	$(BIN)/python manage.py makeopenapi --check
 	@$(MAKE) --no-print-directory test
-	@$(MAKE) --no-print-directory fuzz
 	$(BIN)/python -m tools.ops.audit_deps
+
+nightly: export KABAR_SEED = $(SEED)
+nightly: install  ## All tests on both databases, many cases, shuffled by the date (KABAR_SEED=20261125: as then)
+	@echo "KABAR_SEED=$(SEED)"
+	$(PYTEST)
+	KABAR_TEST_DB=sqlite $(PYTEST)
+	@$(MAKE) --no-print-directory fuzz FUZZ=$(or $(FUZZ),200)
 
 fuzz: install  ## Ask the API thousands of things by its own description (FUZZ=200: more)
 	FUZZ=$(or $(FUZZ),40) $(BIN)/python -m pytest -s tests/edge/test_schema.py

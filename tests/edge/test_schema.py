@@ -1,6 +1,7 @@
 """The API keeps its description, whoever asks and whatever is asked for: Schemathesis's cases.
 
-A few for each call in the ordinary run, always the same; `make fuzz` makes thousands of new ones.
+A few for each call on a push, always the same; `make fuzz` and `make nightly` try thousands of new
+ones. The profiles of tests/conftest.py say the rest.
 """
 
 import os
@@ -16,7 +17,7 @@ from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from django.test import Client
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
 
@@ -83,12 +84,9 @@ def test_every_call_keeps_its_description(label: str, person: str, known: dict[s
         cases = operation.as_strategy(generation_mode=mode, path_parameters=fitting or None)
 
         @settings(
-            max_examples=EXAMPLES or 4,
+            max_examples=EXAMPLES or 8,
             derandomize=not EXAMPLES,
-            database=None,
-            deadline=None,
             phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
         )
         @given(case=cases)
         def ask(case: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, settings
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -254,12 +254,12 @@ class House(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db
-def test_no_history_loses_or_doubles_anything(settings_of_the_machine: settings) -> None:
+def test_no_history_loses_or_doubles_anything(settings_of_the_machine: hypothesis_settings) -> None:
     run_state_machine_as_test(House, settings=settings_of_the_machine)
 
 
 @pytest.fixture
-def history(db, settings_of_the_machine: settings) -> Iterator[House]:
+def history(db, settings_of_the_machine: hypothesis_settings) -> Iterator[House]:
     """A history told by hand; its end is checked as any other's."""
     house = House()
     house.publish(1, 3, None, "turns")
@@ -288,14 +288,4 @@ def test_a_dead_letter_rises_when_another_copy_is_handled(history: House) -> Non
 @pytest.fixture
 def settings_of_the_machine(settings) -> object:
     settings.EVENTBUS = {**settings.EVENTBUS, **SHORT}
-    return _quick
-
-
-_quick = settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=30,
-    stateful_step_count=25,
-    suppress_health_check=list(HealthCheck),
-    database=None,
-)
+    return hypothesis_settings(stateful_step_count=25)

@@ -25,7 +25,7 @@ from infra import clock
 from orders.events import ProductRetired
 from tests.eventbus.consumers import make_consumer
 
-QUEUE = "conformance"
+QUEUE = f"conformance_{os.getpid()}"  # of this process: a broker may be shared
 PATIENCE = 30.0  # seconds
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -3,21 +3,26 @@
 What the machine runs by itself is never used by accident: only TEST_DATABASE_URL, TEST_CACHE_URL
 and TEST_BROKER_URL name servers, and KABAR_TEST_DB=sqlite asks for none at all. BROKER_URL stays
 unset, so that the bus runs in-process; tests that start real workers give them TEST_BROKER_URL.
+
+With `-n 2` only the controller acts here, and the workers of pytest-xdist inherit its environment.
+They share PostgreSQL, where pytest-django gives each a database, and have a Valkey each.
 """
 
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import execnet
 import psycopg
 import pytest
 import redis
 from kombu import Connection
 
-from tools.devserver.servers import NoServers, needed, running
+from tools.devserver.servers import NoServers, Valkey, needed, running
 
 NAMES = ("DATABASE_URL", "BROKER_URL", "CACHE_URL")
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
@@ -37,7 +42,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         os.environ.pop(f"{name}_FILE", None)
     os.environ.setdefault("RABBITMQ_URL", RABBITMQ)
     if not on_sqlite():
-        _use(_addresses(early_config))
+        os.environ.update(_variables(_addresses(early_config)))
     return (yield)
 
 
@@ -49,18 +54,47 @@ def _addresses(config: pytest.Config) -> dict[str, str]:
     root = session.enter_context(TemporaryDirectory(prefix="kabar-test-"))
     try:
         wanted = needed(Path(root), durable=False, given=given)
-        return session.enter_context(running(wanted)) | given
+        addresses = session.enter_context(running(wanted)) | given
     except NoServers as error:
         hint = "In tests these names begin with TEST_; KABAR_TEST_DB=sqlite needs no server."
         raise pytest.UsageError(f"{error} {hint}") from None
+    config.pluginmanager.register(Workers(session, Path(root), given))
+    return addresses
 
 
-def _use(addresses: dict[str, str]) -> None:
-    os.environ["DATABASE_URL"] = addresses["DATABASE_URL"]
-    os.environ["CACHE_URL"] = addresses["CACHE_URL"]
-    os.environ["TEST_BROKER_URL"] = addresses["BROKER_URL"]
-    if addresses["BROKER_URL"].startswith("redis"):
-        os.environ["TEST_VALKEY_URL"] = addresses["BROKER_URL"]
+@dataclass(frozen=True)
+class Workers:
+    """Gives each worker of pytest-xdist a Valkey: tests empty it, and count its keys."""
+
+    session: ExitStack
+    root: Path
+    given: Mapping[str, str]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_setupnodes(self, specs: Sequence[execnet.XSpec]) -> None:
+        """Refuse workers that would empty one another's caches and queues."""
+        if self.given.keys() & {"BROKER_URL", "CACHE_URL"} and len(specs) > 1:
+            raise pytest.UsageError(
+                "Workers cannot share TEST_BROKER_URL or TEST_CACHE_URL. Unset them, or use -n 0."
+            )
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_newgateway(self, gateway: execnet.Gateway) -> None:
+        """Start a Valkey, and name it to the worker before that reads Django's settings."""
+        if self.given.keys() & {"BROKER_URL", "CACHE_URL"}:
+            return
+        valkey = self.session.enter_context(Valkey(self.root / gateway.id))
+        channel = gateway.remote_exec(
+            "import os; os.environ.update(channel.receive()); channel.send(None)"
+        )
+        channel.send(_variables(valkey.environment()))
+        channel.receive()
+
+
+def _variables(addresses: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment by which settings and tests find these servers."""
+    names = {"BROKER_URL": "TEST_BROKER_URL"}
+    return {names.get(name, name): url for name, url in addresses.items()}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -94,7 +128,7 @@ def _cache_version() -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what cannot run here, and say why."""
+    """Skip what cannot run here, with the reason."""
     rabbitmq = [item for item in items if item.get_closest_marker("rabbitmq")]
     if rabbitmq and (reason := _rabbitmq_is_deaf()):
         config.stash[UNHEARD] = f"{reason}; tests not run: {len(rabbitmq)}"
