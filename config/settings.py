@@ -304,6 +304,7 @@ for _conf in app_settings.declared_in(["edge", *CONTEXTS]):
 # --- language, time, logs ---------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("id", "Bahasa Indonesia")]
+FORMAT_MODULE_PATH = "config.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 LOGGING_CONFIG = None
@@ -315,7 +316,7 @@ log_config.configure(
 UNFOLD = {
     "SITE_TITLE": "Kabar",
     "SITE_HEADER": "Kabar",
-    "SITE_SUBHEADER": "A shop whose parts talk only by news",
+    "SITE_SUBHEADER": "Operations, times in UTC",
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
 }

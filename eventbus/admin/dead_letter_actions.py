@@ -145,7 +145,7 @@ class DeadLetterActionsMixin(PayloadGuardMixin):
         before, diff = row.envelope["data"], []
         form = PayloadForm(request.POST or None, initial={"payload": before})
         if request.method != "POST":
-            record_view(actor(request), "deadletter", pk)
+            record_view(actor(request), "dead letter", pk)
         elif form.is_valid():
             edited = form.cleaned_data["payload"]
             try:

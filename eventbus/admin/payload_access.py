@@ -40,7 +40,7 @@ class PayloadGuardMixin(ReadOnlyAdmin):
         more = extra_context or {}
         if row and self.has_view_permission(request, row):
             if request.user.has_perm(VIEW_PAYLOAD):
-                record_view(actor(request), str(self.model._meta.model_name), row.pk)
+                record_view(actor(request), str(self.model._meta.verbose_name), row.pk)
             more = self.page_context(request, row) | more
         answer: HttpResponse = super().change_view(request, object_id, form_url, more)
         return answer

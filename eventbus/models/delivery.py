@@ -33,6 +33,7 @@ class Dispatch(models.Model):
     replayed = models.BooleanField(default=False, db_default=False)
 
     class Meta:
+        verbose_name_plural = "dispatches"
         indexes = [
             models.Index(
                 fields=["claimed_at"],
@@ -75,7 +76,7 @@ class Retry(models.Model):
     event_id = models.UUIDField()
     attempts = models.PositiveIntegerField(default=0)
     deliveries = models.PositiveIntegerField(default=0, help_text="begun since it was suspect")
-    next_at = models.DateTimeField(null=True, db_index=True)
+    next_at = models.DateTimeField("next attempt at", null=True, db_index=True)
     error = models.TextField()
     signature = models.CharField(max_length=300, default="", db_default="")
     failed_at = models.DateTimeField()
@@ -112,7 +113,7 @@ class DeadLetter(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.consumer}: {self.signature}"
+        return self.signature
 
 
 class Subscription(models.Model):
@@ -131,15 +132,15 @@ class Subscription(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.consumer} hears {self.event}"
+        return f"{self.consumer} subscribes to {self.event}"
 
 
 class ConsumerHealth(models.Model):
     """A consumer that fails and fails: it is probed with one delivery at a time."""
 
     consumer = models.CharField(max_length=120, primary_key=True)
-    failures = models.PositiveIntegerField(default=0, help_text="in a row")
-    probe_at = models.DateTimeField(null=True)
+    failures = models.PositiveIntegerField("failures in a row", default=0)
+    probe_at = models.DateTimeField("next probe at", null=True)
 
     class Meta:
         db_table = "eventbus_consumer_health"

@@ -76,7 +76,7 @@ class Scheduled(Fact):
     due_at = models.DateTimeField(db_index=True)
 
     class Meta:
-        verbose_name_plural = "scheduled"
+        verbose_name = "scheduled event"
 
     def __str__(self) -> str:
         return f"{self.name} at {self.due_at:%F %T}"

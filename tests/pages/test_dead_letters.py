@@ -72,7 +72,7 @@ def test_looking_at_a_payload_is_written_down(clerk, dead_letter):
     looks = list(Action.objects.filter(operation="view").order_by("pk"))
     assert [look.selection for look in looks] == [
         {"event": str(dead_letter.event_id)},
-        {"deadletter": str(dead_letter.pk)},
+        {"dead letter": str(dead_letter.pk)},
     ]
     assert all(look.actor.startswith("operator:") for look in looks)
 
