@@ -1,1 +1,1 @@
-"""notifications keeps telling people: by mail, SMS and push, in their language, once."""
+"""notifications sends messages to customers: by mail, SMS and push, in their language, once."""

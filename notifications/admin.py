@@ -1,4 +1,4 @@
-"""Messages, as operators see them: to be read, and to be sent again where they failed."""
+"""The admin of notifications: operators read messages, and send failed ones again."""
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -20,17 +20,16 @@ class MessageAdmin(ReadOnlyAdmin):
     actions = ["send_again"]
 
     def has_send_permission(self, request: HttpRequest) -> bool:
-        """Let those send who may change messages, though nobody edits them."""
+        # Messages are read-only, so the permission to change them is free to mean this.
         return request.user.has_perm("notifications.change_message")
 
-    @admin.action(description="Send again (only what failed)", permissions=["send"])
-    def send_again(self, request: HttpRequest, chosen: QuerySet[Message]) -> None:
-        """Let failed messages go out once more, each by its own transaction."""
-        for message in chosen:
+    @admin.action(description="Send again (failed messages only)", permissions=["send"])
+    def send_again(self, request: HttpRequest, selection: QuerySet[Message]) -> None:
+        for message in selection:
             try:
                 services.send_again(message.pk)
-            except Refusal as no:
-                messages.error(request, f"{message}: {no}")
+            except Refusal as error:
+                messages.error(request, f"{message}: {error}")
             else:
                 messages.success(request, f"{message}: queued")
 

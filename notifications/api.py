@@ -1,4 +1,4 @@
-"""What notifications shows: one's own messages, and what one wants to get."""
+"""The API of notifications: a customer's messages and preferences."""
 
 from typing import Any, cast
 from uuid import UUID
@@ -16,7 +16,7 @@ from notifications import queries, services
 from notifications.errors import NotKnownYet
 from notifications.models import Contact, Message
 
-WISHES = ["wants_messages", "mail", "sms", "push"]
+PREFERENCES = ["wants_messages", "mail", "sms", "push"]
 
 
 class ShownMessage(serializers.ModelSerializer[Message]):
@@ -42,50 +42,52 @@ class ShownMessage(serializers.ModelSerializer[Message]):
 class Preferences(StrictSerializer, serializers.ModelSerializer[Contact]):
     class Meta:
         model = Contact
-        fields = WISHES
+        fields = PREFERENCES
 
 
-class Filter(serializers.Serializer[Any]):
+class MessageFilter(serializers.Serializer[Any]):
     customer = serializers.UUIDField(required=False)
 
 
-def _who(request: Request) -> UUID:
+def _customer_id(request: Request) -> UUID:
     return cast(UUID, request.user.pk)
 
 
-WHOSE = OpenApiParameter("customer", OpenApiTypes.UUID, description="for operators: whose")
+CUSTOMER = OpenApiParameter("customer", OpenApiTypes.UUID, description="for operators only")
 
 
-@extend_schema_view(get=extend_schema(operation_id="messages", parameters=[WHOSE]))
+@extend_schema_view(get=extend_schema(operation_id="messages", parameters=[CUSTOMER]))
 class Messages(generics.ListAPIView[Message]):
-    """Your messages, the latest first; an operator sees everybody's."""
+    """Your messages, the latest first; operators see the messages of all customers."""
 
     serializer_class = ShownMessage
 
     def get_queryset(self) -> QuerySet[Message]:
-        wish = Filter(data=self.request.query_params)
-        wish.is_valid(raise_exception=True)
-        asked: UUID | None = wish.validated_data.get("customer")
-        return queries.messages(asked if self.request.user.is_staff else _who(self.request))
+        params = MessageFilter(data=self.request.query_params)
+        params.is_valid(raise_exception=True)
+        customer: UUID | None = params.validated_data.get("customer")
+        return queries.messages(
+            customer if self.request.user.is_staff else _customer_id(self.request)
+        )
 
 
 class MyPreferences(APIView):
-    """Which messages you want, for those written from now on."""
+    """Your channels, for messages written from now on."""
 
     serializer_class = Preferences
 
     @extend_schema(operation_id="my_preferences", responses=Preferences)
     def get(self, request: Request) -> Response:
-        """Return what you want to get."""
-        contact = queries.preferences_of(_who(request))
+        """Return your preferences."""
+        contact = queries.preferences_of(_customer_id(request))
         if contact is None:
             raise NotKnownYet()
         return Response(Preferences(contact).data)
 
     @extend_schema(operation_id="change_my_preferences", request=Preferences, responses=Preferences)
     def patch(self, request: Request) -> Response:
-        """Change what you want to get."""
-        wish = Preferences(data=request.data, partial=True)
-        wish.is_valid(raise_exception=True)
-        contact = services.change_preferences(_who(request), **wish.validated_data)
+        """Change your preferences."""
+        changes = Preferences(data=request.data, partial=True)
+        changes.is_valid(raise_exception=True)
+        contact = services.change_preferences(_customer_id(request), **changes.validated_data)
         return Response(Preferences(contact).data)

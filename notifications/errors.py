@@ -1,15 +1,15 @@
-"""What notifications refuses, and what a channel can answer.
+"""Refusals of notifications, and failures of a channel.
 
 Refusal
 ├── NotFailed
 └── NotKnownYet
-TryLater                 no attempt is counted: the message waits
-├── ChannelAway          nobody answers; the circuit breaker counts it
-└── AskedToWait          somebody answers, and says: not now
+TryLater                 no attempt is counted: the message stays queued
+├── ChannelUnavailable   no answer, or an error of the provider itself; counts in the breaker
+└── Deferred             the channel answered: try again later
 GiveUp                   the message has failed
-├── Undeliverable        a clear no
-├── Unanswered           it may have arrived; the circuit breaker counts it
-└── CutOff               it may have arrived; noticed at the next attempt
+├── Undeliverable        the channel refused the message for good
+├── Unanswered           no answer after the handover: it may have arrived; counts in the breaker
+└── Interrupted          the process died during the handover: it may have arrived
 """
 
 from eventbus import GiveUp, Refusal, TryLater
@@ -22,17 +22,17 @@ class NotFailed(Refusal):
 
 
 class NotKnownYet(Refusal):
-    """The news that you signed up has not come here yet; try again in a moment."""
+    """Your sign-up has not been processed here yet; try again in a moment."""
 
     status = 404
 
 
-class ChannelAway(TryLater):
-    """{channel} is away; again in {seconds} s: {reason}."""
+class ChannelUnavailable(TryLater):
+    """{channel} is unavailable; trying again in {seconds} s: {reason}."""
 
 
-class AskedToWait(TryLater):
-    """{channel} asks to come again in {seconds} s: {reason}."""
+class Deferred(TryLater):
+    """{channel} deferred the message; trying again in {seconds} s: {reason}."""
 
 
 class Undeliverable(GiveUp):
@@ -40,8 +40,8 @@ class Undeliverable(GiveUp):
 
 
 class Unanswered(GiveUp):
-    """It went over and no answer came, so it may have arrived: {reason}."""
+    """It was handed over, but no answer came, so it may have arrived: {reason}."""
 
 
-class CutOff(GiveUp):
-    """It was cut off while it was handed over, so it may have arrived."""
+class Interrupted(GiveUp):
+    """Sending was interrupted, so it may have arrived."""

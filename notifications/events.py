@@ -1,4 +1,4 @@
-"""What notifications says: mostly to itself, and to all what a customer was told."""
+"""Events of notifications: two for itself, and `CustomerTold` for all contexts."""
 
 import datetime as dt
 from uuid import UUID
@@ -7,13 +7,13 @@ from eventbus import Event
 
 
 class MessageWritten(Event, about="message_id", only_for="notifications"):
-    """A message is written and its addressee known: it can go out."""
+    """A message has a text and an address, and can be sent."""
 
     message_id: UUID
 
 
 class CustomerTold(Event, about="order_id"):
-    """A message about an order went out to its customer. `kind` is what it says, not its words."""
+    """A message about an order was sent to its customer. `kind` names the message."""
 
     message_id: UUID
     order_id: UUID
@@ -23,6 +23,6 @@ class CustomerTold(Event, about="order_id"):
 
 
 class PaymentReminderDue(Event, about="order_id", only_for="notifications"):
-    """Notifications' alarm clock: a reservation lapses soon, and may not be paid yet."""
+    """A timer of notifications: a reservation lapses soon, and its order may be unpaid."""
 
     order_id: UUID

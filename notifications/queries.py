@@ -1,4 +1,4 @@
-"""What notifications answers."""
+"""Queries of notifications."""
 
 from uuid import UUID
 
@@ -14,5 +14,5 @@ def messages(customer_id: UUID | None = None) -> QuerySet[Message]:
 
 
 def preferences_of(customer_id: UUID) -> Contact | None:
-    """Return whom we write to, where they are known already."""
+    """Return a customer's contact, if it is known already."""
     return Contact.objects.filter(pk=customer_id).first()

@@ -1,5 +1,3 @@
-"""Where notifications is asked, under /v1/."""
-
 from django.urls import path
 
 from notifications import api

@@ -1,4 +1,4 @@
-"""Only this context hears anything here."""
+"""Events that reach notifications alone, and fake providers that write to a temporary folder."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -25,13 +25,25 @@ def only_this_context() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_files(settings, tmp_path) -> None:
-    """Let the fake providers write where nobody else looks."""
+def temporary_files(settings, tmp_path) -> None:
     settings.VAR = tmp_path
 
 
-class News:
-    """What other contexts say about one customer and one order."""
+class Killed(BaseException):
+    """The death of a worker; no `except Exception` catches it."""
+
+
+def kill_at(owner: type, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process die instead of running a method."""
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(owner, method, die)
+
+
+class Upstream:
+    """Publishes the events of other contexts about one customer and one order."""
 
     def __init__(self) -> None:
         self.customer, self.order = new_id(), new_id()
@@ -51,16 +63,16 @@ class News:
         return hear("accounts.CustomerSignedUp", **(sari | change))
 
     def placed(self, **change: Any) -> UUID:
-        return hear("orders.OrderPlaced", **(self._sold() | change))
+        return hear("orders.OrderPlaced", **(self._order() | change))
 
     def paid(self, **change: Any) -> UUID:
         paid_at = dt.datetime(2026, 8, 17, 3, 0, tzinfo=dt.UTC)
-        return hear("orders.OrderPaid", **(self._sold() | {"paid_at": paid_at} | change))
+        return hear("orders.OrderPaid", **(self._order() | {"paid_at": paid_at} | change))
 
     def cancelled(self, **change: Any) -> UUID:
-        why = {"code": "declined", "reason": "insufficient funds", "was_paid": False}
-        named = {"order_id": self.order, "customer_id": self.customer}
-        return hear("orders.OrderCancelled", cancelled_at=clock.now(), **(named | why | change))
+        cause = {"code": "declined", "reason": "insufficient funds", "was_paid": False}
+        ids = {"order_id": self.order, "customer_id": self.customer}
+        return hear("orders.OrderCancelled", cancelled_at=clock.now(), **(ids | cause | change))
 
     def reserved(self) -> UUID:
         goods = [{"sku": "tea", "quantity": 2}]
@@ -71,7 +83,7 @@ class News:
             expires_at=self.expires_at,
         )
 
-    def _sold(self) -> dict[str, Any]:
+    def _order(self) -> dict[str, Any]:
         return {
             "order_id": self.order,
             "customer_id": self.customer,
@@ -84,5 +96,5 @@ class News:
 
 
 @pytest.fixture
-def news(calm) -> News:
-    return News()
+def upstream(calm) -> Upstream:
+    return Upstream()

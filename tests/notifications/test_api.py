@@ -1,4 +1,4 @@
-"""What the API of notifications takes and refuses."""
+"""The API of notifications: messages and preferences."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ WANTS_ALL = {"wants_messages": True, "mail": True, "sms": True, "push": True}
 
 
 @pytest.fixture
-def client(db, news) -> APIClient:
+def client(db, upstream) -> APIClient:
     client = APIClient()
-    sari = User.objects.create_user("sari@example.org", "x", name="Sari", id=news.customer)
+    sari = User.objects.create_user("sari@example.org", "x", name="Sari", id=upstream.customer)
     client.force_authenticate(sari)
     return client
 
@@ -27,79 +27,81 @@ def operator(db) -> APIClient:
     return client
 
 
-def faults(answer: Any) -> dict[str, str]:
+def errors(answer: Any) -> dict[str, str]:
     return {error["field"]: error["detail"] for error in answer.data["errors"]}
 
 
-def test_one_reads_ones_own_messages_and_nobody_elses(calm, news, client):
-    news.signed_up()
-    type(news)().signed_up(email="budi@example.org")
-    news.placed()
+def test_a_customer_reads_their_own_messages_only(calm, upstream, client):
+    upstream.signed_up()
+    type(upstream)().signed_up(email="budi@example.org")
+    upstream.placed()
     calm.settle()
 
     answer = client.get("/v1/messages", {"customer": new_id()})
     assert [m["kind"] for m in answer.data["results"]] == ["order_received", "welcome"]
     welcome = answer.data["results"][1]
-    assert welcome["customer_id"] == str(news.customer)
+    assert welcome["customer_id"] == str(upstream.customer)
     assert (welcome["state"], welcome["to"]) == ("sent", "sari@example.org")
     assert welcome["body"].startswith("Hello Sari")
 
 
-def test_an_operator_reads_everybodys_or_one_customers(calm, news, operator):
-    news.signed_up()
-    type(news)().signed_up(email="budi@example.org")
+def test_an_operator_reads_all_messages_or_one_customers(calm, upstream, operator):
+    upstream.signed_up()
+    type(upstream)().signed_up(email="budi@example.org")
     calm.settle()
 
     def read(**filters: Any) -> Any:
         return operator.get("/v1/messages", filters)
 
     assert read().data["count"] == 2
-    assert [m["to"] for m in read(customer=news.customer).data["results"]] == ["sari@example.org"]
-    assert faults(read(customer="x")) == {"customer": "Must be a valid UUID."}
+    assert [m["to"] for m in read(customer=upstream.customer).data["results"]] == [
+        "sari@example.org"
+    ]
+    assert errors(read(customer="x")) == {"customer": "Must be a valid UUID."}
 
 
-def test_nobody_unknown_reads_anything(db):
+def test_without_a_login_there_are_no_messages(db):
     for address in ("/v1/messages", "/v1/messages/preferences"):
         assert APIClient().get(address).status_code == 401
 
 
-def test_preferences_are_changed_one_by_one_and_heeded(calm, news, client):
-    news.signed_up()
+def test_preferences_are_changed_one_by_one_and_heeded(calm, upstream, client):
+    upstream.signed_up()
     calm.settle()
     assert client.get("/v1/messages/preferences").data == WANTS_ALL
 
     answer = client.patch("/v1/messages/preferences", {"mail": False})
     assert answer.data == WANTS_ALL | {"mail": False}
-    news.paid()
+    upstream.paid()
     calm.settle()
     states = {m["kind"]: m["state"] for m in client.get("/v1/messages").data["results"]}
     assert states == {"welcome": "sent", "invoice": "muted", "order_paid_push": "sent"}
     assert len(mail.outbox) == 1
 
 
-def test_who_came_without_wanting_messages_may_ask_for_them(calm, news, client):
-    news.signed_up(wants_messages=False)
+def test_a_customer_who_wanted_no_messages_may_ask_for_them(calm, upstream, client):
+    upstream.signed_up(wants_messages=False)
     client.patch("/v1/messages/preferences", {"wants_messages": True})
-    news.placed()
+    upstream.placed()
     calm.settle()
 
-    assert [letter.subject for letter in mail.outbox] == ["We have received your order"]
+    assert [email.subject for email in mail.outbox] == ["We have received your order"]
 
 
 @pytest.mark.parametrize(
     ("body", "field"),
     [({"fax": True}, "fax"), ({"mail": "perhaps"}, "mail"), ({"sms": None}, "sms")],
 )
-def test_a_bad_preference_is_named(calm, news, client, body, field):
-    news.signed_up()
+def test_a_bad_preference_is_named(calm, upstream, client, body, field):
+    upstream.signed_up()
 
     answer = client.patch("/v1/messages/preferences", body)
     assert answer.status_code == 400
-    assert list(faults(answer)) == [field]
+    assert list(errors(answer)) == [field]
     assert client.get("/v1/messages/preferences").data == WANTS_ALL
 
 
-def test_who_is_not_known_yet_is_asked_for_patience(client):
+def test_a_customer_not_known_yet_may_try_again(client):
     for answer in (
         client.get("/v1/messages/preferences"),
         client.patch("/v1/messages/preferences", {"mail": False}),
@@ -108,8 +110,8 @@ def test_who_is_not_known_yet_is_asked_for_patience(client):
         assert "try again in a moment" in answer.data["detail"]
 
 
-def test_the_pages_can_be_browsed(client, calm, news):
-    news.signed_up()
+def test_the_pages_can_be_browsed(client, calm, upstream):
+    upstream.signed_up()
     for address in ("/v1/messages", "/v1/messages/preferences"):
         page = client.get(address, headers={"accept": "text/html"})
         assert page.status_code == 200

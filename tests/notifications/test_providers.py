@@ -1,4 +1,4 @@
-"""SMS and push: a real HTTP server on the loopback, and the fake that ships."""
+"""SMS and push messages: a real HTTP server on the loopback interface, and the fake provider."""
 
 import datetime as dt
 import json
@@ -13,24 +13,26 @@ from eventbus.cloudevents import to_cloudevent
 from eventbus.consuming.delivery import deliver
 from eventbus.models import DeadLetter, Event, Retry
 from infra import clock
-from notifications.gateway import FakeProvider, Outgoing
+from notifications.gateway import Outgoing
+from notifications.gateway.providers import FakeProvider
 from notifications.models import Contact, Message
 from notifications.services import send_again
+from tests.notifications.conftest import Killed, kill_at
 
 
 class Provider:
-    """It keeps what it was asked, and delivers each key once. `says`: answers to give first."""
+    """Delivers each key once; `replies` are given before it accepts."""
 
     def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.delivered: dict[str, str] = {}
-        self.says: list[tuple[int, dict[str, str]]] = []
+        self.replies: list[tuple[int, dict[str, str]]] = []
         provider = self
 
-        class Door(BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status, headers = provider.take(body, self.headers["Idempotency-Key"])
+                status, headers = provider.accept(body, self.headers["Idempotency-Key"])
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -40,14 +42,14 @@ class Provider:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, args=[0.01], daemon=True).start()
 
-    def take(self, body: dict[str, Any], key: str) -> tuple[int, dict[str, str]]:
+    def accept(self, body: dict[str, Any], key: str) -> tuple[int, dict[str, str]]:
         assert body["key"] == key
-        self.asked.append(body)
-        if self.says:
-            return self.says.pop(0)
+        self.requests.append(body)
+        if self.replies:
+            return self.replies.pop(0)
         self.delivered[key] = body["text"]
         return 201, {}
 
@@ -66,50 +68,50 @@ def push() -> Message:
     return Message.objects.get(kind="order_paid_push")
 
 
-def test_sms_and_push_go_to_whom_they_belong(calm, news, provider):
-    news.signed_up()
-    news.placed()
-    news.reserved()
+def test_sms_go_to_the_phone_number_and_push_messages_to_the_customer_id(calm, upstream, provider):
+    upstream.signed_up()
+    upstream.placed()
+    upstream.reserved()
     calm.later(minutes=11)
-    news.paid()
+    upstream.paid()
     calm.settle()
 
-    assert [body["to"] for body in provider.asked] == ["+628111111111", str(news.customer)]
+    assert [body["to"] for body in provider.requests] == ["+628111111111", str(upstream.customer)]
     assert len(provider.delivered) == 2
     assert (push().state, push().provider_reference) == ("sent", "sms-2")
 
 
-@pytest.mark.parametrize("trouble", [500, 503, 401, 403, 408, 302])
-def test_a_provider_in_trouble_is_asked_again_with_the_same_key(calm, news, provider, trouble):
-    provider.says = [(trouble, {}), (trouble, {})]
-    news.signed_up()
-    news.paid()
+@pytest.mark.parametrize("status", [500, 503, 401, 403, 408, 302])
+def test_after_an_error_a_provider_gets_the_same_key_again(calm, upstream, provider, status):
+    provider.replies = [(status, {}), (status, {})]
+    upstream.signed_up()
+    upstream.paid()
     calm.settle(trouble=True)
     assert Retry.objects.get().attempts == 0
     calm.later(minutes=1)
     calm.later(minutes=1)
 
-    assert len(provider.asked) == 3
-    assert len({body["key"] for body in provider.asked}) == 1
+    assert len(provider.requests) == 3
+    assert len({body["key"] for body in provider.requests}) == 1
     assert push().state == "sent"
 
 
-def test_a_provider_that_says_when_to_come_again_is_heeded(calm, news, provider):
-    provider.says = [(429, {"Retry-After": "600"})]
-    news.signed_up()
-    news.paid()
+def test_the_retry_after_of_a_provider_is_respected(calm, upstream, provider):
+    provider.replies = [(429, {"Retry-After": "600"})]
+    upstream.signed_up()
+    upstream.paid()
     calm.settle(trouble=True)
     calm.later(minutes=9)
-    assert len(provider.asked) == 1
+    assert len(provider.requests) == 1
 
     calm.later(minutes=2)
     assert push().state == "sent"
 
 
-def test_a_clear_no_fails_the_message_and_sending_again_uses_a_new_key(calm, news, provider):
-    provider.says = [(422, {})]
-    news.signed_up()
-    news.paid()
+def test_a_refusal_fails_the_message_and_sending_again_uses_a_new_key(calm, upstream, provider):
+    provider.replies = [(422, {})]
+    upstream.signed_up()
+    upstream.paid()
     calm.settle(trouble=True)
     assert push().state == "failed"
     assert push().reason.startswith("It cannot be delivered: 422")
@@ -118,38 +120,31 @@ def test_a_clear_no_fails_the_message_and_sending_again_uses_a_new_key(calm, new
     send_again(push().id)
     calm.settle(trouble=True)
     assert push().state == "sent"
-    assert len({body["key"] for body in provider.asked}) == 2
+    assert len({body["key"] for body in provider.requests}) == 2
 
 
-def test_a_provider_that_is_away_gets_the_message_when_it_is_back(calm, news, provider, settings):
-    there = settings.NOTIFICATIONS
-    settings.NOTIFICATIONS = there | {"PUSH_URL": "http://127.0.0.1:9/"}
-    news.signed_up()
-    news.paid()
+def test_an_unreachable_provider_gets_the_message_later(calm, upstream, provider, settings):
+    reachable = settings.NOTIFICATIONS
+    settings.NOTIFICATIONS = reachable | {"PUSH_URL": "http://127.0.0.1:9/"}
+    upstream.signed_up()
+    upstream.paid()
     calm.settle(trouble=True)
     assert push().state == "queued"
 
-    settings.NOTIFICATIONS = there
+    settings.NOTIFICATIONS = reachable
     calm.later(minutes=1)
     assert (push().state, len(provider.delivered)) == ("sent", 1)
 
 
-class Killed(BaseException):
-    """What SIGKILL would do, as far as one process can play it."""
-
-
-def test_a_worker_killed_after_the_provider_took_it_asks_again_and_it_arrives_once(
-    calm, news, provider, monkeypatch
+def test_after_a_worker_dies_while_sending_the_message_arrives_once(
+    calm, upstream, provider, monkeypatch
 ):
-    def die(*_: object, **__: object) -> None:
-        raise Killed
-
-    news.signed_up()
+    upstream.signed_up()
     calm.settle()
     Contact.objects.update(mail=False)
-    news.paid()
-    with monkeypatch.context() as trouble, pytest.raises(Killed):
-        trouble.setattr(Message, "went", die)
+    upstream.paid()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(Message, "mark_sent", patch)
         calm.settle()
     assert push().state == "sending"
 
@@ -160,7 +155,7 @@ def test_a_worker_killed_after_the_provider_took_it_asks_again_and_it_arrives_on
     for _ in range(2):
         deliver(0, "notifications.send_message", [to_cloudevent(events.get().envelope())])
 
-    assert (len(provider.asked), len(provider.delivered)) == (2, 1)
+    assert (len(provider.requests), len(provider.delivered)) == (2, 1)
     assert push().state == "sent"
 
 

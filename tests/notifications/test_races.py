@@ -1,4 +1,4 @@
-"""What happens at the same time: on PostgreSQL, in two connections."""
+"""Races between two transactions, on PostgreSQL."""
 
 import threading
 from collections.abc import Callable
@@ -8,14 +8,12 @@ import pytest
 from django.db import connection
 
 from eventbus.testing import Bus
-from notifications import services
 from notifications.models import Message
-from tests.notifications.conftest import News
+from notifications.services import orders
+from tests.notifications.conftest import Upstream
 
 
-def beside(work: Callable[[], Any]) -> threading.Thread:
-    """Run something in a thread with a connection of its own."""
-
+def run_in_thread(work: Callable[[], Any]) -> threading.Thread:
     def run() -> None:
         try:
             work()
@@ -27,7 +25,7 @@ def beside(work: Callable[[], Any]) -> threading.Thread:
     return thread
 
 
-def somebody_waits_for_a_lock() -> bool:
+def a_transaction_waits_for_a_lock() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
         return bool(cursor.fetchone()[0])
@@ -37,9 +35,9 @@ def somebody_waits_for_a_lock() -> bool:
 @pytest.mark.django_db(transaction=True)
 def test_an_address_that_comes_while_a_message_is_written_is_not_missed(monkeypatch):
     # given: a message is written for an unknown customer, and not yet committed
-    bus, news = Bus(), News()
+    bus, upstream = Bus(), Upstream()
     written, go_on = threading.Event(), threading.Event()
-    write = services._write
+    write = orders.write
 
     def write_and_pause(kind: Any, *rest: Any, **context: Any) -> None:
         write(kind, *rest, **context)
@@ -47,13 +45,13 @@ def test_an_address_that_comes_while_a_message_is_written_is_not_missed(monkeypa
             written.set()
             go_on.wait(10)
 
-    monkeypatch.setattr(services, "_write", write_and_pause)
-    placing = beside(news.placed)
+    monkeypatch.setattr(orders, "write", write_and_pause)
+    placing = run_in_thread(upstream.placed)
     assert written.wait(10)
 
     # when: the customer becomes known
-    signing_up = beside(news.signed_up)
-    while signing_up.is_alive() and not somebody_waits_for_a_lock():
+    signing_up = run_in_thread(upstream.signed_up)
+    while signing_up.is_alive() and not a_transaction_waits_for_a_lock():
         continue
     go_on.set()
     placing.join()

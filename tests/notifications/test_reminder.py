@@ -1,4 +1,4 @@
-"""The reminder to pay: in time, only where there is something to pay, and not for ever."""
+"""The payment reminder: in time, and only for orders that can still be paid."""
 
 import datetime as dt
 import json
@@ -6,14 +6,14 @@ import json
 import pytest
 
 from infra import clock
-from notifications.errors import ChannelAway
+from notifications.errors import ChannelUnavailable
 from notifications.events import PaymentReminderDue
-from notifications.gateway import FakeProvider
+from notifications.gateway.providers import FakeProvider
 from notifications.models import Message, OrderNote
 
 
 @pytest.fixture
-def texts(settings):
+def sms(settings):
     def read() -> list[str]:
         log = settings.VAR / "sms.log"
         lines = log.read_text().splitlines() if log.exists() else []
@@ -22,114 +22,114 @@ def texts(settings):
     return read
 
 
-def test_who_has_not_paid_is_reminded_some_minutes_before_the_end(calm, news, texts):
-    news.signed_up()
-    news.placed()
-    news.reserved()
+def test_the_reminder_is_sent_some_minutes_before_the_reservation_lapses(calm, upstream, sms):
+    upstream.signed_up()
+    upstream.placed()
+    upstream.reserved()
     calm.later(minutes=9)
-    assert texts() == []
+    assert sms() == []
 
     calm.later(minutes=2)
-    until = f"{news.expires_at:%H:%M}"
-    assert texts() == [
+    until = f"{upstream.expires_at:%H:%M}"
+    assert sms() == [
         f"Kabar: your order over EUR 1,244.50 is reserved for you until {until} UTC."
         " Please pay by then, or the goods go back on the shelf."
     ]
-    sms = Message.objects.get(kind="payment_reminder")
-    assert (sms.to, sms.state, sms.subject) == ("+628111111111", "sent", "")
+    message = Message.objects.get(kind="payment_reminder")
+    assert (message.to, message.state, message.subject) == ("+628111111111", "sent", "")
 
 
-def test_the_reminder_speaks_the_customers_language(calm, news, texts):
-    news.signed_up(language="id")
-    news.placed()
-    news.reserved()
+def test_the_reminder_speaks_the_customers_language(calm, upstream, sms):
+    upstream.signed_up(language="id")
+    upstream.placed()
+    upstream.reserved()
     calm.later(minutes=11)
 
-    assert f"sampai pukul {news.expires_at:%H.%M} UTC" in texts()[0]
+    assert f"sampai pukul {upstream.expires_at:%H.%M} UTC" in sms()[0]
 
 
 @pytest.mark.parametrize("end", ["paid", "cancelled"])
 @pytest.mark.parametrize("first", [True, False])
-def test_who_paid_or_cancelled_is_left_in_peace(calm, news, texts, end, first):
-    news.signed_up()
-    news.placed()
+def test_a_paid_or_cancelled_order_gets_no_reminder(calm, upstream, sms, end, first):
+    upstream.signed_up()
+    upstream.placed()
     if first:
-        getattr(news, end)()
-    news.reserved()
+        getattr(upstream, end)()
+    upstream.reserved()
     if not first:
-        getattr(news, end)()
+        getattr(upstream, end)()
     calm.later(minutes=11)
 
-    assert texts() == []
+    assert sms() == []
     assert len(calm.told("notifications.PaymentReminderDue")) == (0 if first else 1)
 
 
-def test_a_late_placed_does_not_reopen_what_is_cancelled(calm, news, texts):
-    news.signed_up()
+def test_a_late_placed_does_not_reopen_what_is_cancelled(calm, upstream, sms):
+    upstream.signed_up()
     for word in ("cancelled", "paid", "reserved", "placed"):
-        getattr(news, word)()
+        getattr(upstream, word)()
     calm.later(minutes=11)
 
     assert OrderNote.objects.get().state == "cancelled"
-    assert texts() == []
+    assert sms() == []
 
 
-def test_nobody_is_reminded_when_it_is_too_late(calm, news, texts):
-    news.signed_up()
-    news.placed()
-    news.reserved()
+def test_after_the_reservation_lapsed_there_is_no_reminder(calm, upstream, sms):
+    upstream.signed_up()
+    upstream.placed()
+    upstream.reserved()
     calm.later(minutes=16)
 
-    assert texts() == []
+    assert sms() == []
 
 
 @pytest.mark.parametrize("phone", [None, ""])
-def test_without_a_number_there_is_no_reminder(calm, news, texts, phone):
-    news.signed_up(phone=phone)
-    news.placed()
-    news.reserved()
+def test_without_a_number_there_is_no_reminder(calm, upstream, sms, phone):
+    upstream.signed_up(phone=phone)
+    upstream.placed()
+    upstream.reserved()
     calm.later(minutes=11)
 
     assert not Message.objects.filter(kind="payment_reminder").exists()
 
 
-def test_a_reminder_does_not_wait_for_an_unknown_customer(calm, news, texts):
-    news.placed()
-    news.reserved()
+def test_a_reminder_does_not_wait_for_an_unknown_customer(calm, upstream, sms):
+    upstream.placed()
+    upstream.reserved()
     calm.later(minutes=11)
-    news.signed_up()
+    upstream.signed_up()
     calm.settle()
 
-    assert texts() == []
+    assert sms() == []
 
 
-def test_a_reminder_that_could_not_go_out_in_time_stays_in(calm, news, texts, monkeypatch):
-    def away(self, message):
-        raise ChannelAway(channel="sms", seconds=30, reason="test")
+def test_a_reminder_that_could_not_be_sent_in_time_is_muted(calm, upstream, sms, monkeypatch):
+    def fail(self, message):
+        raise ChannelUnavailable(channel="sms", seconds=30, reason="test")
 
-    news.signed_up()
-    news.placed()
-    news.reserved()
-    with monkeypatch.context() as trouble:
-        trouble.setattr(FakeProvider, "send", away)
+    upstream.signed_up()
+    upstream.placed()
+    upstream.reserved()
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeProvider, "send", fail)
         calm.later(minutes=11)
         assert Message.objects.get(kind="payment_reminder").state == "queued"
-    news.paid()
+    upstream.paid()
     calm.later(minutes=1)
 
-    sms = Message.objects.get(kind="payment_reminder")
-    assert (texts(), sms.state, sms.reason) == ([], "muted", "nothing left to pay")
+    message = Message.objects.get(kind="payment_reminder")
+    assert (sms(), message.state, message.reason) == ([], "muted", "nothing left to pay")
     calm.must_be_well()
 
 
-def test_what_can_be_paid_is_decided_without_a_database(news):
+def test_what_can_be_paid_is_decided_without_a_database(upstream):
     now = clock.now()
     soon = now + dt.timedelta(minutes=1)
-    note = OrderNote(order_id=news.order, customer_id=news.customer, expires_at=soon)
+    note = OrderNote(order_id=upstream.order, customer_id=upstream.customer, expires_at=soon)
 
     assert note.is_payable(now)
     assert not note.is_payable(soon)
-    note.settle("cancelled")
-    note.settle("paid")
+    note.become("cancelled")
+    note.become("paid")
     assert note.state == "cancelled"
-    assert PaymentReminderDue(order_id=news.order).aggregate == f"order:{news.order}"
+    assert PaymentReminderDue(order_id=upstream.order).aggregate == f"order:{upstream.order}"
