@@ -1,4 +1,4 @@
-"""A bus on which analytics alone listens: what the other contexts would do stays out of it."""
+"""A bus that delivers to analytics alone."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from eventbus.testing import Bus
 
 
 @pytest.fixture
-def tell(bus: Bus):
-    """Return what tells news to analytics, in the weather of the test."""
+def deliver(bus: Bus):
+    """Return a function that publishes events and delivers them to analytics."""
     Subscription.objects.exclude(consumer__startswith="analytics.").delete()
 
-    def told(news: Sequence[Event]) -> None:
+    def publish_and_settle(events: Sequence[Event]) -> None:
         with transaction.atomic():
-            for fact in news:
-                publish(fact)
+            for event in events:
+                publish(event)
         bus.settle()
 
-    return told
+    return publish_and_settle

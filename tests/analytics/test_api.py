@@ -1,17 +1,17 @@
-"""The figures as operators ask for them."""
+"""The analytics API."""
 
 import pytest
 from django.contrib.auth import get_user_model
 from rest_framework.test import APIClient
 
-from tests.analytics.news import fortnight
+from tests.analytics.sample_events import fortnight
 
 PAGES = ["sales", "funnel", "sign-ups", "refunds"]
 
 
 def client_of(**user) -> APIClient:
     client = APIClient()
-    client.force_authenticate(get_user_model().objects.create_user("who@kabar.example", **user))
+    client.force_authenticate(get_user_model().objects.create_user("user@kabar.example", **user))
     return client
 
 
@@ -28,8 +28,8 @@ def test_figures_are_for_operators_only(page):
 
 
 @pytest.mark.parametrize("weather", ["calm"])
-def test_sales_are_shown_as_decimal_strings(operator, tell):
-    tell(fortnight())
+def test_sales_are_shown_as_decimal_strings(operator, deliver):
+    deliver(fortnight())
     rows = operator.get("/v1/analytics/sales?group_by=product&from=2026-03-01&to=2026-03-05").json()
     assert rows == [
         {
@@ -46,8 +46,8 @@ def test_sales_are_shown_as_decimal_strings(operator, tell):
 
 
 @pytest.mark.parametrize("weather", ["calm"])
-def test_the_funnel_is_shown(operator, tell):
-    tell(fortnight())
+def test_the_funnel_is_shown(operator, deliver):
+    deliver(fortnight())
     assert operator.get("/v1/analytics/funnel").json() == {
         "placed": 5,
         "reserved": 4,
@@ -60,17 +60,17 @@ def test_the_funnel_is_shown(operator, tell):
 
 
 @pytest.mark.parametrize("weather", ["calm"])
-def test_sign_ups_and_refunds_are_shown_by_day(operator, tell):
-    tell(fortnight())
-    joined = [{"day": "2026-03-02", "customers": 1}, {"day": "2026-03-06", "customers": 1}]
-    back = [{"day": "2026-03-06", "refunds": 2, "amount": "4.50", "currency": "EUR"}]
-    assert operator.get("/v1/analytics/sign-ups").json() == joined
-    assert operator.get("/v1/analytics/refunds?from=2026-03-06").json() == back
+def test_sign_ups_and_refunds_are_shown_by_day(operator, deliver):
+    deliver(fortnight())
+    sign_ups = [{"day": "2026-03-02", "customers": 1}, {"day": "2026-03-06", "customers": 1}]
+    refunds = [{"day": "2026-03-06", "refunds": 2, "amount": "4.50", "currency": "EUR"}]
+    assert operator.get("/v1/analytics/sign-ups").json() == sign_ups
+    assert operator.get("/v1/analytics/refunds?from=2026-03-06").json() == refunds
     assert operator.get("/v1/analytics/refunds?to=2026-03-05").json() == []
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("query", "field"),
     [
         ("group_by=colour", "group_by"),
         ("from=yesterday", "from"),
@@ -80,12 +80,12 @@ def test_sign_ups_and_refunds_are_shown_by_day(operator, tell):
         ("from=99999-01-01", "from"),
     ],
 )
-def test_a_bad_parameter_is_named(operator, asked, field):
-    answer = operator.get(f"/v1/analytics/sales?{asked}")
+def test_an_invalid_parameter_is_named(operator, query, field):
+    answer = operator.get(f"/v1/analytics/sales?{query}")
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
-def test_the_ends_of_time_are_days_too(operator):
+def test_the_first_and_the_last_possible_day_are_accepted(operator):
     answer = operator.get("/v1/analytics/funnel?from=0001-01-01&to=9999-12-31")
     assert answer.status_code == 200

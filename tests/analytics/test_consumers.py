@@ -1,4 +1,4 @@
-"""Analytics alone: it knows nobody, says nothing, and takes few statements a piece of news."""
+"""Analytics alone: it publishes nothing, and a batch takes few statements."""
 
 import datetime as dt
 
@@ -13,26 +13,26 @@ from eventbus.publishing.serialization import payload_of
 from eventbus.testing import said
 from infra import clock
 from infra.ids import new_id
-from tests.analytics.news import TEAPOT, fortnight, paid, placed, reserved
+from tests.analytics.sample_events import TEAPOT, fortnight, paid, placed, reserved
 
 pytestmark = pytest.mark.django_db
 
 
-def test_analytics_says_nothing(tell):
+def test_analytics_publishes_nothing(deliver):
     # when
-    tell(fortnight())
+    deliver(fortnight())
 
     # then
     assert [name for name in registry.events if name.startswith("analytics.")] == []
     assert len(said()) == len(fortnight())
 
 
-def test_a_sale_told_in_two_events_is_one_sale(tell):
+def test_two_events_of_one_sale_count_once(deliver):
     # given
     sale = paid(placed(1, TEAPOT), after=60)
 
     # when
-    tell([sale, sale])
+    deliver([sale, sale])
 
     # then
     assert Inbox.objects.filter(consumer="analytics.count_sale").count() == 2
@@ -40,7 +40,7 @@ def test_a_sale_told_in_two_events_is_one_sale(tell):
     assert OrderFact.objects.get().paid_at == sale.paid_at
 
 
-def test_of_two_reservations_the_first_one_stays(tell):
+def test_of_several_reservations_the_earliest_counts(deliver):
     # given
     at = [clock.now() + dt.timedelta(hours=hours) for hours in (2, 1, 3)]
     first, second, third = (envelope(reserved(1), moment) for moment in at)
@@ -55,15 +55,15 @@ def test_of_two_reservations_the_first_one_stays(tell):
 
 
 @pytest.mark.parametrize("name", sorted({type(fact).name for fact in fortnight()}))
-def test_a_message_takes_no_more_than_two_statements(name):
-    news = [envelope(fact) for fact in fortnight() * 2 if type(fact).name == name]
-    heard = [c for c in registry.listeners(name) if c.context == "analytics"]
-    assert heard
-    assert len(news) > 1
-    for consumer in heard:
-        with CaptureQueriesContext(connection) as asked:
-            consumer.handle(consumer.batch(news))
-        assert 1 <= len(asked) <= 2, [query["sql"] for query in asked]
+def test_a_batch_takes_at_most_two_statements(name):
+    envelopes = [envelope(fact) for fact in fortnight() * 2 if type(fact).name == name]
+    consumers = [c for c in registry.listeners(name) if c.context == "analytics"]
+    assert consumers
+    assert len(envelopes) > 1
+    for consumer in consumers:
+        with CaptureQueriesContext(connection) as captured:
+            consumer.handle(consumer.batch(envelopes))
+        assert 1 <= len(captured) <= 2, [query["sql"] for query in captured]
 
 
 def envelope(fact: Event, recorded_at: dt.datetime | None = None) -> Envelope:

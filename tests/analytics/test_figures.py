@@ -1,4 +1,4 @@
-"""What is counted does not depend on the order in which news arrives, nor on how often."""
+"""Figures do not depend on the order of events, nor on duplicates."""
 
 import datetime as dt
 from decimal import Decimal
@@ -8,14 +8,14 @@ from analytics.queries import Refunds, Sales, SignUps, TimeToPay
 from eventbus import registry
 from eventbus.models import Event
 from tests.analytics.figures import figures
-from tests.analytics.news import MONDAY, fortnight
+from tests.analytics.sample_events import MONDAY, fortnight
 
 FRIDAY = dt.date(2026, 3, 6)
 
 
-def test_sales_are_the_paid_orders_by_day_product_and_country(tell):
+def test_sales_are_the_paid_orders_by_day_product_and_country(deliver):
     # when
-    tell(fortnight())
+    deliver(fortnight())
 
     # then
     def row(key: str, orders: int, units: int, revenue: str, name: str | None = None) -> Sales:
@@ -36,9 +36,9 @@ def test_sales_are_the_paid_orders_by_day_product_and_country(tell):
     assert queries.top_products(limit=1) == [row("teapot", 1, 2, "20.20", "Teapot")]
 
 
-def test_the_funnel_says_how_far_orders_came(tell):
+def test_the_funnel_counts_the_progress_of_orders(deliver):
     # when
-    tell(fortnight())
+    deliver(fortnight())
 
     # then
     funnel = queries.funnel()
@@ -50,9 +50,9 @@ def test_the_funnel_says_how_far_orders_came(tell):
     assert queries.funnel(start=FRIDAY).placed == 3
 
 
-def test_refunds_stand_beside_the_sales_on_the_day_the_money_went(tell):
+def test_refunds_are_counted_on_the_day_of_the_refund(deliver):
     # when
-    tell(fortnight())
+    deliver(fortnight())
 
     # then
     assert queries.refunds() == [
@@ -60,9 +60,9 @@ def test_refunds_stand_beside_the_sales_on_the_day_the_money_went(tell):
     ]
 
 
-def test_sign_ups_are_counted_by_day(tell):
+def test_sign_ups_are_counted_by_day(deliver):
     # when
-    tell(fortnight())
+    deliver(fortnight())
 
     # then
     assert queries.sign_ups() == [
@@ -71,9 +71,9 @@ def test_sign_ups_are_counted_by_day(tell):
     ]
 
 
-def test_the_log_told_again_gives_the_same_figures(tell):
+def test_a_rebuild_from_the_log_gives_the_same_figures(deliver):
     # given
-    tell(fortnight())
+    deliver(fortnight())
     before = figures()
 
     # when
@@ -88,33 +88,33 @@ def test_the_log_told_again_gives_the_same_figures(tell):
     assert figures() == before
 
 
-def test_what_was_not_yet_placed_is_not_in_the_funnel(tell):
-    # given: the news that it was placed is still on its way
-    news = [fact for fact in fortnight() if type(fact).name != "orders.OrderPlaced"]
+def test_an_order_without_order_placed_is_not_in_the_funnel(deliver):
+    # given: OrderPlaced has not arrived yet
+    events = [fact for fact in fortnight() if type(fact).name != "orders.OrderPlaced"]
 
     # when
-    tell(news)
+    deliver(events)
 
-    # then: sales are complete, and the funnel waits
+    # then: sales are complete, the funnel is empty
     assert queries.sales("day")[0].revenue == Decimal("23.20")
     assert queries.funnel().placed == 0
     assert queries.funnel().conversion is None
     assert queries.funnel().time_to_pay == TimeToPay(median_seconds=None, p90_seconds=None)
 
 
-def test_a_day_is_that_of_the_order_in_utc(tell):
+def test_a_day_is_the_utc_day_of_the_order(deliver):
     # given: half past eleven in the evening in Greenwich is the next morning in Jakarta
-    news = fortnight()
+    events = fortnight()
 
     # when
-    tell(news)
+    deliver(events)
 
     # then
     assert queries.sales("day")[0].key == "2026-03-02"
     assert queries.days() == (MONDAY.date(), FRIDAY)
 
 
-def test_an_empty_shop_has_figures_too(db):
+def test_an_empty_shop_has_empty_figures(db):
     assert queries.sales("product") == []
     assert queries.funnel().placed == 0
     assert queries.days() is None

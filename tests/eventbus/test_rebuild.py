@@ -23,7 +23,7 @@ from eventbus.operations.dead_letters import discard
 from eventbus.registry import Consumer
 from eventbus.testing import Bus, alone
 from tests.analytics.figures import figures
-from tests.analytics.news import CUP, MONDAY, fortnight, paid, placed
+from tests.analytics.sample_events import CUP, MONDAY, fortnight, paid, placed
 
 CONTEXT = "analytics"
 

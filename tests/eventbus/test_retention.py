@@ -36,7 +36,7 @@ from eventbus.testing import Bus, alone, listening
 from infra import clock
 from orders.events import ProductRetired
 from tests.analytics.figures import figures
-from tests.analytics.news import fortnight
+from tests.analytics.sample_events import fortnight
 from tests.eventbus.consumers import make_consumer
 
 OLD = dt.timedelta(days=40)

@@ -1,4 +1,4 @@
-"""Inventory alone: it hears what others would say, and answers."""
+"""Inventory alone: events of other contexts in, its own events out."""
 
 import datetime as dt
 from decimal import Decimal
@@ -18,13 +18,13 @@ WHEN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 @pytest.fixture(autouse=True)
-def shelf(db) -> None:
+def teapots(db) -> None:
     services.add_stock_item("teapot", low_stock_threshold=2)
     services.replenish("teapot", 5)
 
 
 def order(id: UUID, name: str = "orders.OrderPlaced", **lines: int) -> UUID:
-    told: dict[str, Any] = {
+    payload: dict[str, Any] = {
         "order_id": id,
         "customer_id": uuid4(),
         "lines": [
@@ -36,7 +36,7 @@ def order(id: UUID, name: str = "orders.OrderPlaced", **lines: int) -> UUID:
         "country": "ID",
         "placed_at": WHEN,
     }
-    return hear(name, **told, **({"paid_at": WHEN} if name == "orders.OrderPaid" else {}))
+    return hear(name, **payload, **({"paid_at": WHEN} if name == "orders.OrderPaid" else {}))
 
 
 def cancel(id: UUID) -> None:
@@ -51,12 +51,12 @@ def cancel(id: UUID) -> None:
     )
 
 
-def ask(id: UUID) -> UUID:
+def request_pin(id: UUID) -> UUID:
     return hear("payments.PinRequested", order_id=id, payment_id=uuid4())
 
 
-def facts(kind: type) -> list[Any]:
-    return [fact for fact in said("inventory") if isinstance(fact, kind)]
+def published(kind: type) -> list[Any]:
+    return [event for event in said("inventory") if isinstance(event, kind)]
 
 
 def quantities() -> tuple[int, int]:
@@ -67,19 +67,19 @@ def quantities() -> tuple[int, int]:
     return item.on_hand, item.reserved
 
 
-def test_all_lines_of_an_order_or_none():
+def test_all_lines_of_an_order_are_reserved_or_none():
     services.add_stock_item("cup", low_stock_threshold=0)
     order(uuid4(), teapot=2, cup=1)
 
     assert quantities() == (5, 0)
-    assert facts(events.StockRejected)[0].shortages == [
+    assert published(events.StockRejected)[0].shortages == [
         events.Shortage(sku="cup", wanted=1, available=0)
     ]
 
 
-def test_a_product_nobody_keeps_is_a_shortage():
-    order(uuid4(), nothing=1)
-    assert facts(events.StockRejected)[0].shortages[0].available == 0
+def test_an_unknown_product_is_a_shortage():
+    order(uuid4(), unknown=1)
+    assert published(events.StockRejected)[0].shortages[0].available == 0
 
 
 def test_two_lines_of_one_product_are_added_up():
@@ -96,7 +96,7 @@ def test_goods_are_reserved_sold_and_returned():
     assert quantities() == (3, 0)
     cancel(id)
     assert quantities() == (5, 0)
-    assert [f.why for f in facts(events.StockReleased)] == ["returned"]
+    assert [f.why for f in published(events.StockReleased)] == ["returned"]
     assert list(Movement.objects.values_list("kind", flat=True)) == [
         "replenished",
         "reserved",
@@ -105,15 +105,15 @@ def test_goods_are_reserved_sold_and_returned():
     ]
 
 
-def test_an_order_cancelled_before_it_was_heard_of_holds_nothing():
+def test_an_order_cancelled_before_order_placed_arrives_reserves_nothing():
     id = uuid4()
     cancel(id)
     order(id, teapot=2)
     assert quantities() == (5, 0)
-    assert not facts(events.StockReserved)
+    assert not published(events.StockReserved)
 
 
-def test_an_order_paid_after_it_was_cancelled_gets_nothing():
+def test_an_order_paid_after_its_cancellation_gets_nothing():
     id = uuid4()
     order(id, teapot=2)
     cancel(id)
@@ -121,7 +121,7 @@ def test_an_order_paid_after_it_was_cancelled_gets_nothing():
     assert quantities() == (5, 0)
 
 
-def test_goods_paid_after_they_lapsed_are_set_aside_again():
+def test_goods_paid_after_the_lapse_are_reserved_again():
     id = uuid4()
     order(id, teapot=2)
     Reservation.objects.update(expires_at=WHEN)
@@ -130,10 +130,10 @@ def test_goods_paid_after_they_lapsed_are_set_aside_again():
 
     order(id, "orders.OrderPaid", teapot=2)
     assert quantities() == (3, 0)
-    assert len(facts(events.StockReserved)) == 2
+    assert len(published(events.StockReserved)) == 2
 
 
-def test_goods_paid_after_they_lapsed_and_went_to_others_are_rejected():
+def test_goods_paid_after_the_lapse_and_sold_to_others_are_rejected():
     late = uuid4()
     order(late, teapot=4)
     Reservation.objects.update(expires_at=WHEN)
@@ -142,69 +142,69 @@ def test_goods_paid_after_they_lapsed_and_went_to_others_are_rejected():
 
     order(late, "orders.OrderPaid", teapot=4)
     assert quantities() == (5, 4)
-    assert facts(events.StockRejected)[0].order_id == late
+    assert published(events.StockRejected)[0].order_id == late
 
 
-def test_low_stock_is_said_once_when_the_line_is_crossed():
+def test_low_stock_is_published_once_when_the_threshold_is_crossed():
     order(uuid4(), teapot=3)
-    assert not facts(events.StockLow)
+    assert not published(events.StockLow)
     order(uuid4(), teapot=1)
     order(uuid4(), teapot=1)
-    assert facts(events.StockLow) == [events.StockLow(sku="teapot", available=1, threshold=2)]
+    assert published(events.StockLow) == [events.StockLow(sku="teapot", available=1, threshold=2)]
 
 
-class TestThePin:
-    def test_a_reservation_is_pinned_and_the_answer_names_the_question(self):
+class TestPin:
+    def test_a_reservation_is_pinned_and_the_answer_names_the_request_as_its_cause(self):
         id = uuid4()
         order(id, teapot=1)
-        question = ask(id)
+        request = request_pin(id)
 
         answer = Event.objects.get(name="inventory.ReservationPinned")
-        assert answer.causation == question
+        assert answer.causation == request
 
-    def test_a_question_that_comes_before_the_order_is_answered_with_it(self):
+    def test_a_pin_request_before_the_order_is_answered_when_the_order_arrives(self):
         id = uuid4()
-        question = ask(id)
-        assert not facts(events.ReservationPinned)
+        request = request_pin(id)
+        assert not published(events.ReservationPinned)
 
         order(id, teapot=1)
-        assert Event.objects.get(name="inventory.ReservationPinned").causation == question
+        assert Event.objects.get(name="inventory.ReservationPinned").causation == request
 
     @pytest.mark.parametrize("end", ["cancelled", "rejected"])
-    def test_goods_that_are_not_there_cannot_be_pinned(self, end):
+    def test_goods_that_are_not_reserved_cannot_be_pinned(self, end):
         id = uuid4()
-        question = ask(id)
+        request = request_pin(id)
         if end == "cancelled":
             cancel(id)
         else:
             order(id, teapot=99)
 
-        assert Event.objects.get(name="inventory.PinRefused").causation == question
-        ask(id)
-        assert len(facts(events.PinRefused)) == 2
+        assert Event.objects.get(name="inventory.PinRefused").causation == request
+        request_pin(id)
+        assert len(published(events.PinRefused)) == 2
 
-    def test_a_pinned_reservation_does_not_lapse_until_the_pin_does(self, calm):
+    def test_a_pinned_reservation_does_not_lapse_before_its_pin(self, calm):
         id = uuid4()
         order(id, teapot=1)
         calm.later(minutes=14, seconds=30)
-        ask(id)
+        request_pin(id)
         calm.later(minutes=1)
         assert Reservation.objects.get(pk=id).state == "reserved"
 
         calm.later(minutes=2)
         assert Reservation.objects.get(pk=id).state == "lapsed"
-        assert [f.why for f in facts(events.StockReleased)] == ["lapsed"]
+        assert [f.why for f in published(events.StockReleased)] == ["lapsed"]
 
 
-def test_a_reservation_not_paid_lapses_by_itself(calm):
+def test_an_unpaid_reservation_lapses(calm):
     order(uuid4(), teapot=2)
     calm.later(minutes=16)
     assert quantities() == (5, 0)
 
 
 def test_a_movement_names_the_event_that_caused_it():
-    known = order(uuid4(), teapot=1)
-    assert Movement.objects.get(kind="reserved").cause == f"event:{known}"
+    event_id = order(uuid4(), teapot=1)
+    assert Movement.objects.get(kind="reserved").cause == f"event:{event_id}"
 
 
 class TestApi:
@@ -223,15 +223,15 @@ class TestApi:
         assert [m["on_hand"] for m in ledger] == [3, 5]
 
     @pytest.mark.parametrize("quantity", [0, -1, 10**9, "many", None])
-    def test_a_senseless_quantity_is_refused(self, client, quantity):
+    def test_an_invalid_quantity_is_refused(self, client, quantity):
         answer = client.post("/v1/stock/teapot/replenishments", {"quantity": quantity})
         assert answer.status_code == 400
         assert answer.data["errors"][0]["field"] == "quantity"
 
-    def test_an_unknown_shelf_is_not_there(self, client):
-        assert client.get("/v1/stock/nothing").status_code == 404
-        assert client.get("/v1/stock/nothing/movements").status_code == 404
-        answer = client.post("/v1/stock/nothing/replenishments", {"quantity": 1})
+    def test_an_unknown_sku_is_404(self, client):
+        assert client.get("/v1/stock/unknown").status_code == 404
+        assert client.get("/v1/stock/unknown/movements").status_code == 404
+        answer = client.post("/v1/stock/unknown/replenishments", {"quantity": 1})
         assert answer.status_code == 404
         assert "List the product first" in answer.data["detail"]
 

@@ -1,4 +1,4 @@
-"""What the API of orders takes and refuses."""
+"""The orders API: catalogue, orders, cancellation."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +37,7 @@ def client(customer) -> APIClient:
 
 
 @pytest.fixture
-def goods(db) -> None:
+def products(db) -> None:
     services.list_product("teapot", "Teapot", Decimal("10.00"), "EUR")
     services.list_product("cup", "Cup", Decimal("2.50"), "EUR")
     services.list_product("fan", "Fan", Decimal("30000.00"), "IDR")
@@ -47,7 +47,7 @@ def order(*lines: tuple[str, object], country: str = "ID") -> dict[str, Any]:
     return {"lines": [{"sku": s, "quantity": q} for s, q in lines], "country": country}
 
 
-def test_an_order_is_taken_down_with_names_and_prices_as_sold(client, goods):
+def test_an_order_keeps_names_and_prices_as_sold(client, products):
     answer = client.post("/v1/orders", order(("teapot", 2), ("cup", 4)))
 
     assert answer.status_code == 201
@@ -56,14 +56,14 @@ def test_an_order_is_taken_down_with_names_and_prices_as_sold(client, goods):
     services.reprice_product("teapot", Decimal("99.00"))
     again = client.get(answer["Location"]).data
     assert [line["unit_price"] for line in again["lines"]] == ["10.00", "2.50"]
-    assert [type(fact) for fact in said("orders")].count(OrderPlaced) == 1
+    assert [type(event) for event in said("orders")].count(OrderPlaced) == 1
 
 
 @pytest.mark.parametrize(
     ("body", "field", "words"),
     [
-        (order(("nothing", 1)), "lines[0].sku", "no product nothing"),
-        (order(("teapot", 1), ("nothing", 1)), "lines[1].sku", "no product nothing"),
+        (order(("unknown", 1)), "lines[0].sku", "no product unknown"),
+        (order(("teapot", 1), ("unknown", 1)), "lines[1].sku", "no product unknown"),
         (order(("teapot", 0)), "lines[0].quantity", "greater than or equal to 1"),
         (order(("teapot", -1)), "lines[0].quantity", "greater than or equal to 1"),
         (order(("teapot", 10**9)), "lines[0].quantity", "less than or equal to"),
@@ -78,30 +78,30 @@ def test_an_order_is_taken_down_with_names_and_prices_as_sold(client, goods):
         ([], "", "dictionary"),
     ],
 )
-def test_a_bad_order_is_refused_by_field_and_leaves_nothing(client, goods, body, field, words):
+def test_an_invalid_order_names_the_field_and_saves_nothing(client, products, body, field, words):
     answer = client.post("/v1/orders", body)
 
     assert answer.status_code == 400, answer.data
     assert [e for e in answer.data["errors"] if e["field"] == field and words in e["detail"]]
     assert not Order.objects.exists()
-    assert not [fact for fact in said("orders") if isinstance(fact, OrderPlaced)]
+    assert not [event for event in said("orders") if isinstance(event, OrderPlaced)]
 
 
-def test_a_retired_product_cannot_be_ordered(client, goods):
+def test_a_retired_product_cannot_be_ordered(client, products):
     services.retire_product("teapot")
     answer = client.post("/v1/orders", order(("teapot", 1)))
     assert answer.status_code == 400
     assert "no longer for sale" in answer.data["errors"][0]["detail"]
 
 
-def test_an_order_too_dear_to_write_down_is_refused(client, operator, goods):
+def test_an_order_above_the_highest_total_is_refused(client, operator, products):
     services.list_product("palace", "Palace", Decimal("9999999999.99"), "EUR")
     answer = client.post("/v1/orders", order(("palace", 100_000)))
     assert answer.status_code == 400
     assert "is limited to" in answer.data["errors"][0]["detail"]
 
 
-def test_orders_of_others_are_not_there(client, operator, goods):
+def test_orders_of_other_customers_are_404(client, operator, products):
     theirs = services.place_order(
         operator.pk, [services.RequestedLine(sku="cup", quantity=1)], "ID"
     )
@@ -111,7 +111,9 @@ def test_orders_of_others_are_not_there(client, operator, goods):
     assert client.get("/v1/orders").data["count"] == 0
 
 
-def test_so_many_orders_of_one_customer_may_wait_to_be_paid(client, operator, goods, settings):
+def test_a_customer_may_have_a_limited_number_of_unpaid_orders(
+    client, operator, products, settings
+):
     settings.ORDERS = {**settings.ORDERS, "MOST_OPEN": 2}
     first, _ = (client.post("/v1/orders", order(("cup", 1))) for _ in range(2))
 
@@ -123,58 +125,58 @@ def test_so_many_orders_of_one_customer_may_wait_to_be_paid(client, operator, go
     assert client.post("/v1/orders", order(("cup", 1))).status_code == 201
 
 
-def test_history_may_have_as_many_open_orders_as_it_had(customer, goods, settings):
+def test_imported_orders_are_not_limited(customer, products, settings):
     settings.ORDERS = {**settings.ORDERS, "MOST_OPEN": 1}
     for _ in range(3):
-        wanted = [services.RequestedLine(sku="cup", quantity=1)]
-        services.place_order(customer.pk, wanted, "ID", placed_at=timezone.now())
+        lines = [services.RequestedLine(sku="cup", quantity=1)]
+        services.place_order(customer.pk, lines, "ID", placed_at=timezone.now())
     assert Order.objects.count() == 3
 
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-def test_who_orders_many_times_at_once_gets_no_more_than_may_be_open(customer, goods, settings):
+def test_concurrent_orders_of_a_customer_stay_within_the_limit(customer, products, settings):
     settings.ORDERS = {**settings.ORDERS, "MOST_OPEN": 3}
 
-    def ask(_: int) -> int:
+    def place(_: int) -> int:
         with closing(connection):
             client = APIClient()
             client.force_authenticate(customer)
             return client.post("/v1/orders", order(("cup", 1))).status_code
 
-    with ThreadPoolExecutor(8) as crowd:
-        statuses = list(crowd.map(ask, range(16)))
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(place, range(16)))
     assert Counter(statuses) == {201: 3, 409: 13}
 
 
-def test_cancelling_what_is_paid_moves_money_and_needs_a_key(client, goods):
+def test_cancelling_a_paid_order_requires_an_idempotency_key(client, products):
     placed = client.post("/v1/orders", order(("cup", 1)))
     services.pay_order(UUID(placed.data["id"]), timezone.now())
-    where = placed["Location"] + "/cancellation"
+    url = placed["Location"] + "/cancellation"
 
-    refused = client.post(where, {})
+    refused = client.post(url, {})
     assert (refused.status_code, refused.data["type"]) == (400, "/problems/KeyMissing")
-    again = [client.post(where, {}, headers={"idempotency-key": "once"}) for _ in range(2)]
+    again = [client.post(url, {}, headers={"idempotency-key": "once"}) for _ in range(2)]
     assert [answer.status_code for answer in again] == [202, 202]
-    assert len([fact for fact in said("orders") if isinstance(fact, OrderCancelled)]) == 1
+    assert len([event for event in said("orders") if isinstance(event, OrderCancelled)]) == 1
 
 
-def test_cancelling_twice_is_refused_with_the_reason(client, goods):
-    where = client.post("/v1/orders", order(("cup", 1)))["Location"]
-    first = client.post(f"{where}/cancellation", {"reason": "changed my mind"})
-    second = client.post(f"{where}/cancellation", {"reason": "again"})
+def test_cancelling_twice_is_refused_with_the_first_reason(client, products):
+    url = client.post("/v1/orders", order(("cup", 1)))["Location"]
+    first = client.post(f"{url}/cancellation", {"reason": "changed my mind"})
+    second = client.post(f"{url}/cancellation", {"reason": "again"})
 
     assert (first.status_code, second.status_code) == (202, 409)
     assert first.data["cancellation"] == {"code": "by_customer", "reason": "changed my mind"}
     assert "changed my mind" in second.data["detail"]
 
 
-def test_nobody_orders_without_logging_in(db, goods):
+def test_ordering_requires_a_log_in(db, products):
     assert APIClient().post("/v1/orders", order(("cup", 1))).status_code == 401
     assert APIClient().get("/v1/products").status_code == 200
 
 
-def test_only_operators_list_reprice_and_retire(client, operator, goods):
+def test_only_operators_list_reprice_and_retire(client, operator, products):
     new = {"sku": "bowl", "name": "Bowl", "unit_price": "5.00", "currency": "EUR"}
     assert client.post("/v1/products", new).status_code == 403
     assert client.patch("/v1/products/cup", {"unit_price": "1.00"}).status_code == 403
@@ -186,7 +188,7 @@ def test_only_operators_list_reprice_and_retire(client, operator, goods):
     assert client.patch("/v1/products/bowl", {"active": False}).data["active"] is False
     assert client.patch("/v1/products/bowl", {"active": True}).status_code == 400
     assert client.post("/v1/products", {**new, "currency": "XXZ", "sku": "x"}).status_code == 400
-    assert client.get("/v1/products/nothing").status_code == 404
+    assert client.get("/v1/products/unknown").status_code == 404
     assert [type(f).__name__ for f in said("orders")][-3:] == [
         "ProductListed",
         "ProductRepriced",
@@ -194,6 +196,6 @@ def test_only_operators_list_reprice_and_retire(client, operator, goods):
     ]
 
 
-def test_the_most_looked_at_comes_first(client, goods):
+def test_the_most_viewed_product_comes_first(client, products):
     client.get("/v1/products/cup")
     assert client.get("/v1/products").data["results"][0]["sku"] == "cup"

@@ -1,4 +1,4 @@
-"""The catalogue from the cache: one query for a crowd, and nothing stale after the news."""
+"""The cached catalogue: one query for many readers, and no stale copy after a change."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -27,32 +27,32 @@ def price() -> str:
     return APIClient().get("/v1/products/teapot").data["unit_price"]
 
 
-def test_fifty_readers_of_a_product_nobody_has_read_cost_one_query_of_each_table():
-    asked: list[str] = []
+def test_fifty_concurrent_readers_of_an_uncached_product_cost_one_query_of_each_table():
+    queries_run: list[str] = []
     start = threading.Barrier(N)
 
-    def note(execute, sql, params, many, context):
-        asked.append(sql)
+    def record(execute, sql, params, many, context):
+        queries_run.append(sql)
         return execute(sql, params, many, context)
 
-    def look(_: int) -> object:
+    def read(_: int) -> object:
         start.wait()
         try:
-            with connection.execute_wrapper(note):
-                found = queries.cached_product("teapot")
+            with connection.execute_wrapper(record):
+                product = queries.cached_product("teapot")
         finally:
             connection.close()
-        return found and (found["name"], found["available"])
+        return product and (product["name"], product["available"])
 
     with ThreadPoolExecutor(N) as pool:
-        assert set(pool.map(look, range(N))) == {("Teapot", 3)}
-    assert len([sql for sql in asked if "orders_product" in sql]) == 1
-    assert len([sql for sql in asked if "orders_availability" in sql]) == 1
+        assert set(pool.map(read, range(N))) == {("Teapot", 3)}
+    assert len([sql for sql in queries_run if "orders_product" in sql]) == 1
+    assert len([sql for sql in queries_run if "orders_availability" in sql]) == 1
 
 
-def test_a_second_reader_asks_no_table(django_assert_num_queries):
+def test_a_cached_product_costs_no_query(django_assert_num_queries):
     client = APIClient()
-    cache.views.add("teapot")  # its batch is written, so that no view below begins one
+    cache.views.add("teapot")  # written now, so that no view below starts a batch
     for _ in range(2):
         client.get("/v1/products")
         client.get("/v1/products/teapot")
@@ -61,15 +61,15 @@ def test_a_second_reader_asks_no_table(django_assert_num_queries):
         client.get("/v1/products/teapot")
 
 
-def test_a_new_price_is_shown_at_once():
+def test_a_new_price_is_shown_immediately():
     assert price() == "10.00"
     services.reprice_product("teapot", Decimal("12.50"))
     assert price() == "12.50"
 
 
-def test_who_died_before_it_could_forget_is_made_good_by_the_news():
+def test_an_event_invalidates_the_copy_that_a_dead_process_left():
     assert price() == "10.00"
-    Product.objects.update(unit_price=Decimal("12.50"))  # and dies
+    Product.objects.update(unit_price=Decimal("12.50"))  # and the process dies
     assert price() == "10.00"
     hear(
         "orders.ProductRepriced",
@@ -81,13 +81,13 @@ def test_who_died_before_it_could_forget_is_made_good_by_the_news():
     assert price() == "12.50"
 
 
-def test_what_can_be_had_follows_the_goods():
+def test_availability_is_shown_immediately():
     assert queries.cached_product("teapot")["available"] == 3
     services.change_availability({"teapot": -1})
     assert queries.cached_product("teapot")["available"] == 2
 
 
-def test_what_is_listed_after_it_was_looked_for_is_found():
+def test_a_product_listed_after_a_miss_is_found():
     assert queries.cached_product("cup") is None
     services.list_product("cup", "Cup", Decimal("2.50"), "EUR")
     assert queries.cached_product("cup")["available"] == 0

@@ -1,4 +1,4 @@
-"""What an order decides: no database is needed to know."""
+"""State changes of orders and products, without a database."""
 
 import datetime as dt
 from decimal import Decimal
@@ -24,54 +24,54 @@ def order(status: str = "placed") -> Order:
     )
 
 
-def test_cancelling_says_so_once():
-    it = order()
-    assert it.cancel("by_customer", "changed my mind", NOW) == OrderCancelled(
-        order_id=it.id,
-        customer_id=it.customer_id,
+def test_an_order_is_cancelled_once():
+    placed = order()
+    assert placed.cancel("by_customer", "changed my mind", NOW) == OrderCancelled(
+        order_id=placed.id,
+        customer_id=placed.customer_id,
         code="by_customer",
         reason="changed my mind",
         was_paid=False,
         cancelled_at=NOW,
     )
-    assert it.cancel("by_operator", "twice", NOW) is None
-    assert it.reason == "changed my mind"
+    assert placed.cancel("by_operator", "twice", NOW) is None
+    assert placed.reason == "changed my mind"
 
 
-def test_cancelling_a_paid_order_says_that_it_was_paid():
-    fact = order("paid").cancel("by_customer", "broken", NOW)
-    assert fact and fact.was_paid
+def test_cancelling_a_paid_order_has_was_paid():
+    event = order("paid").cancel("by_customer", "broken", NOW)
+    assert event and event.was_paid
 
 
 @pytest.mark.parametrize("status", ["placed", "reserved"])
-def test_money_makes_an_order_paid_whether_the_goods_were_heard_of_or_not(status):
-    it = order(status)
-    fact = it.pay(LINES, NOW)
-    assert isinstance(fact, OrderPaid)
-    assert (it.status, it.paid_at, fact.total) == ("paid", NOW, Decimal("20.00"))
+def test_a_payment_makes_an_order_paid_reserved_or_not(status):
+    placed = order(status)
+    event = placed.pay(LINES, NOW)
+    assert isinstance(event, OrderPaid)
+    assert (placed.status, placed.paid_at, event.total) == ("paid", NOW, Decimal("20.00"))
 
 
 @pytest.mark.parametrize("status", ["paid", "cancelled"])
-def test_money_for_a_closed_order_changes_nothing(status):
-    it = order(status)
-    assert it.pay(LINES, NOW) is None
-    assert it.status == status
+def test_a_payment_for_a_paid_or_cancelled_order_changes_nothing(status):
+    placed = order(status)
+    assert placed.pay(LINES, NOW) is None
+    assert placed.status == status
 
 
 def test_a_paid_order_does_not_lapse():
-    it = order("paid")
-    assert it.lapse(NOW) is None
-    assert it.status == "paid"
+    placed = order("paid")
+    assert placed.lapse(NOW) is None
+    assert placed.status == "paid"
 
 
-def test_goods_heard_of_late_do_not_reopen_an_order():
-    it = order("cancelled")
-    it.reserve()
-    assert it.status == "cancelled"
+def test_a_late_reservation_does_not_reopen_an_order():
+    placed = order("cancelled")
+    placed.reserve()
+    assert placed.status == "cancelled"
 
 
-def test_the_same_price_is_no_news():
+def test_the_same_price_is_no_event():
     product = Product(sku="teapot", unit_price=Decimal("10.00"), currency="EUR")
     assert product.reprice(Decimal("10.00")) is None
-    fact = product.reprice(Decimal("12.50"))
-    assert fact and (fact.was, fact.unit_price) == (Decimal("10.00"), Decimal("12.50"))
+    event = product.reprice(Decimal("12.50"))
+    assert event and (event.was, event.unit_price) == (Decimal("10.00"), Decimal("12.50"))

@@ -1,4 +1,4 @@
-"""One answer about an order, put together from what all contexts said of it."""
+"""The overview of an order, from the events of all contexts."""
 
 import datetime as dt
 
@@ -8,29 +8,29 @@ from eventbus.models import DeadLetter, Event
 from infra import clock
 
 
-def overview(shop, order, who="Sari"):
+def overview(shop, order, name="Sari"):
     client = APIClient()
-    client.force_authenticate(shop.customer(who))
+    client.force_authenticate(shop.customer(name))
     return client.get(f"/v1/orders/{order.pk}/overview")
 
 
-def test_an_overview_tells_of_order_goods_money_and_letters(shop):
+def test_an_overview_has_order_stock_payments_and_messages(shop):
     # given
     shop.shelve(teapot=3)
     order = shop.checkout(teapot=2)
 
     # when
-    seen = overview(shop, order).data
+    result = overview(shop, order).data
 
     # then
-    assert seen["order"]["status"] == "paid"
-    assert seen["stock"]["status"] == "reserved"
-    assert [(p["status"], p["amount"]) for p in seen["payments"]] == [("captured", "20.00")]
-    kinds = {(m["kind"], m["channel"]) for m in seen["messages"]}
+    assert result["order"]["status"] == "paid"
+    assert result["stock"]["status"] == "reserved"
+    assert [(p["status"], p["amount"]) for p in result["payments"]] == [("captured", "20.00")]
+    kinds = {(m["kind"], m["channel"]) for m in result["messages"]}
     assert kinds == {("order_received", "mail"), ("invoice", "mail"), ("order_paid_push", "push")}
 
 
-def test_an_overview_keeps_the_last_word(shop):
+def test_an_overview_has_the_latest_state_of_each_part(shop):
     # given
     shop.shelve(teapot=3)
     order = shop.checkout(teapot=2)
@@ -38,16 +38,16 @@ def test_an_overview_keeps_the_last_word(shop):
     shop.bus.settle()
 
     # when
-    seen = overview(shop, order).data
+    result = overview(shop, order).data
 
     # then
-    assert seen["order"]["cancellation"]["reason"] == "changed my mind"
-    assert seen["stock"]["status"] == "returned"
-    assert [p["status"] for p in seen["payments"]] == ["refunded"]
-    assert "cancelled" in {m["kind"] for m in seen["messages"]}
+    assert result["order"]["cancellation"]["reason"] == "changed my mind"
+    assert result["stock"]["status"] == "returned"
+    assert [p["status"] for p in result["payments"]] == ["refunded"]
+    assert "cancelled" in {m["kind"] for m in result["messages"]}
 
 
-def test_an_overview_says_what_is_missing(shop):
+def test_an_overview_lists_shortages(shop):
     shop.shelve(teapot=3)
     order = shop.order(teapot=5)
     shop.bus.settle()
@@ -58,26 +58,26 @@ def test_an_overview_says_what_is_missing(shop):
     assert stock["shortages"] == [{"sku": "teapot", "wanted": 5, "available": 3}]
 
 
-def test_an_overview_says_how_fresh_it_is(shop):
+def test_an_overview_has_the_time_up_to_which_it_is_complete(shop):
     # given
     shop.shelve(teapot=3)
     before = clock.now()
     order = shop.order(teapot=2)
 
     # when
-    waiting = overview(shop, order).data
+    before_delivery = overview(shop, order).data
     shop.bus.settle()
     settled = overview(shop, order).data
 
     # then
     placed = Event.objects.get(name="orders.OrderPlaced").recorded_at
-    assert dt.datetime.fromisoformat(waiting["as_of"]) <= placed
-    assert (waiting["stock"], waiting["heard_at"]) == (None, None)
+    assert dt.datetime.fromisoformat(before_delivery["as_of"]) <= placed
+    assert (before_delivery["stock"], before_delivery["heard_at"]) == (None, None)
     assert dt.datetime.fromisoformat(settled["as_of"]) > before
-    assert settled["heard_at"] > waiting["as_of"]
+    assert settled["heard_at"] > before_delivery["as_of"]
 
 
-def test_an_overview_does_not_pass_over_what_was_given_up(shop):
+def test_a_dead_letter_holds_back_as_of(shop):
     # given
     shop.shelve(teapot=3)
     order = shop.checkout(teapot=2)
@@ -91,13 +91,13 @@ def test_an_overview_does_not_pass_over_what_was_given_up(shop):
     )
 
     # when
-    seen = overview(shop, order).data
+    result = overview(shop, order).data
 
     # then
-    assert dt.datetime.fromisoformat(seen["as_of"]) == news.recorded_at
+    assert dt.datetime.fromisoformat(result["as_of"]) == news.recorded_at
 
 
-def test_the_overview_of_somebody_else_s_order_is_not_there(shop):
+def test_the_overview_of_another_customers_order_is_404(shop):
     shop.shelve(teapot=3)
     order = shop.order(teapot=2)
-    assert overview(shop, order, who="Budi").status_code == 404
+    assert overview(shop, order, name="Budi").status_code == 404

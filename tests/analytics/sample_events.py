@@ -1,4 +1,4 @@
-"""A fortnight's news of a small shop, as the other contexts tell it."""
+"""The events of a fortnight in a small shop, as the other contexts publish them."""
 
 import datetime as dt
 from decimal import Decimal
@@ -39,7 +39,7 @@ def reserved(order: int) -> StockReserved:
 
 
 def paid(order: OrderPlaced, after: int) -> OrderPaid:
-    """Say that an order was paid so many seconds after it was placed."""
+    """Return OrderPaid, so many seconds after the order was placed."""
     return OrderPaid(
         order_id=order.order_id,
         customer_id=order.customer_id,
@@ -78,8 +78,8 @@ def refunded(order: int, amount: str, at: dt.datetime = MONDAY) -> PaymentRefund
 def signed_up(customer: UUID, country: str, at: dt.datetime = MONDAY) -> CustomerSignedUp:
     return CustomerSignedUp(
         customer_id=customer,
-        email="somebody@example.org",
-        name="Somebody",
+        email="customer@example.org",
+        name="Customer",
         language="id",
         country=country,
         phone=None,
@@ -89,7 +89,7 @@ def signed_up(customer: UUID, country: str, at: dt.datetime = MONDAY) -> Custome
 
 
 def fortnight() -> list[Event]:
-    """Return five orders: two paid, one of them taken back later; two cancelled; one waiting."""
+    """Return the events of five orders: two paid (one refunded), two cancelled, one open."""
     friday = MONDAY + dt.timedelta(days=4)
     first, second = placed(11, TEAPOT, CUP), placed(12, RED_CUP, country="SG", at=friday)
     third, fourth = placed(13, CUP), placed(14, CUP, at=friday)
