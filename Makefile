@@ -2,7 +2,6 @@
 PYTHON ?= python3
 CANDIDATES := $(if $(filter file,$(origin PYTHON)),python3 python3.13 python3.12 python3.11,$(PYTHON))
 BIN := .venv/bin
-STAMP := .venv/.installed
 # Two workers, each with a database and a Valkey; tests of one xdist_group follow one another.
 PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadgroup
 # What is about SQLite: the kernel's SQL in both dialects, locks and dates that each database has
@@ -10,6 +9,9 @@ PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadgroup
 # that a push proves it on PostgreSQL, and a night on both.
 SQLITE_TESTS := tests/eventbus tests/infra tests/analytics tests/scenarios tests/edge/test_idempotency.py
 SEED := $(or $(KABAR_SEED),$(shell date -u +%Y%m%d))
+COMMA := ,
+UV := $(shell command -v uv)
+INSTALL := $(if $(UV),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check) --quiet
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
@@ -18,12 +20,13 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
 help:  ## Print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP)  ## Make .venv with what requirements-dev.txt names, where it is not there yet
+# Each .venv/.NAME is touched once requirements of that name are in .venv; packages are only added.
+install: .venv/.dev  ## Make .venv with all that tests, checks and docs need
 
-run: install  ## Serve the whole shop from one process on SQLite, at http://127.0.0.1:8000
+run: .venv/.run  ## Serve the whole shop from one process on SQLite, at http://127.0.0.1:8000
 	@exec $(BIN)/python manage.py runshop
 
-stack: install  ## The full set without Docker: PostgreSQL, Valkey, web, relay, workers, bank
+stack: .venv/.run .venv/.stack  ## Serve from PostgreSQL, Valkey, web, relay, workers and a bank, without Docker
 	@exec $(BIN)/python -m tools.devserver.stack
 
 test: install  ## Run all tests on PostgreSQL and Valkey, then those about SQLite on SQLite
@@ -51,10 +54,10 @@ nightly: install  ## All tests on both databases, many cases, shuffled by the da
 fuzz: install  ## Ask the API thousands of things by its own description (FUZZ=200: more)
 	FUZZ=$(or $(FUZZ),40) $(BIN)/python -m pytest -s tests/edge/test_schema.py
 
-bench: install  ## Measure the bus beside bare Celery and a raw loop (OPTIONS=--quick: a minute or two)
+bench: .venv/.run .venv/.stack  ## Measure the bus beside bare Celery and a raw loop (OPTIONS=--quick: a minute or two)
 	@exec $(BIN)/python -m tools.bench $(OPTIONS)
 
-storm: install  ## Kill, freeze, empty and restart things for some minutes, and count what was lost
+storm: .venv/.run .venv/.stack  ## Kill, freeze, empty and restart things for some minutes, and count what was lost
 	@exec $(BIN)/python manage.py storm $(or $(OPTIONS),--cycles 20)
 
 docs: install  ## Build the documentation site: var/site/index.html
@@ -68,19 +71,28 @@ fmt: install  ## Put the code in order, as far as ruff can
 lock:  ## Pin what requirements*.in ask for; a pin in requirements*.txt stays while it fits
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	$(COMPILE) requirements.in -o requirements.txt
-	$(COMPILE) -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) -c requirements.txt requirements-stack.in -o requirements-stack.txt
+	$(COMPILE) -c requirements.txt -c requirements-stack.txt requirements-dev.in -o requirements-dev.txt
 
-$(STAMP): requirements-dev.txt | $(BIN)/python
-	@echo "Installing into .venv, once: half a minute or so."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	@touch $@
+.venv/.run: requirements.txt
+.venv/.stack: requirements-stack.txt
+.venv/.dev: requirements-dev.txt
+.venv/.run .venv/.stack .venv/.dev: | $(BIN)/python
+	@echo "Installing $< into .venv with $(if $(UV),uv,pip)."
+	@$(INSTALL) --require-hashes -r $<
+	@touch $@ $(if $(filter %.dev,$@),.venv/.run .venv/.stack)  # dev includes both
 
+# uv finds, or fetches, a Python by itself, unless PYTHON names one.
 $(BIN)/python:
+ifneq ($(UV),)
+	@uv venv --quiet --python $(if $(filter file,$(origin PYTHON)),'>=3.11$(COMMA)<3.14',$(PYTHON)) .venv
+else
 	@for python in $(CANDIDATES); do \
 		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 			exec $$python -m venv .venv; \
 		fi; \
 	done; \
 	echo "Kabar needs Python 3.11 or newer, and found none as: $(CANDIDATES)." >&2; \
-	echo "Name one: make PYTHON=/path/to/python3.11 install" >&2; \
+	echo "Name one: make PYTHON=/path/to/python3.11 run" >&2; \
 	exit 1
+endif
