@@ -11,7 +11,7 @@ SQLITE_TESTS := tests/eventbus tests/infra tests/analytics tests/scenarios tests
 SEED := $(or $(KABAR_SEED),$(shell date -u +%Y%m%d))
 COMMA := ,
 UV := $(shell command -v uv)
-INSTALL := $(if $(UV),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check) --quiet
+INSTALL := $(if $(UV),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check --no-compile) --quiet
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
