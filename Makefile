@@ -85,7 +85,7 @@ lock:  ## Pin what requirements*.in ask for; a pin in requirements*.txt stays wh
 # uv finds, or fetches, a Python by itself, unless PYTHON names one.
 $(BIN)/python:
 ifneq ($(UV),)
-	@uv venv --quiet --python $(if $(filter file,$(origin PYTHON)),'>=3.11$(COMMA)<3.14',$(PYTHON)) .venv
+	@uv venv --quiet --seed --python $(if $(filter file,$(origin PYTHON)),'>=3.11$(COMMA)<3.14',$(PYTHON)) .venv
 else
 	@for python in $(CANDIDATES); do \
 		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
