@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from threading import Lock
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.storage import MemoryStorage, RedisStorage
+from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis import RedisError
 from rest_framework.permissions import SAFE_METHODS
@@ -26,6 +27,7 @@ from rest_framework.throttling import BaseThrottle
 
 from edge import problem_details
 from edge.conf import limits
+from edge.memory_storage import ThreadSafeMemoryStorage
 from eventbus import Refusal
 from infra.errors import Unavailable
 
@@ -37,6 +39,7 @@ EXEMPT = ("/health/",)
 
 log = structlog.get_logger(__name__)
 _paused_until = 0.0
+_making = Lock()
 
 
 class TooManyRequests(Refusal):
@@ -138,11 +141,21 @@ def address(request: Any) -> str:
     return str(ip_network((found, 64), strict=False) if found.version == 6 else found)
 
 
-@lru_cache(maxsize=1)
 def limiter(redis_url: str) -> MovingWindowRateLimiter:
-    """Return the counter; an empty address is this process's memory."""
+    """Return what counts: in Redis, or without an address in this process's memory."""
+    with _making:  # lru_cache alone would let racing threads make one each
+        return _limiter(redis_url)
+
+
+def forget_all() -> None:
+    """Forget what was counted in memory."""
+    _limiter.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _limiter(redis_url: str) -> MovingWindowRateLimiter:
     if not redis_url:
-        return MovingWindowRateLimiter(MemoryStorage())
+        return MovingWindowRateLimiter(ThreadSafeMemoryStorage())
     storage = RedisStorage(
         redis_url,
         key_prefix="kabar-limits",

@@ -66,12 +66,12 @@ def own_cache(settings, monkeypatch) -> None:
     """
     from django.core.cache import caches
 
-    from edge.rate_limits import limiter
+    from edge import rate_limits
     from infra.runtime_settings import store
 
     for cache in caches.all():
         cache.clear()
-    limiter.cache_clear()
+    rate_limits.forget_all()
     settings.LIMITS = dict.fromkeys(settings.LIMITS, "")
     monkeypatch.setattr(store, "_known", {})
     monkeypatch.setattr(store, "_until", math.inf)

@@ -19,7 +19,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from edge import rate_limits
+from edge import memory_storage, rate_limits
 
 pytestmark = pytest.mark.django_db
 LOGIN = {"email": "sari@example.org", "password": "wrong"}
@@ -171,6 +171,14 @@ def test_threads_count_together_in_memory(settings: Any) -> None:
 
     with ThreadPoolExecutor(8) as crowd:
         assert sum(crowd.map(request, range(400))) == 250
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_storage, "MOST_CALLERS", 30)
+    storage = memory_storage.ThreadSafeMemoryStorage()
+    assert all(storage.acquire_entry(str(caller), 1, 60) for caller in range(100))
+    assert len(storage._times) <= 30
+    assert not storage.acquire_entry("99", 1, 60)
 
 
 CLIENT = """
