@@ -11,7 +11,7 @@ MOST_CALLERS = 100_000
 
 
 class ThreadSafeMemoryStorage(MemoryStorage):
-    """What the moving window of `limits` needs, exact for threads that race, and bounded.
+    """The times of requests for the moving window of `limits`, safe for threads and bounded.
 
     Its own MemoryStorage starts a timer in `acquire_entry`, and of threads that race there some
     end in "threads can only be started once".

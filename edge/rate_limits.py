@@ -142,13 +142,13 @@ def address(request: Any) -> str:
 
 
 def limiter(redis_url: str) -> MovingWindowRateLimiter:
-    """Return what counts: in Redis, or without an address in this process's memory."""
+    """Return the counter: in Redis, or without an address in this process's memory."""
     with _making:  # lru_cache alone would let racing threads make one each
         return _limiter(redis_url)
 
 
 def forget_all() -> None:
-    """Forget what was counted in memory."""
+    """Forget all counts in memory."""
     _limiter.cache_clear()
 
 
