@@ -58,11 +58,11 @@ def run(gossip: Path, tmp_path: Path) -> Run:
     }
     env.pop("DATABASE_URL", None)
 
-    def run(*arguments: str) -> str:
+    def run(*arguments: str, **more: str) -> str:
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=ROOT,
-            env=env,
+            env=env | more,
             capture_output=True,
             text=True,
             timeout=300,
@@ -109,7 +109,7 @@ def test_linter_and_type_checker_have_no_complaint(run: Run, gossip: Path) -> No
         "migrations",
     ]
     run(*ruff, f"{gossip}/gossip")
-    run(*ruff, f"{gossip}/tests", "--extend-ignore", "D1")
+    run(*ruff, f"{gossip}/tests")
     formatted = ["-m", "ruff", "format", "--check", "--config", "pyproject.toml"]
     run(*formatted, "--exclude", "migrations", str(gossip))
     run("-m", "mypy", str(gossip / "gossip"))
@@ -118,6 +118,13 @@ def test_linter_and_type_checker_have_no_complaint(run: Run, gossip: Path) -> No
 @once
 def test_it_keeps_to_the_layers(run: Run) -> None:
     run("-m", "pytest", "tests/laws/test_layers.py", "tests/laws/test_contexts.py")
+
+
+@once
+def test_the_example_passes_its_own_test(run: Run) -> None:
+    contexts = {"EXTRA_CONTEXTS": "loyalty", "PYTHONPATH": str(ROOT / "examples")}
+    assert "passed" in run("-m", "pytest", "examples", **contexts)
+    assert "no issues" in run("-m", "mypy", "examples/loyalty", **contexts)
 
 
 @pytest.mark.parametrize("event", EVENTS)

@@ -28,6 +28,7 @@ SHOWN = [
         and doc.parent.name not in os.environ.get("EXTRA_CONTEXTS", "").split(",")
     )
 ]
+README = ROOT / "README.md"
 GUARANTEES = ROOT / "docs" / "guarantees.md"
 every_doc = pytest.mark.parametrize("doc", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -107,6 +108,16 @@ def test_the_index_of_decisions_is_complete() -> None:
     assert len(numbers) == len(set(numbers)), "two decisions have one number"
 
 
+def test_the_consumer_in_the_readme_is_the_one_of_the_example() -> None:
+    consumers = (ROOT / "examples" / "loyalty" / "consumers.py").read_text()
+    (shown,) = [block for block in _blocks(README, "python") if "@consumer" in block]
+    assert consumers.endswith(shown)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 250
+
+
 def test_the_changelog_begins_with_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     heads = re.findall(r"^## \[(.+?)\](.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
@@ -162,6 +173,12 @@ def _options(command: str) -> set[str]:
     app: Any = get_commands()[command]
     found = load_command_class(app, command) if isinstance(app, str) else app
     return set(found.create_parser("manage.py", command)._option_string_actions)
+
+
+def _blocks(doc: Path, language: str) -> list[str]:
+    """Return the fenced blocks of a language as they stand."""
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", doc.read_text(), re.S | re.M)
+    return [block for word, block in fences if word == language]
 
 
 def _links(doc: Path) -> list[tuple[Path, str]]:
