@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 
 from eventbus import registry
+from eventbus.events import event_types
 from eventbus.models import DeadLetter, Dispatch, Event, Outbox, Retry
 from eventbus.relay import embedded
 
@@ -64,13 +65,13 @@ def page(request: HttpRequest) -> HttpResponse:
 
 def _contexts() -> list[ContextInfo]:
     """Return the contexts of the settings, then other apps with events or consumers."""
-    others = [name.partition(".")[0] for name in (*registry.events, *registry.consumers)]
+    others = [name.partition(".")[0] for name in (*event_types, *registry.consumers)]
     names = dict.fromkeys([*settings.CONTEXTS, *filter(apps.is_installed, others)])
     return [
         ContextInfo(
             name=name,
             description=_first_line(apps.get_app_config(name).module),
-            events=[_event(event) for event in _of(name, registry.events)],
+            events=[_event(event) for event in _of(name, event_types)],
             consumers=[_consumer(consumer) for consumer in _of(name, registry.consumers)],
         )
         for name in names
@@ -82,14 +83,14 @@ def _of(context: str, names: Iterable[str]) -> list[str]:
 
 
 def _event(name: str) -> PublishedEvent:
-    subscribers = dict.fromkeys(consumer.context for consumer in registry.listeners(name))
-    description = _first_line(registry.events[name])
+    subscribers = dict.fromkeys(consumer.context for consumer in registry.consumers_of(name))
+    description = _first_line(event_types[name])
     return PublishedEvent(name.partition(".")[2], description, list(subscribers))
 
 
 def _consumer(name: str) -> ConsumerInfo:
     consumer = registry.consumers[name]
-    return ConsumerInfo(name.partition(".")[2], consumer.hears, _first_line(consumer.handle))
+    return ConsumerInfo(name.partition(".")[2], consumer.events, _first_line(consumer.handle))
 
 
 def _first_line(documented: Any) -> SafeString:

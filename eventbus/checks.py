@@ -5,7 +5,6 @@ Django's own `check` reports them; `enforce` raises them where Django's report i
 """
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +12,7 @@ from django.core.checks import CheckMessage, Error, register
 
 from eventbus import registry
 from eventbus.errors import ContractsBroken
+from eventbus.events import event_types
 from eventbus.publishing import contracts
 
 
@@ -32,17 +32,19 @@ def enforce() -> None:
 def _readers() -> Iterator[Error]:
     published = contracts.published()
     for consumer in registry.consumers.values():
-        for name in consumer.hears:
+        for name in consumer.events:
             if name not in published:
-                near = get_close_matches(name, published, n=1)
+                nearest = contracts.nearest(name, published)
                 yield Error(
                     f"{consumer.name} listens to {name}, which nobody publishes.",
-                    hint=f"Did you mean {near[0]}?" if near else "See docs/event-map.md.",
+                    hint=f"Did you mean {nearest}?" if nearest else "See docs/event-map.md.",
                     id="eventbus.E001",
                 )
                 continue
             offered = published[name]
-            for problem in contracts.misreadings(contracts.schema_of(consumer.reads), offered):
+            for problem in contracts.misreadings(
+                contracts.schema_of(consumer.payload_type), offered
+            ):
                 yield Error(
                     f"{consumer.name} reads {name}: {problem}.",
                     hint=f"It offers: {', '.join(offered['properties'])}.",
@@ -57,7 +59,7 @@ def _contracts() -> Iterator[Error]:
             hint="Run manage.py makecontracts.",
             id="eventbus.E003",
         )
-    for name, kind in registry.events.items():
+    for name, kind in event_types.items():
         if not kind.__doc__ or kind.__doc__.startswith(f"{kind.__name__}("):
             yield Error(f"{name} has no docstring.", hint="Say what it means.", id="eventbus.E004")
 
@@ -65,7 +67,7 @@ def _contracts() -> Iterator[Error]:
 def _addressees() -> Iterator[Error]:
     for name, contract in contracts.published().items():
         context = contract.get("x-only-for")
-        contexts = [c.context for c in registry.listeners(name)]
+        contexts = [c.context for c in registry.consumers_of(name)]
         strangers = sorted(set(contexts) - {context})
         if context and (strangers or len(contexts) > 1):
             yield Error(

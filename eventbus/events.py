@@ -1,4 +1,4 @@
-"""What an event is: a fact that happened in one context and may matter in another."""
+"""Events and their envelopes. An event is a fact of one context that other contexts may consume."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -8,13 +8,15 @@ from uuid import UUID
 
 import msgspec
 
+event_types: dict[str, type["Event"]] = {}  # by wire name; filled by the contexts' events.py
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Event:
     """A fact. Subclass it in a context's `events.py`; its docstring is part of its contract.
 
-    `about` names the field that holds the id of what the fact is about (its aggregate);
-    `only_for` makes it point-to-point: exactly one consumer, in that context.
+    `about` names the field with the id of the event's aggregate;
+    `only_for` makes the event point-to-point: exactly one consumer, in that context.
     """
 
     about: ClassVar[str | None]
@@ -22,43 +24,43 @@ class Event:
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def __init_subclass__(cls, about: str | None = None, only_for: str | None = None) -> None:
-        from eventbus import registry
-
-        cls.__annotations__ = {name: aware(kind) for name, kind in cls.__annotations__.items()}
+        cls.__annotations__ = {
+            name: zoned(annotation) for name, annotation in cls.__annotations__.items()
+        }
         dataclass(frozen=True, kw_only=True)(cls)
-        # Not declared above: a fact may have a field `name` of its own.
+        # `name` is not declared above: an event may have a field of that name.
         cls.name = name_of(cls)  # type: ignore[attr-defined]
         cls.about, cls.only_for = about, only_for
-        registry.events[name_of(cls)] = cls
+        event_types[name_of(cls)] = cls
 
     @property
     def aggregate(self) -> str:
-        """What the fact is about, as `order:0190…`; empty where the event names nothing."""
+        """The aggregate as `order:0190…`; empty if the event declares no `about`."""
         if self.about is None:
             return ""
         return f"{self.about.removesuffix('_id')}:{getattr(self, self.about)}"
 
 
-def aware(kind: Any) -> Any:
-    """Return the type with every time in it promised to have a zone (JSON Schema: date-time)."""
-    if kind is dt.datetime:
+def zoned(annotation: Any) -> Any:
+    """Return the type with a time zone required for each time (JSON Schema: date-time)."""
+    if annotation is dt.datetime:
         return Annotated[dt.datetime, msgspec.Meta(tz=True)]
-    if get_origin(kind) in (Union, UnionType):
-        return Union[tuple(aware(part) for part in get_args(kind))]  # noqa: UP007
-    return kind
+    if get_origin(annotation) in (Union, UnionType):
+        return Union[tuple(zoned(part) for part in get_args(annotation))]  # noqa: UP007
+    return annotation
 
 
-def name_of(kind: type[Event]) -> str:
+def name_of(event_type: type[Event]) -> str:
     """Return the wire name: `<context>.<Event>`."""
-    return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+    return f"{event_type.__module__.partition('.')[0]}.{event_type.__name__}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Envelope:
-    """An event on its way, with what is known about its origin.
+    """A delivered event: payload and metadata.
 
-    A consumer receives it by naming a parameter of this type. Field by field it is a
-    CloudEvents 1.0 event (see `eventbus.cloudevents`); `recorded_at` is the database's clock.
+    A consumer receives it by a parameter of this type. Field by field it is a CloudEvents 1.0
+    event (see `eventbus.cloudevents`); `recorded_at` is from the database's clock.
     """
 
     id: UUID
@@ -72,4 +74,4 @@ class Envelope:
     traceparent: str = ""
     tracestate: str = ""
     actor: str = ""
-    replayed: bool = False  # an operator had it told again, or late
+    replayed: bool = False  # delivered again, or late, by an operator's replay

@@ -19,7 +19,7 @@ from django.test import override_settings
 from eventbus import registry
 from eventbus.cloudevents import to_cloudevent
 from eventbus.consuming.delivery import deliver
-from eventbus.events import Envelope, Event
+from eventbus.events import Envelope, Event, event_types
 from eventbus.models import DeadLetter, Retry
 from eventbus.models import Event as Log
 from eventbus.operations.causation import as_tree
@@ -132,7 +132,7 @@ def hear(name: str, /, **payload: Any) -> UUID:
     envelope = Envelope(
         id=event.id, name=name, payload=plain, recorded_at=clock.now(), correlation=new_id()
     )
-    for consumer in registry.listeners(name):
+    for consumer in registry.consumers_of(name):
         deliver(0, consumer.name, [to_cloudevent(envelope)])
     _must_be_well()
     return envelope.id
@@ -142,7 +142,7 @@ def said(context: str | None = None) -> list[Event]:
     """Return what has been published, as events, oldest first; of one context if it is named."""
     facts = Log.objects.order_by("position")
     return [
-        msgspec.convert(fact.payload, registry.events[fact.name])
+        msgspec.convert(fact.payload, event_types[fact.name])
         for fact in facts
         if context is None or fact.name.startswith(f"{context}.")
     ]
@@ -190,5 +190,5 @@ def _hearing(who: Callable[[Consumer], bool]) -> Iterator[None]:
 
 def contexts() -> list[str]:
     """Return the contexts of this house: the apps that say or hear something."""
-    names = {name.partition(".")[0] for name in [*registry.events, *registry.consumers]}
+    names = {name.partition(".")[0] for name in [*event_types, *registry.consumers]}
     return sorted(label for label in names if apps.is_installed(label))

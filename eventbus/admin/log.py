@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.views import ChangeList
 
-from eventbus import registry
 from eventbus.admin.links import event_link
 from eventbus.admin.payload_access import PayloadGuardMixin
+from eventbus.events import event_types
 from eventbus.models import Archive, Event, Scheduled
 from eventbus.operations.causation import (
     MAX_EVENTS,
@@ -33,7 +33,7 @@ class NameFilter(admin.SimpleListFilter):
     parameter_name = "name"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in sorted(registry.events)]
+        return [(name, name) for name in sorted(event_types)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         return queryset.filter(name=self.value()) if self.value() else queryset
@@ -106,10 +106,8 @@ class EventAdmin(PayloadGuardMixin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        kinds = {
-            event.about.removesuffix("_id") for event in registry.events.values() if event.about
-        }
-        names = [name for name in registry.events if term.lower() in name.lower()]
+        kinds = {event.about.removesuffix("_id") for event in event_types.values() if event.about}
+        names = [name for name in event_types if term.lower() in name.lower()]
         found = Q(name__in=names) | Q(aggregate__in=[term, *(f"{kind}:{term}" for kind in kinds)])
         if id := _uuid(term):
             found |= Q(pk=id) | Q(correlation=id)

@@ -49,7 +49,7 @@ class ReplayForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         consumers = sorted(c.name for c in registry.consumers.values() if not c.external)
-        events = sorted({name for c in registry.consumers.values() for name in c.hears})
+        events = sorted({name for c in registry.consumers.values() for name in c.events})
         fields: Any = self.fields
         fields["consumer"].choices = [(name, name) for name in consumers]
         fields["name"].choices = [

@@ -13,8 +13,8 @@ import msgspec
 from django.db.models import F, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
-from eventbus import registry
 from eventbus.errors import BadPayload, NotInstalled
+from eventbus.events import event_types
 from eventbus.models import Correction, Dispatch
 from eventbus.publishing.serialization import payload_of
 
@@ -34,7 +34,7 @@ def corrected_payload(consumer: str) -> Coalesce:
 
 def checked(name: str, payload: dict[str, Any]) -> dict[str, Any]:
     """Return a payload in its canonical form. Raises BadPayload, NotInstalled."""
-    kind: Any = registry.events.get(name)
+    kind: Any = event_types.get(name)
     if kind is None:
         raise NotInstalled(name=name)
     strange = sorted(set(payload) - {field.name for field in fields(kind)})

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -89,27 +90,41 @@ def _in_transaction(consumer: Consumer, envelope: Envelope) -> None:
 
 
 def _handle(consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
-    keys = {key for envelope in envelopes for key in consumer.keys(envelope)}
-    taken = inbox.mark_handled(consumer.name, [envelope.id for envelope in envelopes], keys)
-    taken -= inbox.drop_archived(consumer.name, (e for e in envelopes if e.id in taken))
-    fresh = [envelope for envelope in envelopes if envelope.id in taken]
-    if consumer.item:
-        _all_at_once(consumer, fresh)
+    decoded = _Arguments(consumer)
+    keys = {key for envelope in envelopes for key in decoded.keys_of(envelope)}
+    marked = inbox.mark_handled(consumer.name, [envelope.id for envelope in envelopes], keys)
+    marked -= inbox.drop_archived(consumer.name, (e for e in envelopes if e.id in marked))
+    fresh = [envelope for envelope in envelopes if envelope.id in marked]
+    if consumer.item_type:
+        _call_with_all(consumer, [consumer.item(decoded.of(envelope)) for envelope in fresh])
     else:
-        _one_by_one(consumer, fresh)
+        for envelope in fresh:
+            with caused_by(envelope, consumer.name):
+                consumer.handle(**decoded.of(envelope))
     reach("handled-not-committed")
 
 
-def _one_by_one(consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
-    for envelope in envelopes:
-        with caused_by(envelope, consumer.name):
-            consumer.handle(**consumer.arguments(envelope))
-
-
-def _all_at_once(consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
-    if envelopes:
+def _call_with_all(consumer: Consumer, items: list[Any]) -> None:
+    if items:
         with caused_by_many(consumer.name):
-            consumer.handle(consumer.batch(envelopes))
+            consumer.handle(items)
+
+
+class _Arguments:
+    """Decodes each event of a message once: for its keys, or when the handler is called."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._decoded: dict[UUID, dict[str, Any]] = {}
+
+    def of(self, envelope: Envelope) -> dict[str, Any]:
+        if envelope.id not in self._decoded:
+            self._decoded[envelope.id] = self._consumer.arguments(envelope)
+        return self._decoded[envelope.id]
+
+    def keys_of(self, envelope: Envelope) -> list[str]:
+        # Without a key only unhandled events are decoded: a duplicate cannot fail by its payload.
+        return self._consumer.keys(self.of(envelope) if self._consumer.key else {})
 
 
 @contextmanager

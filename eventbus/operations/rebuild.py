@@ -71,7 +71,7 @@ def consumers_of(context: str) -> list[Consumer]:
 
 def preview(context: str) -> dict[str, int]:
     """Count the events for each consumer. Raises CannotRebuild, InArchive."""
-    found = {c.name: Event.objects.filter(name__in=c.hears).count() for c in consumers_of(context)}
+    found = {c.name: Event.objects.filter(name__in=c.events).count() for c in consumers_of(context)}
     retention.require_complete()
     return found
 
@@ -128,7 +128,7 @@ def _refill(consumer: Consumer, last: int, progress: Progress) -> int:
 
 def _page(consumer: Consumer, after: int, last: int) -> list[tuple[int, Envelope]]:
     """Return the next events with their positions; the inbox skips those handled meanwhile."""
-    events = Event.objects.filter(name__in=consumer.hears, position__gt=after, position__lte=last)
+    events = Event.objects.filter(name__in=consumer.events, position__gt=after, position__lte=last)
     wanted = undiscarded(consumer.name, events).annotate(
         corrected=corrections.corrected_payload(consumer.name)
     )

@@ -50,7 +50,7 @@ class ReplayRequest:
 
     def events(self) -> QuerySet[Event]:
         """Return the matching events that the consumer subscribes to, in the order of the log."""
-        subscribed = registry.consumers[self.consumer].hears
+        subscribed = registry.consumers[self.consumer].events
         wanted = {
             "name": self.name,
             "recorded_at__gte": self.since,
@@ -132,8 +132,8 @@ def _validate(request: ReplayRequest, again: bool) -> Consumer:
             "it is not declared replayable; without --again it gets the events it never handled"
         )
         raise CannotReplay(consumer=consumer.name, reason=reason)
-    if request.name and request.name not in consumer.hears:
-        subscribed = ", ".join(consumer.hears)
+    if request.name and request.name not in consumer.events:
+        subscribed = ", ".join(consumer.events)
         reason = f"it does not subscribe to {request.name}, only to {subscribed}"
         raise CannotReplay(consumer=consumer.name, reason=reason)
     return consumer

@@ -6,16 +6,16 @@ can read the old facts. So a field added later has a default for ever.
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from django.apps import apps
 
-from eventbus import registry
 from eventbus.errors import ContractShrank
-from eventbus.events import Event
+from eventbus.events import Event, event_types
 
 Schema = dict[str, Any]
 
@@ -52,11 +52,38 @@ def published() -> dict[str, Schema]:
     }
 
 
+def nearest(name: str, published: Iterable[str]) -> str | None:
+    """Return the event that a misspelt name most likely means: in its context, if it has one."""
+    context, _, event = name.partition(".")
+
+    def rank(candidate: str) -> tuple[bool, int, int, str]:
+        of, _, other = candidate.partition(".")
+        # orders.OrderPaid and orders.OrderPlaced are both two edits from orders.OrderPayed.
+        return of != context, _distance(event, other), -_common_prefix(event, other), candidate
+
+    near = [rank(c) for c in published if _distance(event, c.partition(".")[2]) <= len(event) // 3]
+    return min(near)[-1] if near else None
+
+
+def _common_prefix(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _distance(one: str, other: str) -> int:
+    """Return the Levenshtein distance: inserted, deleted and replaced characters."""
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        diagonal, row[0] = row[0], i
+        for j, another in enumerate(other, 1):
+            cheapest = min(row[j] + 1, row[j - 1] + 1, diagonal + (letter != another))
+            diagonal, row[j] = row[j], cheapest
+    return row[-1]
+
+
 def stale() -> list[str]:
     """Return the events whose code and locked contract differ."""
     locked = published()
-    events = registry.events.items()
-    return sorted(name for name, kind in events if locked.get(name) != schema_of(kind))
+    return sorted(name for name, kind in event_types.items() if locked.get(name) != schema_of(kind))
 
 
 def lock() -> list[str]:
@@ -66,12 +93,12 @@ def lock() -> list[str]:
     """
     locked, names = published(), stale()
     for name in names:
-        for problem in shrinkages(locked.get(name), schema_of(registry.events[name])):
+        for problem in shrinkages(locked.get(name), schema_of(event_types[name])):
             raise ContractShrank(name=name, problem=problem)
     for name in names:
         path = path_of(name)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(schema_of(registry.events[name]), indent=2) + "\n")
+        path.write_text(json.dumps(schema_of(event_types[name]), indent=2) + "\n")
     return names
 
 

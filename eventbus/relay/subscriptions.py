@@ -18,7 +18,7 @@ def sync() -> None:
     """
     locks.hold(["eventbus.relay.subscriptions"])
     _rename()
-    wanted = {(c.name, event) for c in registry.consumers.values() for event in c.hears}
+    wanted = {(c.name, event) for c in registry.consumers.values() for event in c.events}
     known = {(s.consumer, s.event): s for s in Subscription.objects.all()}
     now = clock.now()
     Subscription.objects.bulk_create(

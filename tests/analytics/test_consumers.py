@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from analytics.models import OrderFact, SaleLine
 from eventbus import Envelope, Event, registry
+from eventbus.events import event_types
 from eventbus.models import Inbox
 from eventbus.publishing.serialization import payload_of
 from eventbus.testing import said
@@ -23,7 +24,7 @@ def test_analytics_publishes_nothing(deliver):
     deliver(fortnight())
 
     # then
-    assert [name for name in registry.events if name.startswith("analytics.")] == []
+    assert [name for name in event_types if name.startswith("analytics.")] == []
     assert len(said()) == len(fortnight())
 
 
@@ -48,7 +49,7 @@ def test_of_several_reservations_the_earliest_counts(deliver):
 
     # when
     for message in ([third], [first, second], [third]):
-        count.handle(count.batch(message))
+        count.handle([count.item(count.arguments(envelope)) for envelope in message])
 
     # then
     assert OrderFact.objects.get().reserved_at == second.recorded_at
@@ -57,12 +58,12 @@ def test_of_several_reservations_the_earliest_counts(deliver):
 @pytest.mark.parametrize("name", sorted({type(fact).name for fact in fortnight()}))
 def test_a_batch_takes_at_most_two_statements(name):
     envelopes = [envelope(fact) for fact in fortnight() * 2 if type(fact).name == name]
-    consumers = [c for c in registry.listeners(name) if c.context == "analytics"]
+    consumers = [c for c in registry.consumers_of(name) if c.context == "analytics"]
     assert consumers
     assert len(envelopes) > 1
     for consumer in consumers:
         with CaptureQueriesContext(connection) as captured:
-            consumer.handle(consumer.batch(envelopes))
+            consumer.handle([consumer.item(consumer.arguments(one)) for one in envelopes])
         assert 1 <= len(captured) <= 2, [query["sql"] for query in captured]
 
 

@@ -80,9 +80,9 @@ def test_a_rebuild_from_the_log_gives_the_same_figures(deliver):
     services.empty()
     assert queries.days() is None
     for event in Event.objects.order_by("-position"):
-        for consumer in registry.listeners(event.name):
+        for consumer in registry.consumers_of(event.name):
             if consumer.context == "analytics":
-                consumer.handle(consumer.batch([event.envelope()]))
+                consumer.handle([consumer.item(consumer.arguments(event.envelope()))])
 
     # then
     assert figures() == before

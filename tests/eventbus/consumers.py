@@ -14,6 +14,5 @@ def make_consumer(
     **options: Any,
 ) -> Consumer:
     """Return an unregistered consumer; it reads ProductRetired unless events are named."""
-    reads, envelope_as = registry._signature(handle.__name__, handle)
     names = events or ("orders.ProductRetired",)
-    return Consumer(f"{context}.{handle.__name__}", names, handle, reads, envelope_as, **options)
+    return registry.build(f"{context}.{handle.__name__}", handle, *names, **options)

@@ -163,10 +163,11 @@ def test_it_has_no_one_cause_so_it_says_nothing(calm: Bus, many, ask):
 
 def test_its_key_names_a_field(calm: Bus, listen):
     (id,) = told("teapot")
-    envelope = Event.objects.get(pk=id).envelope()
-    assert batch_consumer(listen, key="sku").keys(envelope) == ["tests/teapot"]
+    by_sku = batch_consumer(listen, key="sku")
+    arguments = by_sku.arguments(Event.objects.get(pk=id).envelope())
+    assert by_sku.keys(arguments) == ["tests/teapot"]
     both = batch_consumer(listen, key=lambda sku, note: [sku, note])
-    assert both.keys(envelope) == ["tests/none", "tests/teapot"]
+    assert both.keys(arguments) == ["tests/none", "tests/teapot"]
     with pytest.raises(BadConsumer, match="its key names colour"):
         batch_consumer(listen, key="colour")
 

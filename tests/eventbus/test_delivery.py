@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ from eventbus import Envelope, GiveUp, TryLater, publish
 from eventbus.cloudevents import to_cloudevent
 from eventbus.consuming.delivery import deliver
 from eventbus.models import DeadLetter, Dispatch, Event, Inbox, Outbox, Retry, Subscription
+from eventbus.registry import Consumer
 from eventbus.testing import Bus, listening
 from infra import clock
 from orders.events import ProductRetired
@@ -245,3 +247,24 @@ def test_a_new_consumer_is_not_sent_history(calm: Bus, heard: list[str]):
         calm.settle()
 
     assert heard == ["new"]
+
+
+@pytest.mark.parametrize("key", [None, "sku", lambda sku: [sku, "all"]])
+def test_an_event_is_decoded_once_for_its_keys_and_its_handler(calm, heard, monkeypatch, key):
+    def listen(sku: str) -> None:
+        heard.append(sku)
+
+    decoded, decode = [], Consumer.arguments
+
+    def counted(consumer: Consumer, envelope: Envelope) -> dict[str, Any]:
+        decoded.append(envelope.payload["sku"])
+        return decode(consumer, envelope)
+
+    monkeypatch.setattr(Consumer, "arguments", counted)
+    with listening(make_consumer(listen, key=key)):
+        for sku in ("a", "b"):
+            publish(ProductRetired(sku=sku))
+        calm.settle()
+
+    assert heard == ["a", "b"]
+    assert sorted(name for name in decoded) == ["a", "b"]

@@ -114,7 +114,7 @@ def test_messages_from_before_the_rebuild_change_nothing(told):
     rebuild.rebuild(CONTEXT, "operator:1")
     before = figures()
     for event in old:
-        for consumer in registry.listeners(event["type"]):
+        for consumer in registry.consumers_of(event["type"]):
             deliver(0, consumer.name, [event])
     assert figures() == before
 
@@ -215,7 +215,7 @@ def test_deliveries_that_race_with_a_rebuild_are_counted_once():
         def live() -> None:
             try:
                 for wire in [*wires, *wires]:
-                    for consumer in registry.listeners(wire["type"]):
+                    for consumer in registry.consumers_of(wire["type"]):
                         deliver(0, consumer.name, [wire])
                     going.set()
             finally:

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from eventbus import Event, checks, registry
+from eventbus.events import event_types
 from eventbus.publishing import contracts
 from eventbus.registry import consumer
 
@@ -91,7 +92,8 @@ def teapots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., No
     """Say teapots' fact with other fields; its contract is locked under tmp_path."""
     monkeypatch.setattr(contracts, "path_of", lambda name: tmp_path / f"{name}.json")
     monkeypatch.setattr(contracts, "published", lambda: _read(tmp_path))
-    monkeypatch.setattr(registry, "events", {})
+    for name in list(event_types):
+        monkeypatch.delitem(event_types, name)
 
     def say(**fields: type) -> None:
         body = {"__annotations__": fields, "__doc__": "A teapot boils.", "__module__": "teapots"}
@@ -125,7 +127,7 @@ def test_a_contract_that_shrank_is_not_locked(teapots: Callable[..., None], tmp_
 
 @pytest.mark.parametrize("context", settings.CONTEXTS)
 def test_every_event_says_what_it_means_and_is_locked(context: str) -> None:
-    told = {name for name in registry.events if name.startswith(f"{context}.")}
+    told = {name for name in event_types if name.startswith(f"{context}.")}
     promised = Path(apps.get_app_config(context).path, "contracts").glob("*.json")
     assert {f"{context}.{path.stem}" for path in promised} == told
     assert not told & set(contracts.stale())
@@ -148,6 +150,27 @@ def test_a_misspelt_event_is_found_and_the_right_one_offered(
         "?: (eventbus.E001) payments.expect_payment listens to orders.OrderPlased,"
         " which nobody publishes.\n\tHINT: Did you mean orders.OrderPlaced?"
     )
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("orders.OrderPayed", "orders.OrderPaid"),
+        ("orders.OrderPlace", "orders.OrderPlaced"),
+        ("order.OrderPaid", "orders.OrderPaid"),
+        ("orders.PaymentCaptured", "payments.PaymentCaptured"),
+        ("payments.PaymentRefund", "payments.PaymentRefunded"),
+        ("orders.InvoiceWritten", None),
+    ],
+)
+def test_the_event_offered_is_the_nearest_of_its_context(misspelt: str, meant: str | None) -> None:
+    assert contracts.nearest(misspelt, contracts.published()) == meant
+
+
+def test_a_consumer_of_order_payed_is_offered_order_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+    def thank(order_id: UUID) -> None: ...
+
+    assert "Did you mean orders.OrderPaid?" in _heard_by(monkeypatch, thank, "orders.OrderPayed")
 
 
 def test_a_field_that_was_never_promised_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,7 @@ def answered(fact: Event, question: UUID | None, times: int = 1) -> UUID:
 def redelivered(id: UUID) -> None:
     """Bring a message again."""
     envelope = Log.objects.get(pk=id).envelope()
-    for consumer in registry.listeners(envelope.name):
+    for consumer in registry.consumers_of(envelope.name):
         deliver(0, consumer.name, [to_cloudevent(envelope)])
 
 

@@ -47,12 +47,12 @@ def _arrows(published: dict[str, Any]) -> Iterator[str]:
     for name in published:
         context, _, event = name.partition(".")
         yield f'    {context} --> {name}(["{event}"])'
-        for listener in sorted({consumer.context for consumer in registry.listeners(name)}):
+        for listener in sorted({consumer.context for consumer in registry.consumers_of(name)}):
             yield f"    {name} --> {listener}"
 
 
 def _row(name: str, contract: contracts.Schema) -> str:
-    consumers = sorted(f"`{consumer.name}`" for consumer in registry.listeners(name))
+    consumers = sorted(f"`{consumer.name}`" for consumer in registry.consumers_of(name))
     fields = ", ".join(
         f"`{field}` {_type(schema)}" + ("" if field in contract.get("required", ()) else " (later)")
         for field, schema in contract["properties"].items()

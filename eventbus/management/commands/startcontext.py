@@ -1,7 +1,6 @@
 """A new context from the events that it subscribes to."""
 
 import keyword
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -78,8 +77,8 @@ class Command(BaseCommand):
 
     def _refuse_event(self, event: str, promised: dict[str, scaffold.Schema]) -> None:
         if event not in promised:
-            near = get_close_matches(event, promised, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "docs/event-map.md lists all events."
+            nearest = contracts.nearest(event, promised)
+            hint = f"Did you mean {nearest}?" if nearest else "docs/event-map.md lists all events."
             raise CommandError(f"No context publishes {event}. {hint}")
         if addressee := promised[event].get("x-only-for"):
             raise CommandError(
