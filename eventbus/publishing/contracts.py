@@ -72,10 +72,10 @@ def _common_prefix(one: str, other: str) -> int:
 def _distance(one: str, other: str) -> int:
     """Return the Levenshtein distance: inserted, deleted and replaced characters."""
     row = list(range(len(other) + 1))
-    for i, letter in enumerate(one, 1):
+    for i, character in enumerate(one, 1):
         diagonal, row[0] = row[0], i
-        for j, another in enumerate(other, 1):
-            cheapest = min(row[j] + 1, row[j - 1] + 1, diagonal + (letter != another))
+        for j, other_character in enumerate(other, 1):
+            cheapest = min(row[j] + 1, row[j - 1] + 1, diagonal + (character != other_character))
             diagonal, row[j] = row[j], cheapest
     return row[-1]
 

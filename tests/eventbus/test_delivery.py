@@ -257,7 +257,8 @@ def test_an_event_is_decoded_once_for_its_keys_and_its_handler(calm, heard, monk
     decoded, decode = [], Consumer.arguments
 
     def counted(consumer: Consumer, envelope: Envelope) -> dict[str, Any]:
-        decoded.append(envelope.payload["sku"])
+        if consumer.name == "orders.listen":
+            decoded.append(envelope.payload["sku"])
         return decode(consumer, envelope)
 
     monkeypatch.setattr(Consumer, "arguments", counted)
@@ -267,4 +268,4 @@ def test_an_event_is_decoded_once_for_its_keys_and_its_handler(calm, heard, monk
         calm.settle()
 
     assert heard == ["a", "b"]
-    assert sorted(name for name in decoded) == ["a", "b"]
+    assert decoded == ["a", "b"]

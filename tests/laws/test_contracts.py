@@ -2,7 +2,7 @@
 
 import datetime as dt
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -88,18 +88,20 @@ def test_what_is_inside_a_list_is_promised_too() -> None:
 
 
 @pytest.fixture
-def teapots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+def teapots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., None]]:
     """Say teapots' fact with other fields; its contract is locked under tmp_path."""
     monkeypatch.setattr(contracts, "path_of", lambda name: tmp_path / f"{name}.json")
     monkeypatch.setattr(contracts, "published", lambda: _read(tmp_path))
-    for name in list(event_types):
-        monkeypatch.delitem(event_types, name)
+    known = dict(event_types)
+    event_types.clear()
 
     def say(**fields: type) -> None:
         body = {"__annotations__": fields, "__doc__": "A teapot boils.", "__module__": "teapots"}
         type("TeapotBoiled", (Event,), body)
 
-    return say
+    yield say
+    event_types.clear()
+    event_types.update(known)
 
 
 def _read(folder: Path) -> dict[str, contracts.Schema]:
