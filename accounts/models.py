@@ -24,7 +24,7 @@ validate_phone = RegexValidator(
 def validate_country(code: str) -> None:
     """Raise ValidationError unless `code` is an ISO 3166-1 alpha-2 code in capitals."""
     if not code.isupper() or pycountry.countries.get(alpha_2=code) is None:
-        raise ValidationError(f"{code} is not a country code of ISO 3166-1 (two letters).")
+        raise ValidationError(f"{code} is not an ISO 3166-1 alpha-2 country code, such as ID.")
 
 
 class UserManager(BaseUserManager["User"]):

@@ -10,7 +10,7 @@ from eventbus import Event
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A line of an order, as it was sold: name and price stay what they were."""
+    """A line of an order, with name and price as sold."""
 
     sku: str
     name: str

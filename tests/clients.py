@@ -1,4 +1,4 @@
-"""Clients who do as they should: what is new goes with a key that is new."""
+"""Test clients that send an Idempotency-Key, as the API requires where money moves."""
 
 from typing import Any
 from uuid import uuid4
@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 
 
 class Keyed:
-    """Sends an Idempotency-Key with every request, a fresh one unless the test names it."""
+    """Sends a new Idempotency-Key with every request, unless the test gives one."""
 
     def generic(self, *args: Any, **extra: Any) -> Any:
         key = {"HTTP_IDEMPOTENCY_KEY": str(uuid4())}
@@ -16,8 +16,8 @@ class Keyed:
 
 
 class KeyedAPIClient(Keyed, APIClient):
-    """For a context's own tests."""
+    """For tests of one context, without the middleware of the browser's session."""
 
 
 class KeyedClient(Keyed, Client):
-    """For tests of the whole edge."""
+    """For tests of the edge."""

@@ -37,6 +37,7 @@ PLAIN = re.compile(
 # Places that may use such a word: path, phrase, reason.
 EXCEPTIONS = [
     ("analytics/admin.py", '"ticks"', "an option of Chart.js"),
+    ("analytics/templates/analytics/charts.html", "letter-spacing", "a property of CSS"),
 ]
 # The folders that are still being cleaned, and how many findings are left. Numbers only shrink.
 RIDDLES_LEFT: dict[str, int] = {
@@ -45,7 +46,6 @@ RIDDLES_LEFT: dict[str, int] = {
     "edge": 31,
     "eventbus": 61,
     "infra": 26,
-    "orders": 1,
     "payments": 54,
     "notifications": 23,
 }
@@ -62,12 +62,8 @@ RETIRED_LEFT: dict[str, int] = {
     "edge": 1,
     "eventbus": 79,
     "infra": 7,
-    "accounts": 3,
-    "orders": 1,
     "payments": 63,
-    "inventory": 1,
     "notifications": 33,
-    "analytics": 1,
     "docs": 136,
     ".": 16,
 }
