@@ -1,4 +1,4 @@
-"""What operators may do with dead letters, and that each of it is written down."""
+"""Operations on dead letters: retry, discard, note, edit, each with an audit record."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -33,41 +33,41 @@ from orders.events import ProductRetired
 from tests.eventbus.consumers import make_consumer
 
 
-class Ears:
-    """Two consumers of one event; what one of them cannot stand can be mended."""
+class Consumers:
+    """Two consumers of one event, of which the first fails for bad skus until `fix`."""
 
     def __init__(self) -> None:
         self.bad: set[str] = {"b", "c"}
-        self.heard: list[str] = []
-        self.neighbour: list[str] = []
+        self.handled: list[str] = []
+        self.handled_by_other: list[str] = []
 
-    def mend(self) -> None:
+    def fix(self) -> None:
         self.bad.clear()
 
 
 @pytest.fixture
-def ears(calm) -> Iterator[Ears]:
-    ears = Ears()
+def consumers(calm) -> Iterator[Consumers]:
+    consumers = Consumers()
 
     def listen(sku: str) -> None:
-        if sku in ears.bad:
+        if sku in consumers.bad:
             raise GiveUp(reason=f"{sku} is bad")
-        ears.heard.append(sku)
+        consumers.handled.append(sku)
 
     def watch(sku: str) -> None:
-        ears.neighbour.append(sku)
+        consumers.handled_by_other.append(sku)
 
     with listening(make_consumer(listen), make_consumer(watch)):
-        yield ears
+        yield consumers
 
 
 @pytest.fixture
-def dead(ears, calm) -> list[DeadLetter]:
-    """Three events, of which two died."""
+def dead(consumers, calm) -> list[DeadLetter]:
+    """The dead letters of two events out of three."""
     for sku in ("a", "b", "c"):
         publish(ProductRetired(sku=sku))
     calm.settle(trouble=True)
-    ears.heard.clear()
+    consumers.handled.clear()
     found = list(DeadLetter.objects.order_by("pk"))
     assert len(found) == 2
     return found
@@ -79,7 +79,7 @@ def run(command: str, *options: object, **more: object) -> str:
     return out.getvalue()
 
 
-def test_letters_are_grouped_by_signature(dead):
+def test_dead_letters_are_grouped_by_signature(dead):
     (group,) = group_by_signature(DeadLetterFilter())
     assert (group.signature, group.count) == ("orders.listen GiveUp in listen", 2)
     assert (group.oldest, group.newest) == (dead[0].died_at, dead[1].died_at)
@@ -99,39 +99,38 @@ def test_letters_are_grouped_by_signature(dead):
         (DeadLetterFilter(until=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)), 0),
     ],
 )
-def test_letters_are_selected_by_a_filter(dead, selection, found):
+def test_dead_letters_are_selected_by_a_filter(dead, selection, found):
     assert selection.rows().count() == found
 
 
-def test_letters_retried_are_delivered_as_if_for_the_first_time(dead, ears, calm):
-    ears.mend()
+def test_retried_dead_letters_are_delivered_with_attempts_counted_from_0(dead, consumers, calm):
+    consumers.fix()
     result = dead_letters.retry(DeadLetterFilter(), "operator:1")
     assert not DeadLetter.objects.exists()
     assert set(Retry.objects.values_list("attempts", flat=True)) == {0}
 
     calm.settle()
-    assert sorted(ears.heard) == ["b", "c"]
-    assert ears.neighbour == ["a", "b", "c"]
+    assert sorted(consumers.handled) == ["b", "c"]
+    assert consumers.handled_by_other == ["a", "b", "c"]
     assert not Retry.objects.exists()
     assert result == {"orders.listen GiveUp in listen": {"retried": 2}}
 
 
-def test_only_what_was_selected_is_retried(dead, ears, calm):
-    ears.mend()
+def test_only_selected_dead_letters_are_retried(dead, consumers, calm):
+    consumers.fix()
     dead_letters.retry(DeadLetterFilter(ids=(dead[1].pk,)), "operator:1")
-    calm.settle(until=lambda: bool(ears.heard), trouble=True)
-    assert ears.heard == ["c"]
+    calm.settle(until=lambda: bool(consumers.handled), trouble=True)
+    assert consumers.handled == ["c"]
     assert DeadLetter.objects.get() == dead[0]
 
 
-def test_what_dies_again_is_a_letter_again(dead, ears, calm):
+def test_a_retry_that_fails_is_a_dead_letter_again(dead, consumers, calm):
     dead_letters.retry(DeadLetterFilter(), "operator:1")
     calm.settle(trouble=True)
     assert DeadLetter.objects.count() == 2
 
 
-def test_retrying_is_done_in_batches_and_each_of_them_whole(dead, ears, monkeypatch):
-    """A process killed between two batches has done one, and says so."""
+def test_a_retry_commits_batch_by_batch(dead, monkeypatch):
     monkeypatch.setattr(dead_letters, "BATCH", 1)
 
     def killed(n: int) -> None:
@@ -147,7 +146,7 @@ def test_retrying_is_done_in_batches_and_each_of_them_whole(dead, ears, monkeypa
     assert Outcome.objects.count() == 1
 
 
-def test_killed_while_letters_are_retried_neither_is_lost_nor_there_twice(dead, monkeypatch):
+def test_a_retry_killed_before_its_commit_changes_nothing(dead, monkeypatch):
     class Killed(BaseException):
         pass
 
@@ -162,15 +161,15 @@ def test_killed_while_letters_are_retried_neither_is_lost_nor_there_twice(dead, 
     assert not Retry.objects.exists()
 
 
-def test_what_is_no_longer_in_the_log_stays_a_letter(dead, calm):
-    lost = dead[0].event_id
-    Event.objects.filter(pk=lost).delete()
+def test_a_dead_letter_whose_event_is_not_in_the_log_is_not_retried(dead, calm):
+    missing = dead[0].event_id
+    Event.objects.filter(pk=missing).delete()
     result = dead_letters.retry(DeadLetterFilter(), "operator:1")
-    assert DeadLetter.objects.get().event_id == lost
+    assert DeadLetter.objects.get().event_id == missing
     assert result["orders.listen GiveUp in listen"] == {"retried": 1, "not in the log": 1}
 
 
-def test_a_call_cut_off_is_made_again_on_an_operators_word(calm):
+def test_a_retry_repeats_an_interrupted_external_call(calm):
     calls: list[str] = []
 
     def call(sku: str) -> None:
@@ -178,7 +177,7 @@ def test_a_call_cut_off_is_made_again_on_an_operators_word(calm):
 
     with listening(make_consumer(call, external=True, idempotent=False)):
         id = publish(ProductRetired(sku="teapot"))
-        # given: a worker began to call and was never heard of again
+        # given: a worker started the call and was killed
         Inbox.objects.create(consumer="orders.call", event_id=id, lease_until=clock.now())
         calm.settle(trouble=True)
         assert OutcomeUnknown.__name__ in DeadLetter.objects.get().signature
@@ -189,11 +188,11 @@ def test_a_call_cut_off_is_made_again_on_an_operators_word(calm):
     assert calls == ["teapot"]
 
 
-def test_a_letter_discarded_is_kept_whole_and_never_delivered(dead, ears, calm):
-    ears.mend()
+def test_a_discarded_dead_letter_is_kept_and_never_delivered(dead, consumers, calm):
+    consumers.fix()
     dead_letters.discard(DeadLetterFilter(ids=(dead[0].pk,)), "the product never was", "operator:1")
     calm.settle(trouble=True)
-    assert ears.heard == []
+    assert consumers.handled == []
     kept = DiscardedDeadLetter.objects.get()
     assert kept.dead_letter["envelope"] == dead[0].envelope
     assert kept.dead_letter["error"] == dead[0].error
@@ -206,20 +205,22 @@ def test_nothing_is_discarded_without_a_reason(dead):
     assert DeadLetter.objects.count() == 2
 
 
-def test_a_letter_edited_reaches_its_consumer_alone_and_the_log_keeps_its_words(dead, ears, calm):
-    letter = dead[0]
-    dead_letters.edit_and_retry(letter.pk, {"sku": "better"}, "operator:1")
+def test_an_edited_payload_reaches_only_its_consumer_and_the_log_keeps_the_original(
+    dead, consumers, calm
+):
+    row = dead[0]
+    dead_letters.edit_and_retry(row.pk, {"sku": "better"}, "operator:1")
     calm.settle(trouble=True)
-    assert ears.heard == ["better"]
-    assert ears.neighbour == ["a", "b", "c"]
-    assert Event.objects.get(pk=letter.event_id).payload == {"sku": "b"}
+    assert consumers.handled == ["better"]
+    assert consumers.handled_by_other == ["a", "b", "c"]
+    assert Event.objects.get(pk=row.event_id).payload == {"sku": "b"}
     correction = Correction.objects.get()
     assert (correction.original, correction.payload) == ({"sku": "b"}, {"sku": "better"})
     assert Action.objects.get().result["fields"] == ["sku"]
 
 
 @pytest.mark.parametrize("payload", [{}, {"sku": 7}, {"sku": "b", "colour": "red"}])
-def test_an_edited_payload_is_held_against_the_contract(dead, payload):
+def test_an_edited_payload_is_checked_against_the_contract(dead, payload):
     with pytest.raises(BadPayload):
         dead_letters.edit_and_retry(dead[0].pk, payload, "operator:1")
     assert DeadLetter.objects.count() == 2
@@ -227,19 +228,19 @@ def test_an_edited_payload_is_held_against_the_contract(dead, payload):
     assert not Action.objects.exists()
 
 
-def test_what_cannot_be_checked_here_is_not_edited(dead):
+def test_a_payload_of_an_event_that_is_not_installed_is_not_edited(dead):
     DeadLetter.objects.filter(pk=dead[0].pk).update(name="elsewhere.Happened")
     with pytest.raises(NotInstalled, match=r"elsewhere\.Happened"):
         dead_letters.edit_and_retry(dead[0].pk, {"sku": "b"}, "operator:1")
 
 
-def test_what_is_no_longer_in_the_log_is_not_edited(dead):
+def test_a_payload_whose_event_is_not_in_the_log_is_not_edited(dead):
     Event.objects.filter(pk=dead[0].event_id).delete()
     with pytest.raises(NotInLog):
         dead_letters.edit_and_retry(dead[0].pk, {"sku": "b"}, "operator:1")
 
 
-def test_notes_add_up_and_say_whose_they_are(dead):
+def test_each_note_is_added_with_its_operator(dead):
     only = DeadLetterFilter(ids=(dead[0].pk,))
     dead_letters.note(only, "asked the bank", "operator:1")
     dead_letters.note(only, "the bank says no", "operator:2")
@@ -253,36 +254,36 @@ def test_notes_add_up_and_say_whose_they_are(dead):
     }
 
 
-def test_a_note_has_words(dead):
+def test_an_empty_note_is_refused(dead):
     with pytest.raises(NeedsReason):
         dead_letters.note(DeadLetterFilter(), " ", "operator:1")
 
 
-def test_what_came_of_each_letter_is_written_down(dead, ears, calm):
-    lost, kept = dead
-    Event.objects.filter(pk=lost.event_id).delete()
+def test_the_result_for_each_dead_letter_is_recorded(dead, consumers, calm):
+    missing, kept = dead
+    Event.objects.filter(pk=missing.event_id).delete()
     dead_letters.retry(DeadLetterFilter(), "operator:1")
     action = Action.objects.get()
     results = dict(Outcome.objects.filter(action=action).values_list("event_id", "result"))
-    assert results == {lost.event_id: "not in the log", kept.event_id: "retried"}
+    assert results == {missing.event_id: "not in the log", kept.event_id: "retried"}
     assert (action.processed, action.total) == (2, 2)
 
 
-def test_how_each_letter_stands_now_is_another_question(dead, ears, calm):
+def test_an_outcome_shows_the_current_delivery_status(dead, consumers, calm):
     def now() -> list[str]:
         rows = Outcome.objects.annotate(now=delivery_status()).order_by("pk")
         return list(rows.values_list("now", flat=True))
 
     dead_letters.retry(DeadLetterFilter(), "operator:1")
     assert now() == ["retrying", "retrying"]
-    ears.bad = {"c"}
+    consumers.bad = {"c"}
     calm.settle(trouble=True)
     assert now() == ["handled", "dead letter"]
     dead_letters.discard(DeadLetterFilter(), "tired", "operator:1")
     assert now() == ["handled", "discarded", "discarded"]
 
 
-def test_every_verb_is_written_down(dead):
+def test_every_operation_is_recorded(dead):
     dead_letters.retry(DeadLetterFilter(ids=(dead[0].pk,)), "operator:1")
     dead_letters.discard(DeadLetterFilter(signature="GiveUp"), "tired", "operator:2")
     retried, discarded = Action.objects.order_by("pk")
@@ -317,19 +318,19 @@ class TestTheCommands:
         assert "2 retried" in run("retrydeadletters")
         assert not DeadLetter.objects.exists()
 
-    def test_they_act_on_what_was_selected_and_report_by_group(self, dead):
+    def test_they_change_only_selected_dead_letters_and_report_by_group(self, dead):
         assert "1 retried" in run("retrydeadletters", "--id", str(dead[0].pk), "--yes")
         assert "1 discarded" in run("discarddeadletters", "--reason", "tired", "--yes")
         assert Action.objects.first().actor.startswith("command:retrydeadletters")
 
-    def test_a_note_is_added_to_what_was_selected(self, dead):
-        assert "2 noted" in run("notedeadletters", "the bank is away", "--yes")
-        for letter in DeadLetter.objects.all():
-            assert letter.notes.endswith(": the bank is away")
+    def test_a_note_is_added_to_selected_dead_letters(self, dead):
+        assert "2 noted" in run("notedeadletters", "the bank is unreachable", "--yes")
+        for row in DeadLetter.objects.all():
+            assert row.notes.endswith(": the bank is unreachable")
         with pytest.raises(CommandError, match="is required"):
             run("notedeadletters", " ", "--yes")
 
-    def test_discarding_asks_why(self, dead):
+    def test_discarding_requires_a_reason(self, dead):
         with pytest.raises(CommandError, match="--reason"):
             run("discarddeadletters", "--yes")
         with pytest.raises(CommandError, match="is required"):
@@ -337,19 +338,19 @@ class TestTheCommands:
 
 
 @pytest.mark.django_db
-def test_a_letter_that_died_of_an_unknown_consumer_can_wait_for_it(calm: Bus):
+def test_a_retried_dead_letter_is_delivered_once_its_consumer_exists(calm: Bus):
     with transaction.atomic():
         id: UUID = publish(ProductRetired(sku="teapot"))
     event = Event.objects.get(pk=id)
     envelope: Envelope = event.envelope()
-    dead_letter("orders.later_on", envelope, GiveUp(reason="nobody here"), 1)
+    dead_letter("orders.later_on", envelope, GiveUp(reason="no such consumer"), 1)
     dead_letters.retry(DeadLetterFilter(consumer="orders.later_on"), "operator:1")
-    heard: list[str] = []
+    handled: list[str] = []
 
     def later_on(sku: str) -> None:
-        heard.append(sku)
+        handled.append(sku)
 
     with listening(make_consumer(later_on)):
         calm.settle()
-    assert "teapot" in heard
+    assert "teapot" in handled
     assert not Dispatch.objects.exists()

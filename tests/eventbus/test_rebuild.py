@@ -1,4 +1,4 @@
-"""A read model emptied and filled again equals what was there, whatever goes on meanwhile."""
+"""A rebuilt read model equals the old one, also with deliveries during the rebuild."""
 
 import threading
 from collections.abc import Iterator
@@ -29,19 +29,19 @@ CONTEXT = "analytics"
 
 
 @pytest.fixture
-def told(calm) -> Iterator[Bus]:
-    """A bus on which analytics has heard a fortnight's news."""
+def filled(calm) -> Iterator[Bus]:
+    """A bus on which analytics has handled the events of a fortnight."""
     with alone(CONTEXT):
         Subscription.objects.exclude(consumer__startswith="analytics.").delete()
-        say(*fortnight())
+        publish_all(*fortnight())
         calm.settle()
         yield calm
 
 
-def say(*news: Any) -> None:
+def publish_all(*events: Any) -> None:
     with transaction.atomic():
-        for fact in news:
-            publish(fact)
+        for event in events:
+            publish(event)
 
 
 def sale(order: int) -> list[Any]:
@@ -49,7 +49,7 @@ def sale(order: int) -> list[Any]:
     return [order_placed, paid(order_placed, 60)]
 
 
-def test_the_result_equals_what_was_there(told):
+def test_a_rebuilt_read_model_equals_the_old_one(filled):
     before = figures()
     done = rebuild.rebuild(CONTEXT, "operator:1")
     assert figures() == before
@@ -57,35 +57,35 @@ def test_the_result_equals_what_was_there(told):
     assert done.failed == 0
 
 
-def test_what_is_told_again_is_marked_as_such(told, monkeypatch):
+def test_deliveries_of_a_rebuild_are_marked_as_replayed(filled, monkeypatch):
     marks = []
 
-    def noting(dispatch: int, consumer: Consumer, envelopes: list[Envelope]) -> None:
+    def record(dispatch: int, consumer: Consumer, envelopes: list[Envelope]) -> None:
         marks.extend(envelope.replayed for envelope in envelopes)
         deliver_batch(dispatch, consumer, envelopes)
 
-    monkeypatch.setattr(rebuild, "deliver_batch", noting)
+    monkeypatch.setattr(rebuild, "deliver_batch", record)
     rebuild.rebuild(CONTEXT, "operator:1")
     assert len(marks) == Event.objects.count()
     assert set(marks) == {True}
 
 
-def test_what_was_wrong_is_right_afterwards(told):
+def test_a_rebuild_corrects_wrong_rows(filled):
     before = figures()
-    stranger = services.SignedUp(customer_id=UUID(int=77), country="ID", signed_up_at=MONDAY)
-    services.record_sign_ups([stranger])
+    extra = services.SignedUp(customer_id=UUID(int=77), country="ID", signed_up_at=MONDAY)
+    services.record_sign_ups([extra])
     assert figures() != before
     rebuild.rebuild(CONTEXT, "operator:1")
     assert figures() == before
 
 
-def test_news_that_arrives_meanwhile_is_counted_once(told):
+def test_events_that_arrive_meanwhile_are_counted_once(filled):
     """Live deliveries between any two batches of the refill, of old events and of new ones."""
     numbers = iter(range(100, 200))
 
     def meanwhile(n: int) -> None:
-        say(*sale(next(numbers)))
-        told.settle()
+        publish_all(*sale(next(numbers)))
+        filled.settle()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rebuild, "BATCH", 1)
@@ -99,17 +99,17 @@ def test_news_that_arrives_meanwhile_is_counted_once(told):
     assert figures() == after
 
 
-def test_what_waited_in_the_outbox_is_counted_once(told):
-    say(*sale(100))
+def test_events_in_the_outbox_are_counted_once(filled):
+    publish_all(*sale(100))
     rebuild.rebuild(CONTEXT, "operator:1")
     paid_by_then = queries.funnel().paid
     after = figures()
-    told.settle()
+    filled.settle()
     assert figures() == after
     assert paid_by_then == 3
 
 
-def test_messages_from_before_the_rebuild_change_nothing(told):
+def test_messages_from_before_the_rebuild_change_nothing(filled):
     old = [to_cloudevent(event.envelope()) for event in Event.objects.all()]
     rebuild.rebuild(CONTEXT, "operator:1")
     before = figures()
@@ -119,9 +119,9 @@ def test_messages_from_before_the_rebuild_change_nothing(told):
     assert figures() == before
 
 
-def test_it_counts_also_what_came_before_it_listened(told):
+def test_events_from_before_the_subscription_are_counted(filled):
     before = figures()
-    # given: a context that was put in when all had happened
+    # given: a context that was installed after all events
     services.empty()
     Inbox.objects.all().delete()
     Subscription.objects.update(since=Event.objects.latest("position").recorded_at)
@@ -129,20 +129,20 @@ def test_it_counts_also_what_came_before_it_listened(told):
     assert figures() == before
 
 
-def test_the_former_inbox_goes(told):
+def test_the_previous_inbox_generation_is_deleted(filled):
     handled = Inbox.objects.count()
     rebuild.rebuild(CONTEXT, "operator:1")
     assert Inbox.objects.count() == Inbox.objects.filter(generation=1).count() == handled
 
 
-def test_letters_answered_go_and_what_was_discarded_is_not_told(told, monkeypatch):
+def test_handled_dead_letters_are_deleted_and_discarded_ones_not_delivered(filled, monkeypatch):
     def fail(*args: Any, **more: Any) -> None:
         raise GiveUp(reason="a mistake")
 
     with monkeypatch.context() as patch:
         patch.setattr(services, "_upsert", fail)
-        say(placed(300, CUP), placed(301, CUP))
-        told.settle(trouble=True)
+        publish_all(placed(300, CUP), placed(301, CUP))
+        filled.settle(trouble=True)
     one, _ = DeadLetter.objects.order_by("pk")
     discard(DeadLetterFilter(ids=(one.pk,)), "a test order", "operator:1")
     before = queries.funnel().placed
@@ -152,7 +152,7 @@ def test_letters_answered_go_and_what_was_discarded_is_not_told(told, monkeypatc
     assert queries.funnel().placed == before + 1
 
 
-def test_what_fails_in_a_rebuild_is_retried_as_ever(told, monkeypatch):
+def test_events_that_fail_in_a_rebuild_are_retried(filled, monkeypatch):
     before = figures()
 
     def fail(*args: Any, **more: Any) -> None:
@@ -162,7 +162,7 @@ def test_what_fails_in_a_rebuild_is_retried_as_ever(told, monkeypatch):
         patch.setattr(services, "record_sign_ups", fail)
         done = rebuild.rebuild(CONTEXT, "operator:1")
     assert done.failed == Retry.objects.count() == 2
-    told.later(minutes=1)
+    filled.later(minutes=1)
     assert figures() == before
 
 
@@ -170,13 +170,13 @@ def test_what_fails_in_a_rebuild_is_retried_as_ever(told, monkeypatch):
     ("context", "reason"),
     [("payments", "not replayable"), ("nowhere", "it has no consumers")],
 )
-def test_other_contexts_refuse(db, context, reason):
+def test_a_context_without_replayable_consumers_is_refused(db, context, reason):
     with pytest.raises(CannotRebuild, match=reason):
         rebuild.rebuild(context, "operator:1")
     assert not Action.objects.exists()
 
 
-def test_a_rebuild_is_written_down(told):
+def test_a_rebuild_is_recorded(filled):
     rebuild.rebuild(CONTEXT, "operator:1")
     action = Action.objects.get()
     assert (action.operation, action.selection) == ("rebuild", {"context": CONTEXT})
@@ -184,13 +184,13 @@ def test_a_rebuild_is_written_down(told):
 
 
 class TestTheCommand:
-    def test_it_rebuilds_and_says_how_fast(self, told):
+    def test_it_rebuilds_and_prints_the_rate(self, filled):
         before, out = figures(), StringIO()
         call_command("rebuild", CONTEXT, "--yes", stdout=out)
         assert "events/s" in out.getvalue()
         assert figures() == before
 
-    def test_a_dry_run_counts_and_changes_nothing(self, told):
+    def test_a_dry_run_counts_and_changes_nothing(self, filled):
         out = StringIO()
         call_command("rebuild", CONTEXT, "--dry-run", stdout=out)
         assert "for analytics.count_sale" in out.getvalue()
@@ -208,7 +208,7 @@ def test_deliveries_that_race_with_a_rebuild_are_counted_once():
         pytest.skip("a race takes two writers, and SQLite has one")
     with alone(CONTEXT):
         bus = Bus()
-        say(*fortnight(), *(fact for order in range(100, 160) for fact in sale(order)))
+        publish_all(*fortnight(), *(fact for order in range(100, 160) for fact in sale(order)))
         wires = [to_cloudevent(event.envelope()) for event in Event.objects.all()]
         going = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Telling one consumer again: it alone, once, and twice only where that is declared."""
+"""Replays: to one consumer only, and of handled events only if it is declared replayable."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from eventbus.errors import CannotReplay, UnknownConsumer
 from eventbus.events import Envelope
 from eventbus.models import Action, DeadLetter, Dispatch, Event, Inbox, Outbox, Retry, Subscription
 from eventbus.operations import replay
-from eventbus.operations.dead_letter_filter import DeadLetterFilter as Letters
+from eventbus.operations.dead_letter_filter import DeadLetterFilter as Filter
 from eventbus.operations.dead_letters import discard, edit_and_retry, retry
 from eventbus.operations.replay import ReplayRequest
 from eventbus.relay import subscriptions
@@ -32,90 +32,90 @@ def say(*skus: str) -> None:
 
 
 @pytest.fixture
-def heard() -> list[str]:
+def handled() -> list[str]:
     return []
 
 
 @pytest.fixture
-def late(bus, heard) -> Iterator[list[str]]:
-    """A replayable consumer that began to listen after two events."""
+def late(bus, handled) -> Iterator[list[str]]:
+    """A replayable consumer that was added after two events; yields what another one handled."""
 
     def listen(sku: str) -> None:
         if sku == "bad":
             raise GiveUp(reason="bad")
-        heard.append(sku)
+        handled.append(sku)
 
     others: list[str] = []
 
     def watch(sku: str) -> None:
         others.append(sku)
 
-    with alone("nobody"), listening(make_consumer(watch)):
+    with alone("nowhere"), listening(make_consumer(watch)):
         say("a", "b")
         bus.settle()
         with listening(make_consumer(listen, replayable=True)):
             yield others
 
 
-def test_a_consumer_is_told_what_it_never_heard_and_nobody_else_is(bus, late, heard):
+def test_a_replay_delivers_unhandled_events_to_one_consumer_only(bus, late, handled):
     say("c")
     bus.settle()
-    assert heard == ["c"]
+    assert handled == ["c"]
 
     assert replay.replay(LISTEN, "operator:1") == 2
     bus.settle()
-    assert sorted(heard) == ["a", "b", "c"]
+    assert sorted(handled) == ["a", "b", "c"]
     assert sorted(late) == ["a", "b", "c"]
     assert not Dispatch.objects.exists()
 
 
-def test_what_was_handled_is_skipped(bus, late, heard):
+def test_handled_events_are_skipped(bus, late, handled):
     replay.replay(LISTEN, "operator:1")
     bus.settle()
     assert replay.replay(LISTEN, "operator:1") == 0
-    assert sorted(heard) == ["a", "b"]
+    assert sorted(handled) == ["a", "b"]
 
 
-def test_replayed_twice_before_it_arrives_it_is_handled_once(bus, late, heard):
+def test_an_event_replayed_twice_is_handled_once(bus, late, handled):
     replay.replay(LISTEN, "operator:1")
     replay.replay(LISTEN, "operator:1")
     bus.settle()
-    assert sorted(heard) == ["a", "b"]
+    assert sorted(handled) == ["a", "b"]
 
 
-def test_again_a_consumer_handles_what_was_asked_for_once_more(bus, late, heard):
+def test_again_delivers_the_selected_handled_events_once_more(bus, late, handled):
     say("c")
     bus.settle()
     (event,) = Event.objects.filter(payload__sku="c")
     only = ReplayRequest(consumer="orders.listen", aggregate=event.aggregate)
-    heard.clear()
+    handled.clear()
 
     assert replay.replay(only, "operator:1", again=True) == 1
     bus.settle()
-    assert heard == ["c"]
+    assert handled == ["c"]
     assert Subscription.objects.get(consumer="orders.listen").generation == 1
 
 
-def test_again_what_was_not_asked_for_is_still_known_as_handled(bus, late, heard):
+def test_again_leaves_other_events_handled(bus, late, handled):
     say("c", "d")
     bus.settle()
-    heard.clear()
+    handled.clear()
     event = Event.objects.get(payload__sku="d")
     only = ReplayRequest(consumer="orders.listen", aggregate=event.aggregate)
     replay.replay(only, "operator:1", again=True)
     bus.settle()
-    # when: the broker brings an old message once more
+    # when: the broker delivers an old message again
     c = Event.objects.get(payload__sku="c")
     Dispatch.objects.create(consumer="orders.listen", event_ids=[str(c.pk)])
     bus.settle()
-    assert "c" not in heard
+    assert "c" not in handled
     assert Inbox.objects.filter(consumer="orders.listen", generation=1).count() == 2
 
 
-def test_cut_off_after_the_new_generation_the_rest_is_done_without_again(bus, late, heard):
+def test_an_interrupted_replay_is_completed_without_again(bus, late, handled):
     say("c")
     bus.settle()
-    heard.clear()
+    handled.clear()
 
     def killed(n: int) -> None:
         raise KeyboardInterrupt
@@ -124,15 +124,15 @@ def test_cut_off_after_the_new_generation_the_rest_is_done_without_again(bus, la
         replay.replay(LISTEN, "operator:1", again=True, rate=1000, progress=killed)
     replay.replay(LISTEN, "operator:1")
     bus.settle()
-    assert sorted(heard) == ["a", "b", "c"]
+    assert sorted(handled) == ["a", "b", "c"]
     assert Action.objects.filter(ended_at=None).count() == 1
 
 
-def test_dead_letters_and_what_was_discarded_stay_as_they_are(bus, late, heard):
+def test_a_replay_leaves_dead_letters_and_discarded_events_alone(bus, late, handled):
     say("bad", "bad")
     bus.settle(trouble=True)
     first = DeadLetter.objects.order_by("pk").first()
-    discard(Letters(ids=(first.pk,)), "nobody wants it", "operator:1")
+    discard(Filter(ids=(first.pk,)), "not needed", "operator:1")
     found = replay.preview(LISTEN)
     assert found == {
         "matching": 4,
@@ -145,29 +145,29 @@ def test_dead_letters_and_what_was_discarded_stay_as_they_are(bus, late, heard):
     assert replay.replay(LISTEN, "operator:1") == 2
 
 
-def test_what_was_corrected_is_replayed_as_corrected(bus, late, heard):
+def test_a_replay_delivers_the_corrected_payload(bus, late, handled):
     say("bad")
     bus.settle(trouble=True)
     edit_and_retry(DeadLetter.objects.get().pk, {"sku": "good"}, "operator:1")
     bus.settle(trouble=True)
-    assert heard == ["good"]
+    assert handled == ["good"]
     replay.replay(LISTEN, "operator:1", again=True)
     bus.settle()
-    assert sorted(heard) == ["a", "b", "good", "good"]
+    assert sorted(handled) == ["a", "b", "good", "good"]
 
 
 def test_a_replay_is_delivered_in_batches(late):
-    basket = InMemoryTransport()
+    transport = InMemoryTransport()
     replay.replay(LISTEN, "operator:1")
-    Relay(basket).turn()
-    (message,) = basket.messages
+    Relay(transport).turn()
+    (message,) = transport.messages
     assert not message.suspect
     assert len(Dispatch.objects.get(pk=message.dispatch).event_ids) == 2
 
 
-def test_who_is_not_replayable_is_not_told_twice(calm):
+def test_a_consumer_that_is_not_replayable_gets_no_handled_event_again(calm):
     def listen(sku: str) -> None:
-        """Hear."""
+        pass
 
     with listening(make_consumer(listen)):
         with pytest.raises(CannotReplay, match="not declared replayable"):
@@ -176,9 +176,9 @@ def test_who_is_not_replayable_is_not_told_twice(calm):
         assert replay.replay(LISTEN, "operator:1") == 0
 
 
-def test_who_calls_outside_is_not_told_again_at_all(calm):
+def test_an_external_consumer_refuses_a_replay(calm):
     def listen(sku: str) -> None:
-        """Hear."""
+        pass
 
     with (
         listening(make_consumer(listen, external=True, replayable=True)),
@@ -187,9 +187,9 @@ def test_who_calls_outside_is_not_told_again_at_all(calm):
         replay.replay(LISTEN, "operator:1")
 
 
-def test_it_says_whom_it_does_not_know_and_what_is_not_heard(calm, late):
+def test_an_error_names_the_unknown_consumer_or_event(calm, late):
     with pytest.raises(UnknownConsumer):
-        replay.preview(ReplayRequest(consumer="orders.nobody"))
+        replay.preview(ReplayRequest(consumer="orders.missing"))
     with pytest.raises(CannotReplay, match=r"only to orders\.ProductRetired"):
         replay.preview(ReplayRequest(consumer="orders.listen", name="orders.OrderPlaced"))
 
@@ -209,7 +209,7 @@ def test_a_rate_is_kept(late, monkeypatch):
     assert Dispatch.objects.filter(consumer="orders.listen").count() == 4
 
 
-def test_a_replay_is_written_down(late):
+def test_a_replay_is_recorded(late):
     until = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
     replay.replay(ReplayRequest(consumer="orders.listen", until=until), "operator:1")
     action = Action.objects.get()
@@ -229,39 +229,39 @@ class TestTheCommand:
         assert not Dispatch.objects.exists()
         assert not Outbox.objects.exists()
 
-    def test_it_sends(self, bus, late, heard):
+    def test_it_replays(self, bus, late, handled):
         assert "Queued 2 events for orders.listen" in self.run("--yes", "--rate", "1000")
         bus.settle()
-        assert sorted(heard) == ["a", "b"]
+        assert sorted(handled) == ["a", "b"]
 
     def test_a_refusal_is_a_sentence(self, late):
         with pytest.raises(CommandError, match="does not subscribe"):
             self.run("--name", "orders.OrderPlaced")
 
 
-class TestTheMark:
-    """Who is told again knows that it is, however often it fails at first."""
+class TestTheReplayedMark:
+    """The mark reaches the consumer, also after failed attempts."""
 
     @pytest.fixture
     def marks(self, bus) -> Iterator[dict[str, list[bool]]]:
-        """What a consumer that began to listen after one event knows of each delivery."""
+        """The marks of each delivery to a consumer that was added after three events, by sku."""
         marks: dict[str, list[bool]] = {}
 
         def listen(sku: str, envelope: Envelope) -> None:
             marks.setdefault(sku, []).append(envelope.replayed)
             if sku == "bad":
                 raise GiveUp(reason="bad")
-            if sku == "frail" and len(marks[sku]) == 1:
+            if sku == "flaky" and len(marks[sku]) == 1:
                 raise ConnectionError("once")
 
-        with alone("nobody"):
+        with alone("nowhere"):
             subscriptions.sync()
-            say("old", "frail", "bad")
+            say("old", "flaky", "bad")
             bus.settle()
             with listening(make_consumer(listen)):
                 yield marks
 
-    def test_what_is_replayed_is_marked_and_what_is_new_is_not(self, bus, marks):
+    def test_replayed_events_are_marked_and_new_events_are_not(self, bus, marks):
         say("new")
         bus.settle()
         replay.replay(LISTEN, "operator:1")
@@ -269,19 +269,19 @@ class TestTheMark:
         assert set(marks["old"]) == {True}
         assert set(marks["new"]) == {False}
 
-    def test_the_mark_outlives_a_failure(self, bus, marks):
+    def test_the_mark_survives_a_retry(self, bus, marks):
         replay.replay(LISTEN, "operator:1")
         bus.settle(trouble=True)
         bus.later(minutes=1)
         assert not Retry.objects.exists()
-        assert marks["frail"] == [True, True]
+        assert marks["flaky"] == [True, True]
 
-    def test_the_mark_outlives_a_death(self, bus, marks):
+    def test_the_mark_survives_a_dead_letter(self, bus, marks):
         replay.replay(LISTEN, "operator:1")
         bus.settle(trouble=True)
-        (letter,) = DeadLetter.objects.all()
-        assert letter.envelope["replayed"] is True
+        (row,) = DeadLetter.objects.all()
+        assert row.envelope["replayed"] is True
         marks.clear()
-        retry(Letters(ids=(letter.pk,)), "operator:1")
+        retry(Filter(ids=(row.pk,)), "operator:1")
         bus.settle(trouble=True)
         assert set(marks["bad"]) == {True}

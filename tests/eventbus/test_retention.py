@@ -1,4 +1,4 @@
-"""The log in files and back: nothing that is needed goes, and nothing that went is lost."""
+"""Archiving and restoring: no needed event is archived, and no archived event is lost."""
 
 import datetime as dt
 import threading
@@ -29,7 +29,7 @@ from eventbus.models import (
     Subscription,
 )
 from eventbus.operations import rebuild, replay, retention
-from eventbus.operations.dead_letters import DeadLetterFilter as Letters
+from eventbus.operations.dead_letters import DeadLetterFilter as Filter
 from eventbus.operations.dead_letters import discard
 from eventbus.operations.replay import ReplayRequest
 from eventbus.testing import Bus, alone, listening
@@ -44,14 +44,14 @@ ME = "operator:1"
 LISTEN = ReplayRequest(consumer="orders.listen")
 
 
-def say(*skus: str) -> None:
+def publish_all(*skus: str) -> None:
     with transaction.atomic():
         for sku in skus:
             publish(ProductRetired(sku=sku))
 
 
 def grow_old() -> None:
-    """Let forty days pass for all there is."""
+    """Move all events and subscriptions forty days into the past."""
     for row in Event.objects.all():
         Event.objects.filter(pk=row.pk).update(recorded_at=row.recorded_at - OLD)
     for sub in Subscription.objects.all():
@@ -59,7 +59,7 @@ def grow_old() -> None:
 
 
 def rows(*tables: Any) -> list[dict[str, Any]]:
-    """Return all that tables hold."""
+    """Return all rows of the tables."""
     return [row for table in tables for row in table.objects.order_by("pk").values()]
 
 
@@ -76,30 +76,30 @@ def skus() -> list[str]:
 
 
 @pytest.fixture
-def heard() -> list[str]:
+def handled() -> list[str]:
     return []
 
 
 @pytest.fixture
-def log(calm, heard) -> Iterator[Bus]:
+def log(calm, handled) -> Iterator[Bus]:
     """Three old events that a consumer has handled, and a new one."""
 
     def listen(sku: str) -> None:
         if sku == "bad":
             raise GiveUp(reason="bad")
-        heard.append(sku)
+        handled.append(sku)
 
-    with alone("nobody"), listening(make_consumer(listen, replayable=True)):
+    with alone("nowhere"), listening(make_consumer(listen, replayable=True)):
         Subscription.objects.exclude(consumer="orders.listen").delete()
-        say("a", "b", "c")
+        publish_all("a", "b", "c")
         calm.settle()
         grow_old()
-        say("new")
+        publish_all("new")
         calm.settle()
         yield calm
 
 
-def test_what_is_old_goes_with_its_inbox_rows_and_comes_back_as_it_was(log, tmp_path):
+def test_old_events_are_archived_with_their_inbox_rows_and_restored_unchanged(log, tmp_path):
     before = rows(Event, Inbox)
     assert archive(tmp_path) == 3
     assert skus() == ["new"]
@@ -110,7 +110,7 @@ def test_what_is_old_goes_with_its_inbox_rows_and_comes_back_as_it_was(log, tmp_
     assert not Archive.objects.exists()
 
 
-def test_an_event_with_all_its_attributes_comes_back_as_it_was(log, tmp_path):
+def test_an_event_is_restored_with_all_its_attributes(log, tmp_path):
     Event.objects.filter(payload__sku="a").update(
         payload={"sku": "a", "words": 'é "\n\u2028', "deep": [1, -0.5, 1e300, None, {"b": True}]},
         aggregate="product:a",
@@ -127,18 +127,18 @@ def test_an_event_with_all_its_attributes_comes_back_as_it_was(log, tmp_path):
     assert rows(Event, Inbox) == before
 
 
-def test_batches_are_files_and_each_is_recorded(log, tmp_path, monkeypatch):
+def test_each_batch_is_a_recorded_file(log, tmp_path, monkeypatch):
     monkeypatch.setattr(retention, "BATCH", 2)
     monkeypatch.setattr(retention, "PAGE", 1)
-    before, told = rows(Event, Inbox), []
-    retention.archive(retention.cutoff(30), tmp_path, ME, told.append)
-    assert told == [2, 1]
+    before, progress = rows(Event, Inbox), []
+    retention.archive(retention.cutoff(30), tmp_path, ME, progress.append)
+    assert progress == [2, 1]
     kept = Archive.objects.order_by("pk")
     assert [(row.events, row.inbox_rows) for row in kept] == [(2, 2), (1, 1)]
     assert [row.file for row in kept] == sorted(file.name for file in tmp_path.iterdir())
     assert kept[0].last_position < kept[1].first_position
     assert kept[0].since <= kept[0].until <= kept[1].since == kept[1].until
-    # then: in whatever order they come back
+    # then: the files can be restored in any order
     for file in sorted(tmp_path.iterdir(), reverse=True):
         retention.restore(file, ME)
     assert rows(Event, Inbox) == before
@@ -153,22 +153,21 @@ def retry(event: Event) -> None:
     Retry.objects.create(consumer="orders.other", event_id=event.pk, failed_at=now, next_at=now)
 
 
-def letter(event: Event) -> None:
+def dead_letter(event: Event) -> None:
     DeadLetter.objects.create(
         consumer="orders.other", event_id=event.pk, envelope={}, died_at=clock.now()
     )
 
 
-def never_told(event: Event) -> None:
+def not_handled(event: Event) -> None:
     Inbox.objects.filter(event_id=event.pk).delete()
 
 
-def being_called(event: Event) -> None:
+def call_started(event: Event) -> None:
     Inbox.objects.filter(event_id=event.pk).update(handled_at=None)
 
 
-def not_yet_told_again(event: Event) -> None:
-    """A rebuild was cut off."""
+def rebuild_interrupted(event: Event) -> None:
     Inbox.objects.exclude(event_id=event.pk).update(generation=1)
     Subscription.objects.update(generation=1)
 
@@ -179,14 +178,14 @@ def not_yet_told_again(event: Event) -> None:
         lambda event: Outbox.objects.create(event_id=event.pk),
         dispatch,
         retry,
-        letter,
-        never_told,
-        being_called,
-        not_yet_told_again,
+        dead_letter,
+        not_handled,
+        call_started,
+        rebuild_interrupted,
     ],
-    ids=["outbox", "dispatch", "retry", "letter", "never_told", "being_called", "rebuild"],
+    ids=["outbox", "dispatch", "retry", "dead_letter", "not_handled", "call_started", "rebuild"],
 )
-def test_what_somebody_needs_stays(log, tmp_path, need):
+def test_needed_events_stay(log, tmp_path, need):
     need(Event.objects.get(payload__sku="b"))
     found = retention.preview(retention.cutoff(30))
     assert (found["events"], found["still needed"]) == (2, 1)
@@ -194,17 +193,17 @@ def test_what_somebody_needs_stays(log, tmp_path, need):
     assert skus() == ["b", "new"]
 
 
-def test_what_was_discarded_is_needed_no_more(log, tmp_path):
-    say("bad")
+def test_a_discarded_event_is_not_needed(log, tmp_path):
+    publish_all("bad")
     log.settle(trouble=True)
-    discard(Letters(), "a test", ME)
+    discard(Filter(), "a test", ME)
     grow_old()
-    say("newest")
+    publish_all("newest")
     archive(tmp_path)
     assert skus() == ["newest"]
 
 
-def test_what_became_needed_while_it_was_written_stays(log, tmp_path, monkeypatch):
+def test_an_event_needed_again_during_the_write_stays(log, tmp_path, monkeypatch):
     event = Event.objects.get(payload__sku="b")
     monkeypatch.setattr(retention, "reach", lambda name: dispatch(event))
     with pytest.raises(CannotArchive, match="needed again"):
@@ -213,67 +212,67 @@ def test_what_became_needed_while_it_was_written_stays(log, tmp_path, monkeypatc
     assert not Archive.objects.exists()
 
 
-def test_the_last_event_stays(log, tmp_path):
+def test_the_newest_event_stays(log, tmp_path):
     grow_old()
     assert archive(tmp_path) == 3
-    say("next")
+    publish_all("next")
     log.settle()
     restore_all(tmp_path)
     assert skus() == ["a", "b", "c", "new", "next"]
 
 
-def test_nothing_younger_than_a_day_goes():
+def test_events_younger_than_a_day_stay():
     with pytest.raises(CannotArchive, match="at least a day"):
         retention.cutoff(0)
 
 
-def test_nothing_old_is_no_file(log, tmp_path):
+def test_without_old_events_no_file_is_written(log, tmp_path):
     assert archive(tmp_path, days=50) == 0
     assert not list(tmp_path.iterdir())
 
 
-def test_files_are_for_their_owner_alone(log, tmp_path):
+def test_only_the_owner_can_read_a_file(log, tmp_path):
     archive(tmp_path)
     (file,) = tmp_path.iterdir()
     assert file.stat().st_mode & 0o077 == 0
 
 
 class TestASecondCopy:
-    """A message that lay somewhere for forty days is not taken for fresh."""
+    """A message that arrives forty days late is not handled as a new one."""
 
     def wire(self, sku: str) -> dict[str, Any]:
         return to_cloudevent(Event.objects.get(payload__sku=sku).envelope())
 
-    def test_of_what_is_archived_changes_nothing(self, log, heard, tmp_path):
+    def test_of_an_archived_event_changes_nothing(self, log, handled, tmp_path):
         copy = self.wire("a")
         archive(tmp_path)
         deliver(0, "orders.listen", [copy])
-        assert heard == ["a", "b", "c", "new"]
+        assert handled == ["a", "b", "c", "new"]
         assert Inbox.objects.count() == 1
 
-    def test_calls_nobody(self, log, tmp_path):
-        called: list[str] = []
+    def test_of_an_archived_event_makes_no_external_call(self, log, tmp_path):
+        calls: list[str] = []
 
         def call(sku: str) -> None:
-            called.append(sku)
+            calls.append(sku)
 
         copy = self.wire("a")
         archive(tmp_path)
         with listening(make_consumer(call, external=True)):
             deliver(0, "orders.call", [copy])
-            assert not called
+            assert not calls
             assert Inbox.objects.filter(consumer="orders.call").count() == 0
             restore_all(tmp_path)
             deliver(0, "orders.call", [copy])
-            assert called == ["a"]
+            assert calls == ["a"]
 
 
 class TestReadingAgain:
-    """Nothing that is in a file is left out in silence."""
+    """A replay or rebuild never skips an archived event silently."""
 
-    def test_a_replay_refuses_and_works_after_the_restore(self, log, heard, tmp_path):
+    def test_a_replay_refuses_and_works_after_the_restore(self, log, handled, tmp_path):
         archive(tmp_path)
-        heard.clear()
+        handled.clear()
         with pytest.raises(InArchive, match=rf"manage\.py restoreevents {tmp_path}/events-"):
             replay.replay(LISTEN, ME, again=True)
         with pytest.raises(InArchive, match="3 events"):
@@ -283,9 +282,9 @@ class TestReadingAgain:
         restore_all(tmp_path)
         assert replay.replay(LISTEN, ME, again=True) == 4
         log.settle()
-        assert heard == ["a", "b", "c", "new"]
+        assert handled == ["a", "b", "c", "new"]
 
-    def test_a_replay_of_another_time_goes_on(self, log, tmp_path):
+    def test_a_replay_of_another_time_is_not_affected(self, log, tmp_path):
         archive(tmp_path)
         (kept,) = Archive.objects.all()
         after = kept.until + dt.timedelta(microseconds=1)
@@ -297,20 +296,20 @@ class TestReadingAgain:
             with pytest.raises(InArchive):
                 replay.preview(ReplayRequest(consumer="orders.listen", **reached))
 
-    def test_what_comes_back_after_a_replay_of_another_time_is_known(self, log, heard, tmp_path):
-        """Inbox rows come back under the generation that there is by then."""
+    def test_events_restored_after_a_later_replay_stay_handled(self, log, handled, tmp_path):
+        """Inbox rows are restored under the current generation."""
         archive(tmp_path)
-        heard.clear()
+        handled.clear()
         since = Archive.objects.get().until + dt.timedelta(seconds=1)
         replay.replay(ReplayRequest(consumer="orders.listen", since=since), ME, again=True)
         log.settle()
-        assert heard == ["new"]
+        assert handled == ["new"]
 
         restore_all(tmp_path)
         assert replay.replay(LISTEN, ME) == 0
         assert Inbox.objects.filter(generation=1).count() == 4
 
-    def test_what_comes_back_to_a_renamed_consumer_is_known(self, log, tmp_path):
+    def test_events_restored_for_a_renamed_consumer_stay_handled(self, log, tmp_path):
         archive(tmp_path)
         registry.consumers.pop("orders.listen")
 
@@ -328,7 +327,7 @@ class TestReadingAgain:
                 for fact in fortnight():
                     publish(fact)
             grow_old()
-            say("new")
+            publish_all("new")
             calm.settle()
             before = figures()
             assert archive(tmp_path) == len(fortnight())
@@ -342,7 +341,7 @@ class TestReadingAgain:
             rebuild.rebuild("analytics", ME)
             assert figures() == before
 
-    def test_many_files_are_named_in_short(self, log, tmp_path, monkeypatch):
+    def test_an_error_names_only_the_first_files(self, log, tmp_path, monkeypatch):
         monkeypatch.setattr(retention, "BATCH", 1)
         monkeypatch.setattr(retention, "MAX_FILES", 2)
         archive(tmp_path)
@@ -362,21 +361,21 @@ class TestAFile:
         assert skus() == ["new"]
         assert Archive.objects.exists()
 
-    def test_that_is_gone_is_refused(self, log, tmp_path):
+    def test_that_is_missing_is_refused(self, log, tmp_path):
         archive(tmp_path)
         (file,) = tmp_path.iterdir()
         file.unlink()
         with pytest.raises(CannotRestore, match="No such file"):
             retention.restore(file, ME)
 
-    def test_that_nobody_recorded_is_refused(self, log, tmp_path):
+    def test_that_is_not_recorded_is_refused(self, log, tmp_path):
         archive(tmp_path)
         (file,) = tmp_path.iterdir()
         retention.restore(file, ME)
         with pytest.raises(CannotRestore, match="no archive of that name"):
             retention.restore(file, ME)
 
-    def test_whose_place_is_taken_is_refused_and_nothing_is_left_out(self, log, tmp_path):
+    def test_whose_positions_are_taken_is_refused(self, log, tmp_path):
         position = Event.objects.get(payload__sku="b").position
         archive(tmp_path)
         Event.objects.update(position=position)
@@ -386,7 +385,7 @@ class TestAFile:
         assert Archive.objects.exists()
 
 
-def test_a_restore_cut_off_is_finished_by_the_next_one(log, tmp_path, monkeypatch):
+def test_an_interrupted_restore_is_completed_by_the_next_one(log, tmp_path, monkeypatch):
     before = rows(Event, Inbox)
     archive(tmp_path)
     (file,) = tmp_path.iterdir()
@@ -404,7 +403,7 @@ def test_a_restore_cut_off_is_finished_by_the_next_one(log, tmp_path, monkeypatc
     assert rows(Event, Inbox) == before
 
 
-def test_what_a_restore_cut_off_brought_back_may_be_archived_again(log, tmp_path, monkeypatch):
+def test_partly_restored_events_can_be_archived_again(log, tmp_path, monkeypatch):
     before = rows(Event, Inbox)
     archive(tmp_path)
     (file,) = tmp_path.iterdir()
@@ -419,19 +418,19 @@ def test_what_a_restore_cut_off_brought_back_may_be_archived_again(log, tmp_path
     assert rows(Event, Inbox) == before
 
 
-def test_it_is_written_down(log, tmp_path):
+def test_archiving_and_restoring_are_recorded(log, tmp_path):
     archive(tmp_path)
     (file,) = tmp_path.iterdir()
-    did = Action.objects.get(operation="archive")
-    assert did.actor == ME
-    assert did.preview == {"events": 3, "inbox rows": 3, "still needed": 0}
-    assert did.result == {"files": [file.name], "events": 3}
-    assert did.selection["folder"] == str(tmp_path)
+    action = Action.objects.get(operation="archive")
+    assert action.actor == ME
+    assert action.preview == {"events": 3, "inbox rows": 3, "still needed": 0}
+    assert action.result == {"files": [file.name], "events": 3}
+    assert action.selection["folder"] == str(tmp_path)
     restore_all(tmp_path)
-    did = Action.objects.get(operation="restore")
-    assert did.selection == {"file": str(file)}
-    assert did.result == {"events": 3, "inbox rows": 3}
-    assert did.ended_at
+    action = Action.objects.get(operation="restore")
+    assert action.selection == {"file": str(file)}
+    assert action.result == {"events": 3, "inbox rows": 3}
+    assert action.ended_at
 
 
 class TestTheCommands:
@@ -442,9 +441,9 @@ class TestTheCommands:
 
     def test_a_dry_run_counts_and_changes_nothing(self, log, tmp_path):
         before = rows(Event, Inbox)
-        said = self.run("archiveevents", "--older-than=30", f"--to={tmp_path}", "--dry-run")
-        assert "3  events" in said
-        assert "0  still needed" in said
+        output = self.run("archiveevents", "--older-than=30", f"--to={tmp_path}", "--dry-run")
+        assert "3  events" in output
+        assert "0  still needed" in output
         assert rows(Event, Inbox) == before
         assert not list(tmp_path.iterdir())
         assert not Action.objects.exists()
@@ -454,10 +453,10 @@ class TestTheCommands:
         assert "3  20" in self.run("restoreevents", file, "--dry-run")
         assert skus() == ["new"]
 
-    def test_there_and_back(self, log, tmp_path):
+    def test_events_are_archived_and_restored(self, log, tmp_path):
         folder = tmp_path / "made" / "here"
-        said = self.run("archiveevents", "--older-than=30", f"--to={folder}", "--yes")
-        assert f"Archived 3 events in {folder}" in said
+        output = self.run("archiveevents", "--older-than=30", f"--to={folder}", "--yes")
+        assert f"Archived 3 events in {folder}" in output
         assert "Restored 3 events" in self.run("restoreevents", *folder.iterdir(), "--yes")
 
     def test_a_refusal_is_a_sentence(self, log, tmp_path):
@@ -479,21 +478,21 @@ class TestTheCommands:
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-def test_a_second_copy_that_comes_while_its_event_goes_changes_nothing(
-    log, heard, tmp_path, monkeypatch
+def test_a_second_copy_delivered_while_its_event_is_archived_changes_nothing(
+    log, handled, tmp_path, monkeypatch
 ):
     if connection.vendor != "postgresql":
         pytest.skip("a race takes two writers, and SQLite has one")
     copy, save = to_cloudevent(Event.objects.get(payload__sku="a").envelope()), Archive.save
 
-    def bring() -> None:
+    def deliver_copy() -> None:
         deliver(0, "orders.listen", [copy])
         connection.close()
 
-    late = threading.Thread(target=bring)
+    late = threading.Thread(target=deliver_copy)
 
     def save_late(row: Archive) -> None:
-        """What goes is deleted, and not yet committed."""
+        """Deliver the copy after the delete and before the commit."""
         late.start()
         deadline = time.monotonic() + 10
         while not waits_for_a_lock() and time.monotonic() < deadline:
@@ -504,7 +503,7 @@ def test_a_second_copy_that_comes_while_its_event_goes_changes_nothing(
     monkeypatch.setattr(Archive, "save", save_late)
     assert archive(tmp_path) == 3
     late.join()
-    assert heard == ["a", "b", "c", "new"]
+    assert handled == ["a", "b", "c", "new"]
     assert Inbox.objects.count() == 1
 
 
@@ -515,30 +514,30 @@ def waits_for_a_lock() -> bool:
 
 
 @contextmanager
-def elsewhere(shared: bool) -> Iterator[None]:
-    """Let somebody with a connection of his own be at the log."""
-    begun, over = threading.Event(), threading.Event()
+def log_locked(shared: bool) -> Iterator[None]:
+    """Hold the lock of the log in another connection."""
+    locked, release = threading.Event(), threading.Event()
 
-    def stay() -> None:
+    def hold() -> None:
         with retention._locked(shared=shared):
-            begun.set()
-            over.wait(10)
+            locked.set()
+            release.wait(10)
         connection.close()
 
-    thread = threading.Thread(target=stay)
+    thread = threading.Thread(target=hold)
     thread.start()
-    assert begun.wait(10)
+    assert locked.wait(10)
     yield
-    over.set()
+    release.set()
     thread.join()
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("shared", [False, True], ids=["archiving", "replaying"])
-def test_two_at_once_take_turns(tmp_path, shared):
+def test_archiving_excludes_other_operations_on_the_log(tmp_path, shared):
     Bus()
-    say("a")
-    with elsewhere(shared):
+    publish_all("a")
+    with log_locked(shared):
         with pytest.raises(LogBusy):
             archive(tmp_path)
         if shared:

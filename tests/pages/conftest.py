@@ -27,10 +27,10 @@ DEAD_LETTERS = "/admin/eventbus/deadletter/"
 SECRET = "changed my mind"  # in the payload of the dead letter
 
 
-def visitor(**rights: bool) -> Client:
+def visitor(**flags: bool) -> Client:
     client = Client()
-    who = f"{'-'.join(rights) or 'customer'}@kabar.example"
-    client.force_login(get_user_model().objects.create_user(who, **rights))
+    email = f"{'-'.join(flags) or 'customer'}@kabar.example"
+    client.force_login(get_user_model().objects.create_user(email, **flags))
     return client
 
 
@@ -111,9 +111,9 @@ def news(db) -> dict[str, Log]:
         captured_at=now,
     )
     money = say(captured)
-    told = {name: getattr(order, name) for name in ("customer_id", "lines", "total")}
-    told |= {name: getattr(order, name) for name in ("currency", "country", "placed_at")}
-    paid = say(OrderPaid(order_id=ORDER, paid_at=now, **told), money)
+    fields = {name: getattr(order, name) for name in ("customer_id", "lines", "total")}
+    fields |= {name: getattr(order, name) for name in ("currency", "country", "placed_at")}
+    paid = say(OrderPaid(order_id=ORDER, paid_at=now, **fields), money)
     off = OrderCancelled(
         order_id=ORDER,
         customer_id=SARI,

@@ -31,7 +31,7 @@ def drawn(client, query: str = "") -> tuple[str, list[dict]]:
     return page, [json.loads(html.unescape(c)) for c in re.findall(r'data-value="([^"]+)"', page)]
 
 
-def test_an_empty_shop_says_so_kindly(operator):
+def test_without_sales_the_page_says_so(operator):
     page, charts = drawn(operator)
     assert "Nothing to count yet." in page
     assert charts == []
@@ -61,13 +61,13 @@ def test_a_long_period_is_drawn_by_week_or_month(operator):
         assert len(revenue["labels"]) < points
 
 
-def test_old_sales_alone_are_found_without_asking(operator):
+def test_the_default_period_includes_old_sales(operator):
     sell(1, ago=5000)
     _, (revenue, _) = drawn(operator)
     assert sum(revenue["datasets"][0]["data"]) == 20.0
 
 
-def test_each_currency_is_drawn_apart(operator):
+def test_each_currency_has_its_own_chart(operator):
     sell(1)
     sell(2)
     sell(3, currency="IDR", price="150000.00")
@@ -79,7 +79,7 @@ def test_each_currency_is_drawn_apart(operator):
 @pytest.mark.parametrize(
     "asked", ["from=bogus", "from=2026-02-01&to=2026-01-01", "to=0001-01-01", "from=9999-12-31"]
 )
-def test_days_that_make_no_sense_do_no_harm(operator, asked):
+def test_invalid_days_are_ignored(operator, asked):
     sell(1)
     drawn(operator, f"?{asked}")
 

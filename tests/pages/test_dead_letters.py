@@ -1,4 +1,4 @@
-"""What operators do with letters on the pages, who may see what is in them, and what is noted."""
+"""Admin pages of dead letters: operations, permissions, hidden payloads, audit records."""
 
 import datetime as dt
 import json
@@ -26,65 +26,65 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def clerk(db) -> Client:
-    """An operator who may look into the bus, and not into what is told."""
+def viewer(db) -> Client:
+    """An operator who may view the bus, but no payloads."""
     return allowed(visitor(is_staff=True), "view_event", "view_deadletter", "view_discarded")
 
 
-def test_payloads_are_hidden_from_those_who_may_not_see_them(clerk, dead_letter):
+def test_payloads_are_hidden_without_the_permission(viewer, dead_letter):
     for address in (shown(Event, dead_letter.event_id), shown(DeadLetter, dead_letter.pk)):
-        answer = clerk.get(address)
+        answer = viewer.get(address)
         assert answer.status_code == 200
         assert SECRET not in answer.content.decode()
         assert "takes the permission to view payloads" in answer.content.decode()
     assert not Action.objects.exists()
 
 
-def test_nor_do_errors_quote_to_them_what_is_in_payloads(clerk, dead_letter, news):
+def test_errors_are_hidden_without_the_permission_to_view_payloads(viewer, dead_letter, news):
     quoting = ValueError(f"no sense in\n{SECRET}")
     retries.record_failure("orders.listen", news["cancelled"].envelope(), quoting)
     DeadLetter.objects.update(error=retries.format_error(quoting))
     retry = Retry.objects.get()
-    allowed(clerk, "view_retry")
+    allowed(viewer, "view_retry")
     addresses = [shown(Event, dead_letter.event_id), shown(DeadLetter, dead_letter.pk)]
     addresses += [shown(Retry, retry.pk), DEAD_LETTERS, "/admin/eventbus/retry/"]
     for address in addresses:
-        answer = clerk.get(address).content.decode()
+        answer = viewer.get(address).content.decode()
         assert "ValueError in" in answer
         assert SECRET not in answer
 
-    allowed(clerk, "view_payload")
-    assert all(SECRET in clerk.get(address).content.decode() for address in addresses[:3])
+    allowed(viewer, "view_payload")
+    assert all(SECRET in viewer.get(address).content.decode() for address in addresses[:3])
     assert Action.objects.filter(operation="view").count() == 3
 
 
 @pytest.mark.parametrize(
     "guess", ["deadletter/?error__contains=", "event/?payload__reason__startswith="]
 )
-def test_nor_is_it_found_out_by_guessing(clerk, dead_letter, guess):
-    assert clerk.get(f"/admin/eventbus/{guess}{SECRET[0]}").status_code == 400
+def test_a_payload_cannot_be_guessed_with_lookups(viewer, dead_letter, guess):
+    assert viewer.get(f"/admin/eventbus/{guess}{SECRET[0]}").status_code == 400
 
 
-def test_looking_at_a_payload_is_written_down(clerk, dead_letter):
-    allowed(clerk, "view_payload")
+def test_each_view_of_a_payload_is_recorded(viewer, dead_letter):
+    allowed(viewer, "view_payload")
     for address in (shown(Event, dead_letter.event_id), shown(DeadLetter, dead_letter.pk)):
-        assert SECRET in clerk.get(address).content.decode()
-    looks = list(Action.objects.filter(operation="view").order_by("pk"))
-    assert [look.selection for look in looks] == [
+        assert SECRET in viewer.get(address).content.decode()
+    views = list(Action.objects.filter(operation="view").order_by("pk"))
+    assert [view.selection for view in views] == [
         {"event": str(dead_letter.event_id)},
         {"dead letter": str(dead_letter.pk)},
     ]
-    assert all(look.actor.startswith("operator:") for look in looks)
+    assert all(view.actor.startswith("operator:") for view in views)
 
 
-def test_who_may_only_look_is_offered_no_verb(clerk, dead_letter):
-    act(clerk, dead_letter, "retry", confirmed="1")
-    act(clerk, dead_letter, "discard", confirmed="1", reason="tired")
-    assert clerk.get(f"{DEAD_LETTERS}{dead_letter.pk}/edit").status_code == 403
+def test_an_operator_who_may_only_view_cannot_change_anything(viewer, dead_letter):
+    act(viewer, dead_letter, "retry", confirmed="1")
+    act(viewer, dead_letter, "discard", confirmed="1", reason="a test")
+    assert viewer.get(f"{DEAD_LETTERS}{dead_letter.pk}/edit").status_code == 403
     assert DeadLetter.objects.exists()
 
 
-def test_retrying_asks_first(chief, dead_letter):
+def test_a_retry_asks_for_confirmation(chief, dead_letter):
     asked = act(chief, dead_letter, "retry").content.decode()
     assert dead_letter.signature in asked
     assert DeadLetter.objects.exists()
@@ -95,7 +95,7 @@ def test_retrying_asks_first(chief, dead_letter):
     assert not DeadLetter.objects.exists()
 
 
-def test_all_that_match_are_retried_at_once(chief, dead_letter, news):
+def test_all_that_match_are_retried_together(chief, dead_letter, news):
     other = news["paid"].envelope()
     retries.dead_letter("analytics.count_sale", other, ValueError("no sense"), 15)
     act(chief, dead_letter, "retry", confirmed="1", select_across="1")
@@ -136,22 +136,22 @@ def test_all_that_match_are_what_the_list_shows_and_nothing_else(
     assert all(recorded[key] == value for key, value in chosen.items() if value is not ...)
 
 
-@pytest.mark.parametrize("strange", ["attempts__gt=1", "consumer__isnull=1", "id=7"])
-def test_what_a_filter_does_not_know_selects_nothing(chief, dead_letter, strange):
+@pytest.mark.parametrize("lookup", ["attempts__gt=1", "consumer__isnull=1", "id=7"])
+def test_a_lookup_that_the_filter_lacks_is_refused(chief, dead_letter, lookup):
     ticked = {"action": "retry", "_selected_action": [dead_letter.pk], "select_across": "1"}
-    assert chief.post(f"{DEAD_LETTERS}?{strange}", ticked | {"confirmed": "1"}).status_code == 400
+    assert chief.post(f"{DEAD_LETTERS}?{lookup}", ticked | {"confirmed": "1"}).status_code == 400
     assert DeadLetter.objects.exists()
 
 
-def test_a_note_is_added_from_the_page_of_a_letter(chief, clerk, dead_letter):
+def test_a_note_is_added_from_the_page_of_a_dead_letter(chief, viewer, dead_letter):
     assert 'value="note"' in chief.get(shown(DeadLetter, dead_letter.pk)).content.decode()
-    assert 'value="note"' not in clerk.get(shown(DeadLetter, dead_letter.pk)).content.decode()
+    assert 'value="note"' not in viewer.get(shown(DeadLetter, dead_letter.pk)).content.decode()
     act(chief, dead_letter, "note", confirmed="1", reason="asked the bank")
     assert "asked the bank" in chief.get(shown(DeadLetter, dead_letter.pk)).content.decode()
     assert Action.objects.get(operation="note").reason == "asked the bank"
 
 
-def test_an_action_leads_to_what_came_of_each_letter(chief, dead_letter):
+def test_an_action_links_to_its_outcomes(chief, dead_letter):
     act(chief, dead_letter, "retry", confirmed="1")
     action = Action.objects.get()
     page = chief.get(shown(Action, action.pk)).content.decode()
@@ -164,7 +164,7 @@ def test_an_action_leads_to_what_came_of_each_letter(chief, dead_letter):
     assert "retrying" in rows
 
 
-def test_an_action_under_way_says_how_far_it_is(chief, db):
+def test_a_running_action_shows_its_progress(chief, db):
     running = Action.objects.create(
         operation="retry", actor="operator:1", total=6000, processed=1500
     )
@@ -178,23 +178,23 @@ def test_an_action_under_way_says_how_far_it_is(chief, db):
     assert "Refresh" not in answer
 
 
-def let_it_end() -> None:
+def join_operation() -> None:
     for thread in threading.enumerate():
         if thread.name == background.THREAD_NAME:
             thread.join(10)
 
 
 @pytest.mark.django_db(transaction=True)
-class TestWhatTakesLong:
-    def test_it_goes_on_after_the_page_has_answered(self, chief, dead_letter, monkeypatch):
+class TestALongOperation:
+    def test_it_continues_after_the_page_has_answered(self, chief, dead_letter, monkeypatch):
         monkeypatch.setattr(background, "WAIT_SECONDS", 0.0)
         answer = act(chief, dead_letter, "retry", confirmed="1")
         assert answer["Location"] == "/admin/eventbus/action/"
-        let_it_end()
+        join_operation()
         assert Retry.objects.get().event_id == dead_letter.event_id
         assert Action.objects.get().ended_at
 
-    def test_meanwhile_its_action_tells_how_far_it_is(self, chief, news, monkeypatch):
+    def test_its_action_shows_the_progress(self, chief, news, monkeypatch):
         monkeypatch.setattr(background, "WAIT_SECONDS", 0.0)
         asked = {"consumer": "analytics.count_order", "rate": "0.5", "confirmed": "1"}
         chief.post("/admin/eventbus/action/replay/", asked)
@@ -203,10 +203,10 @@ class TestWhatTakesLong:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert "1 of 2, running" in chief.get(shown(Action, action.pk)).content.decode()
-        let_it_end()
+        join_operation()
         assert "2 of 2, completed" in chief.get(shown(Action, action.pk)).content.decode()
 
-    def test_what_is_soon_done_is_told_at_once(self, chief, dead_letter):
+    def test_a_short_operation_is_reported_in_the_answer(self, chief, dead_letter):
         answer = act(chief, dead_letter, "retry", confirmed="1")
         assert answer["Location"] == DEAD_LETTERS
         assert not DeadLetter.objects.exists()
@@ -217,23 +217,22 @@ class TestReplaying:
     ASKED = {"consumer": "analytics.count_sale", "name": "orders.OrderPaid", "rate": "0"}
 
     @pytest.fixture
-    def told(self, news):
-        """Nobody has handled anything yet."""
+    def paid(self, news):
         return news["paid"]
 
-    def test_it_counts_first(self, chief, told):
+    def test_it_shows_a_preview_first(self, chief, paid):
         assert "analytics.count_sale" in chief.get(self.PAGE).content.decode()
         page = chief.post(self.PAGE, self.ASKED).content.decode()
         assert re.search(r">1</td><td>to deliver", page)
         assert not Dispatch.objects.filter(replayed=True).exists()
         assert not Action.objects.exists()
 
-    def test_then_it_sends(self, chief, told):
+    def test_then_it_replays(self, chief, paid):
         asked = self.ASKED | {"since": "2020-01-01", "until": "2099-12-31 10:00"}
         answer = chief.post(self.PAGE, asked | {"confirmed": "1"})
         assert answer["Location"] == "/admin/eventbus/action/"
         dispatch = Dispatch.objects.get(replayed=True)
-        assert (dispatch.consumer, dispatch.event_ids) == ("analytics.count_sale", [str(told.pk)])
+        assert (dispatch.consumer, dispatch.event_ids) == ("analytics.count_sale", [str(paid.pk)])
         action = Action.objects.get()
         assert action.selection["since"] == "2020-01-01T00:00:00.000000Z"
         assert (action.operation, action.result) == ("replay", {"sent": 1})
@@ -248,45 +247,45 @@ class TestReplaying:
             ({"aggregate": "x" * 2, "consumer": ""}, "required"),
         ],
     )
-    def test_a_refusal_is_a_sentence(self, chief, told, asked, complaint):
+    def test_a_refusal_is_a_sentence(self, chief, paid, asked, complaint):
         page = chief.post(self.PAGE, self.ASKED | asked | {"confirmed": "1"})
         assert complaint in page.content.decode()
         assert not Action.objects.exists()
 
-    def test_it_takes_the_right_to_act(self, clerk, told):
-        allowed(clerk, "view_action")
-        assert clerk.get(self.PAGE).status_code == 403
-        assert clerk.post(self.PAGE, self.ASKED | {"confirmed": "1"}).status_code == 403
+    def test_it_requires_the_permission(self, viewer, paid):
+        allowed(viewer, "view_action")
+        assert viewer.get(self.PAGE).status_code == 403
+        assert viewer.post(self.PAGE, self.ASKED | {"confirmed": "1"}).status_code == 403
         assert not Action.objects.exists()
-        allowed(clerk, "replay_event")
-        assert clerk.get(self.PAGE).status_code == 200
+        allowed(viewer, "replay_event")
+        assert viewer.get(self.PAGE).status_code == 200
 
 
-def test_discarding_asks_why(chief, dead_letter):
+def test_discarding_requires_a_reason(chief, dead_letter):
     for more in ({}, {"confirmed": "1"}, {"confirmed": "1", "why": " "}):
         assert ">Reason</label>" in act(chief, dead_letter, "discard", **more).content.decode()
         assert DeadLetter.objects.exists()
-    act(chief, dead_letter, "discard", confirmed="1", reason="nobody wants it")
-    assert DiscardedDeadLetter.objects.get().action.reason == "nobody wants it"
+    act(chief, dead_letter, "discard", confirmed="1", reason="not needed")
+    assert DiscardedDeadLetter.objects.get().action.reason == "not needed"
     assert not DeadLetter.objects.exists()
 
 
-def test_what_was_discarded_is_hidden_too(clerk, chief, dead_letter):
-    act(chief, dead_letter, "discard", confirmed="1", reason="nobody wants it")
+def test_the_payload_of_a_discarded_dead_letter_is_hidden_too(viewer, chief, dead_letter):
+    act(chief, dead_letter, "discard", confirmed="1", reason="not needed")
     address = shown(DiscardedDeadLetter, DiscardedDeadLetter.objects.get().pk)
-    assert SECRET not in clerk.get(address).content.decode()
+    assert SECRET not in viewer.get(address).content.decode()
     assert SECRET in chief.get(address).content.decode()
 
 
-def test_a_letter_is_mended_after_its_difference_was_shown(chief, dead_letter):
+def test_a_payload_is_edited_after_its_changes_were_shown(chief, dead_letter):
     address = f"{DEAD_LETTERS}{dead_letter.pk}/edit"
     assert address in chief.get(shown(DeadLetter, dead_letter.pk)).content.decode()
     assert SECRET in chief.get(address).content.decode()
     edited = json.dumps(dead_letter.envelope["data"] | {"reason": "the customer called"})
 
-    looked = chief.post(address, {"payload": edited}).content.decode()
-    assert "-  &quot;reason&quot;: &quot;changed my mind&quot;" in looked
-    assert "+  &quot;reason&quot;: &quot;the customer called&quot;" in looked
+    page = chief.post(address, {"payload": edited}).content.decode()
+    assert "-  &quot;reason&quot;: &quot;changed my mind&quot;" in page
+    assert "+  &quot;reason&quot;: &quot;the customer called&quot;" in page
     assert not Correction.objects.exists()
 
     assert chief.post(address, {"payload": edited, "confirmed": "1"}).status_code == 302
@@ -295,7 +294,7 @@ def test_a_letter_is_mended_after_its_difference_was_shown(chief, dead_letter):
 
 
 @pytest.mark.parametrize("payload", ["{", "[]", "{}", '{"order_id": 7}'])
-def test_what_the_contract_does_not_promise_is_not_sent(chief, dead_letter, payload):
+def test_a_payload_that_breaks_the_contract_is_refused(chief, dead_letter, payload):
     answer = chief.post(
         f"{DEAD_LETTERS}{dead_letter.pk}/edit", {"payload": payload, "confirmed": "1"}
     )

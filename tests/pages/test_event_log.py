@@ -1,4 +1,4 @@
-"""The log and the bus's tables in the admin: told as stories, and nobody's to change."""
+"""Admin pages of the log and of the bus: read-only, with causation trees."""
 
 import re
 
@@ -24,13 +24,13 @@ def page(model, name: str, *args: object) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=args)
 
 
-def told(answer) -> list[tuple[int, str]]:
-    """Read depth and name of each line of a story from the list."""
+def listed(answer) -> list[tuple[int, str]]:
+    """Return depth and event name of each row of the list."""
     cells = re.findall(r'padding-left: ([\d.]+)rem; white-space: nowrap">(└ )?([\w.]+)<', answer)
-    return [(round(float(left) / 1.25) + bool(twig), name) for left, twig, name in cells]
+    return [(round(float(left) / 1.25) + bool(branch), name) for left, branch, name in cells]
 
 
-def by_hand(model) -> str:
+def label(model) -> str:
     return model._meta.label
 
 
@@ -39,21 +39,21 @@ def test_every_table_of_the_bus_is_listed():
     assert [model.__name__ for model in missing] == ["Inbox"]  # it is shown with its event
 
 
-@pytest.mark.parametrize("model", LISTED, ids=by_hand)
-def test_only_operators_look(model, anybody, customer):
+@pytest.mark.parametrize("model", LISTED, ids=label)
+def test_only_operators_see_the_pages(model, anybody, customer):
     for client in (anybody, customer):
         answer = client.get(page(model, "changelist"))
         assert answer.status_code == 302
         assert answer["Location"].startswith("/admin/login/")
 
 
-@pytest.mark.parametrize("model", LISTED, ids=by_hand)
-def test_an_operator_needs_the_right_to_look_into_the_bus(model, operator):
+@pytest.mark.parametrize("model", LISTED, ids=label)
+def test_an_operator_needs_permission_to_view_the_bus(model, operator):
     allowed = model._meta.app_label == "analytics"
     assert operator.get(page(model, "changelist")).status_code == (200 if allowed else 403)
 
 
-@pytest.mark.parametrize("model", LISTED, ids=by_hand)
+@pytest.mark.parametrize("model", LISTED, ids=label)
 def test_not_even_a_superuser_changes_anything(model, chief, news):
     assert chief.get(page(model, "changelist")).status_code == 200
     assert chief.get(page(model, "add")).status_code == 403
@@ -71,12 +71,12 @@ def test_an_event_is_not_changed_nor_deleted(chief, news):
     assert Event.objects.values().get(pk=news["placed"].pk) == before
 
 
-def test_an_order_links_to_its_story(chief, news):
+def test_the_log_of_an_order_is_a_causation_tree(chief, news):
     # when
     answer = chief.get(f"{LOG}?aggregate=order:{ORDER}").content.decode()
 
     # then: also what led to its events, about whatever it is; and nothing of other orders
-    assert told(answer) == [
+    assert listed(answer) == [
         (0, "orders.OrderPlaced"),
         (1, "inventory.StockReserved"),
         (0, "payments.PaymentCaptured"),
@@ -85,42 +85,42 @@ def test_an_order_links_to_its_story(chief, news):
     ]
 
 
-def test_a_request_has_a_story_too(chief, news):
+def test_the_log_of_a_request_is_a_causation_tree(chief, news):
     answer = chief.get(f"{LOG}?correlation={news['paid'].correlation}").content.decode()
-    assert told(answer) == [(0, "payments.PaymentCaptured"), (1, "orders.OrderPaid")]
+    assert listed(answer) == [(0, "payments.PaymentCaptured"), (1, "orders.OrderPaid")]
 
 
-def test_the_log_alone_is_listed_newest_first(chief, news):
-    names = [name for _, name in told(chief.get(LOG).content.decode())]
+def test_the_unfiltered_log_is_listed_newest_first(chief, news):
+    names = [name for _, name in listed(chief.get(LOG).content.decode())]
     assert names == [event.name for event in Event.objects.order_by("-position")]
 
 
 @pytest.mark.parametrize("asked", ["correlation=nonsense", "aggregate=order:none"])
-def test_what_nobody_knows_has_an_empty_story(chief, news, asked):
+def test_an_unknown_filter_value_lists_nothing(chief, news, asked):
     answer = chief.get(f"{LOG}?{asked}")
     assert answer.status_code == 200
-    assert told(answer.content.decode()) == []
+    assert listed(answer.content.decode()) == []
 
 
-def test_the_log_is_searched_by_name_thing_and_id(chief, news):
+def test_the_log_is_searched_by_name_aggregate_and_id(chief, news):
     def found(term: object) -> list[str]:
         answer = chief.get(LOG, {"q": str(term)}).content.decode()
-        return sorted(name for _, name in told(answer))
+        return sorted(name for _, name in listed(answer))
 
     assert found("cancelled") == ["orders.OrderCancelled"]
     assert found(ORDER) == found(f"order:{ORDER}")
     assert len(found(ORDER)) == 4
     assert found(news["captured"].pk) == ["payments.PaymentCaptured"]
     assert len(found(news["placed"].correlation)) == 2
-    assert found("nobody") == []
+    assert found("nonsense") == []
 
 
 def test_the_log_is_filtered_by_event(chief, news):
     answer = chief.get(f"{LOG}?name=orders.OrderPaid").content.decode()
-    assert told(answer) == [(0, "orders.OrderPaid")]
+    assert listed(answer) == [(0, "orders.OrderPaid")]
 
 
-def test_an_event_shows_its_payload_who_heard_it_and_its_story(chief):
+def test_an_event_shows_its_payload_deliveries_and_causation_tree(chief):
     # given
     subscriptions.sync()
     event = say(placed())
@@ -146,16 +146,16 @@ def test_an_event_shows_its_payload_who_heard_it_and_its_story(chief):
     assert page(DeadLetter, "change", DeadLetter.objects.get().pk) in answer
 
 
-def test_an_event_stands_out_in_its_story(chief, news):
+def test_an_event_is_highlighted_in_its_causation_tree(chief, news):
     answer = chief.get(page(Event, "change", news["held"].pk)).content.decode()
-    story = answer[answer.index("Causation tree") :]
-    here = story[story.index('aria-current="true"') :].partition("</li>")[0]
+    tree = answer[answer.index("Causation tree") :]
+    here = tree[tree.index('aria-current="true"') :].partition("</li>")[0]
     assert "inventory.StockReserved" in here
-    assert page(Event, "change", news["placed"].pk) in story
-    assert "orders.OrderPaid" not in story
+    assert page(Event, "change", news["placed"].pk) in tree
+    assert "orders.OrderPaid" not in tree
 
 
-def test_failures_are_explained_and_lead_to_their_event(chief, news):
+def test_failures_show_their_error_and_link_to_their_event(chief, news):
     # given
     envelope = news["placed"].envelope()
     retries.record_failure("payments.expect_payment", envelope, ConnectionError("no <bank>"))
