@@ -137,13 +137,10 @@ EVENTBUS: dict[str, Any] = {
     "LOCKFILE": str(VAR / "relay.lock"),
     "HEALTH_HOST": env.str("HEALTH_HOST", "127.0.0.1"),
     "HEALTH_PORT": env.int("HEALTH_PORT", 0),  # of a relay or a worker; the web has its own
-}
-for _name, _seconds in {
     "SEND_DEADLINE": env.float("SEND_DEADLINE", 30),
-    "MARKER_EVERY": env.float("MARKER_EVERY", 10),
+    "MARKER_INTERVAL": env.float("MARKER_INTERVAL", 10),
     "LOST_AFTER": env.float("LOST_AFTER", 310),
-}.items():
-    EVENTBUS[_name] = _seconds
+}
 if BROKER_URL:
     EVENTBUS["TRANSPORT"] = "eventbus.relay.transports.celery.Celery"
 

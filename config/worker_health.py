@@ -40,7 +40,7 @@ def _serve(**kwargs: Any) -> None:
     from eventbus.conf import conf
     from infra import health
 
-    heartbeat.blocked_after = conf().BLOCKED
+    heartbeat.blocked_after = conf().BLOCKED_AFTER
     heartbeat.pause("starting")
     if conf().HEALTH_PORT:
         server = health.serve(conf().HEALTH_PORT, heartbeat, conf().HEALTH_HOST)

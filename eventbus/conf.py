@@ -1,4 +1,4 @@
-"""The bus's settings: one dict, `EVENTBUS`, each key with its default and its reason."""
+"""Settings of the bus: one dict, `EVENTBUS`, each key with its default and its reason."""
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -11,37 +11,45 @@ from django.core.signals import setting_changed
 
 @dataclass(frozen=True, kw_only=True)
 class Conf:
-    """Times are seconds."""
+    """The keys of `EVENTBUS`. Times are seconds."""
 
     TRANSPORT: str = "eventbus.relay.transports.in_process.Embedded"
-    BATCH: int = 50  # events in one message: 50 carry 49-80 thousand events/s, single ones 1.5-5
-    CLAIM: int = 1000  # outbox rows in one claim
-    SEND_DEADLINE: float = 30.0  # a message not confirmed by then is sent again
-    IDLE: float = 0.2  # longest pause of a relay with nothing to do
-    BROKER_PAUSE: float = 1.0  # between two probes of a broker that is away
-    QUICK_RETRIES: int = 3  # attempts before the pauses grow
-    QUICK_PAUSE: float = 0.5
-    LONGEST_PAUSE: float = 300.0
-    ATTEMPTS: int = 15  # then the dead letters
-    LEASE: float = 60.0  # how long a call outside may take before another may try
-    EXTERNAL_THREADS: int = 4  # calls outside at once, embedded only
-    LOCKFILE: str = "var/relay.lock"
-    BLOCKED: float = 60.0  # without a beat for so long a loop counts as blocked
-    HEALTH_HOST: str = "127.0.0.1"
-    HEALTH_PORT: int = 0  # where a relay or a worker answers probes; 0: nowhere
-    DELIVERIES: int = 5  # of an event whose worker dies, then the dead letters
-    PROBE_AFTER: int = 10  # failures in a row, then one delivery at a time
-    PROBE_EVERY: float = 5.0
-    MARKER_EVERY: float = 10.0  # a tick through each queue, and a look for what was lost
-    # What is in flight longer, and was sent before a tick that arrived, is lost: longer than a
-    # worker may keep a message (twice the hard limit, as it takes one in advance).
+
+    # --- the relay
+    LOCKFILE: str = "var/relay.lock"  # embedded: the process that holds it is the relay
+    CLAIM_SIZE: int = 1000  # outbox rows in one claim
+    BATCH_SIZE: int = 50  # events in a message: 50 make 49-80 thousand events/s, single ones 1.5-5
+    MAX_POLL_INTERVAL: float = 0.2  # of an idle relay; a busy one polls every 0.01
+    BROKER_RETRY_INTERVAL: float = 1.0  # between two attempts to reach the broker or the database
+    SEND_DEADLINE: float = 30.0  # a message that the broker has not confirmed by then is sent again
+    MARKER_INTERVAL: float = 10.0  # between two markers through a queue, and two searches for lost
+    # A dispatch that is older, and was confirmed before a marker that arrived, is lost. Longer than
+    # a worker may keep a message: twice the hard time limit, as a worker takes one in advance.
     LOST_AFTER: float = 310.0
-    MAX_BYTES: int = 1_000_000  # of one event's payload
+
+    # --- consumers
+    EXTERNAL_THREADS: int = 4  # embedded: concurrent calls of external consumers
+    LEASE_SECONDS: float = 60.0  # an external call may take so long before another delivery calls
+    RETRIES_BEFORE_BACKOFF: int = 3  # after RETRY_DELAY each; then the delays double
+    RETRY_DELAY: float = 0.5
+    MAX_RETRY_DELAY: float = 300.0
+    MAX_ATTEMPTS: int = 15  # then the event is a dead letter
+    MAX_DELIVERIES: int = 5  # of an event whose worker is killed; then it is a dead letter
+    PROBE_AFTER_FAILURES: int = 10  # in a row; then the consumer gets one delivery at a time
+    PROBE_INTERVAL: float = 5.0  # between two such deliveries
+
+    # --- publishers
+    MAX_PAYLOAD_BYTES: int = 1_000_000  # of one event
+
+    # --- health of relays and workers
+    BLOCKED_AFTER: float = 60.0  # a loop without a heartbeat for so long counts as blocked
+    HEALTH_HOST: str = "127.0.0.1"
+    HEALTH_PORT: int = 0  # of /health/live and /health/ready; 0: none
 
 
 @lru_cache(maxsize=1)
 def conf() -> Conf:
-    """Return the settings of the bus, or say which key is not one."""
+    """Return the settings of the bus. Raises ImproperlyConfigured for an unknown key."""
     given: dict[str, Any] = getattr(settings, "EVENTBUS", {})
     unknown = set(given) - {f.name for f in fields(Conf)}
     if unknown:
@@ -52,9 +60,9 @@ def conf() -> Conf:
     return Conf(**given)
 
 
-def _forget(*, setting: str, **kwargs: Any) -> None:
+def _reload(*, setting: str, **kwargs: Any) -> None:
     if setting == "EVENTBUS":
         conf.cache_clear()
 
 
-setting_changed.connect(_forget)
+setting_changed.connect(_reload)

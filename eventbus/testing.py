@@ -67,7 +67,7 @@ class Bus:
         A consumer that fails fails the test, unless `trouble` is expected.
         """
         batch = 1 if self.weather == "jumble" else 50
-        with override_settings(EVENTBUS={**_settings(), "BATCH": batch}):
+        with override_settings(EVENTBUS={**_settings(), "BATCH_SIZE": batch}):
             while not until() and self._collect():
                 message = self._pick()
                 for _ in range(2 if self.weather == "echo" else 1):

@@ -55,7 +55,7 @@ def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:
     `busy`: somebody is at it; `done`: it is handled.
     """
     now = clock.now()
-    until = now + dt.timedelta(seconds=conf().LEASE)
+    until = now + dt.timedelta(seconds=conf().LEASE_SECONDS)
     row, created = Inbox.objects.select_for_update().get_or_create(
         consumer=consumer,
         generation=generation(consumer),

@@ -32,7 +32,7 @@ def record_failure(consumer: str, envelope: Envelope, error: Exception) -> None:
     retry = _written_down(consumer, envelope, failed_at=now)
     if not isinstance(error, TryLater):
         retry.attempts += 1
-    if isinstance(error, FINAL) or retry.attempts >= conf().ATTEMPTS:
+    if isinstance(error, FINAL) or retry.attempts >= conf().MAX_ATTEMPTS:
         dead_letter(consumer, envelope, error, retry.attempts)
         retry.delete()
         return
@@ -56,7 +56,7 @@ def count_delivery(consumer: str, envelope: Envelope) -> None:
         retry = _written_down(consumer, envelope, failed_at=clock.now(), **_SUSPECT)
         retry.deliveries, retry.next_at = retry.deliveries + 1, lost_at
         retry.save()
-    if retry.deliveries > conf().DELIVERIES:
+    if retry.deliveries > conf().MAX_DELIVERIES:
         raise WorkerKilled(consumer=consumer, deliveries=retry.deliveries - 1, reason="killed")
 
 
@@ -104,9 +104,11 @@ def format_error(error: Exception) -> str:
 def _pause(attempts: int, error: Exception) -> dt.timedelta:
     if isinstance(error, TryLater):
         return dt.timedelta(seconds=float(error.seconds))
-    quick = conf().QUICK_PAUSE
-    if attempts <= conf().QUICK_RETRIES:
+    quick = conf().RETRY_DELAY
+    if attempts <= conf().RETRIES_BEFORE_BACKOFF:
         return dt.timedelta(seconds=quick)
     # Full jitter: a thousand failures of one second do not come back in one second.
-    ceiling = min(conf().LONGEST_PAUSE, quick * 2 ** (attempts - conf().QUICK_RETRIES + 1))
+    ceiling = min(
+        conf().MAX_RETRY_DELAY, quick * 2 ** (attempts - conf().RETRIES_BEFORE_BACKOFF + 1)
+    )
     return dt.timedelta(seconds=random.uniform(quick, ceiling))

@@ -17,7 +17,7 @@ class Outbox(models.Model):
 
 
 class Dispatch(models.Model):
-    """A message on its way: one consumer, up to EVENTBUS.BATCH events. It is the lease.
+    """A message on its way: one consumer, up to EVENTBUS.BATCH_SIZE events. It is the lease.
 
     Committed before the message is sent, deleted by the transaction that records the outcome.
     `claimed_at` empty: to be sent; `confirmed_at` empty: the broker has not said it has it.

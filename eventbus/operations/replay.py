@@ -199,7 +199,7 @@ def _pages(request: ReplayRequest, size: int) -> Iterator[list[UUID]]:
 
 
 def _size(rate: float) -> int:
-    return max(1, min(conf().BATCH, int(rate))) if rate else conf().BATCH
+    return max(1, min(conf().BATCH_SIZE, int(rate))) if rate else conf().BATCH_SIZE
 
 
 def _throttled(batches: Iterator[list[UUID]], rate: float) -> Iterator[list[UUID]]:

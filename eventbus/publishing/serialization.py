@@ -30,9 +30,9 @@ def payload_of(event: Event) -> dict[str, Any]:
         _decoder(kind).decode(raw)
     except (ValueError, TypeError) as problem:
         raise BadPayload(name=name_of(kind), problem=problem) from problem
-    if len(raw) > conf().MAX_BYTES:
+    if len(raw) > conf().MAX_PAYLOAD_BYTES:
         raise BadPayload(
-            name=name_of(kind), problem=f"{len(raw)} bytes, more than EVENTBUS.MAX_BYTES"
+            name=name_of(kind), problem=f"{len(raw)} bytes, more than EVENTBUS.MAX_PAYLOAD_BYTES"
         )
     return payload
 

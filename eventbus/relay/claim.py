@@ -1,4 +1,4 @@
-"""From the outbox to dispatches: who is owed what, in messages of up to EVENTBUS.BATCH events.
+"""From the outbox to dispatches: who is owed what, in messages of up to EVENTBUS.BATCH_SIZE events.
 
 On PostgreSQL one statement does all of it, and the events stay text on their way through: read as
 rows and written as JSON one by one, they took more than twice as long. SQLite has one writer, so
@@ -31,7 +31,7 @@ class Claim:
 
 
 def claim_batch(floor: int) -> Claim:
-    """Turn up to EVENTBUS.CLAIM rows that no other relay has, the oldest first, into dispatches.
+    """Turn up to EVENTBUS.CLAIM_SIZE rows that no other relay has, the oldest first, into dispatches.
 
     Dispatches of a consumer in trouble are kept back for its probes.
     """
@@ -43,7 +43,7 @@ def claim_batch(floor: int) -> Claim:
 
 def _at_once(floor: int) -> Claim:
     with postgres.cursor() as cursor:
-        chosen = [floor, conf().CLAIM, conf().BATCH, conf().PROBE_AFTER]
+        chosen = [floor, conf().CLAIM_SIZE, conf().BATCH_SIZE, conf().PROBE_AFTER_FAILURES]
         cursor.execute(_TAKE, chosen, prepare=True)  # to plan it takes as long as to run it
         found = cursor.fetchall()
     messages = [Message(*message) for _, held, *message in found if held is False]
@@ -51,7 +51,7 @@ def _at_once(floor: int) -> Claim:
 
 
 def _step_by_step() -> Claim:
-    rows = list(Outbox.objects.order_by("pk")[: conf().CLAIM])
+    rows = list(Outbox.objects.order_by("pk")[: conf().CLAIM_SIZE])
     Outbox.objects.filter(pk__in=[row.pk for row in rows]).delete()
     events = Event.objects.in_bulk([row.event_id for row in rows])
     batches = list(_batches(events[row.event_id] for row in rows))
@@ -79,13 +79,13 @@ def _batches(events: Iterable[Event]) -> Iterator[tuple[str, list[Event]]]:
             if event.recorded_at >= since:
                 for_whom[consumer].append(event)
     for consumer, batch in for_whom.items():
-        for at in range(0, len(batch), conf().BATCH):
-            yield consumer, batch[at : at + conf().BATCH]
+        for at in range(0, len(batch), conf().BATCH_SIZE):
+            yield consumer, batch[at : at + conf().BATCH_SIZE]
 
 
 def unhealthy_consumers() -> set[str]:
     """Return the consumers that are probed with one event at a time."""
-    in_trouble = ConsumerHealth.objects.filter(failures__gte=conf().PROBE_AFTER)
+    in_trouble = ConsumerHealth.objects.filter(failures__gte=conf().PROBE_AFTER_FAILURES)
     return set(in_trouble.values_list("consumer", flat=True))
 
 

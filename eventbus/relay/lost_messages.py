@@ -33,7 +33,7 @@ def resend_lost(transport: Transport, queues: Iterable[str]) -> int:
 
 def _is_our_turn(queue: str, now: dt.datetime) -> bool:
     QueueMarker.objects.get_or_create(queue=queue)
-    due = Q(sent_at=None) | Q(sent_at__lt=now - dt.timedelta(seconds=conf().MARKER_EVERY / 2))
+    due = Q(sent_at=None) | Q(sent_at__lt=now - dt.timedelta(seconds=conf().MARKER_INTERVAL / 2))
     return bool(QueueMarker.objects.filter(due, queue=queue).update(sent_at=now))
 
 

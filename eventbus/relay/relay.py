@@ -35,7 +35,7 @@ class Relay:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
-        self.heartbeat = Heartbeat(conf().BLOCKED)
+        self.heartbeat = Heartbeat(conf().BLOCKED_AFTER)
         self._watermark = LowWatermark()
         self._stopping = threading.Event()
         self._away = False
@@ -55,9 +55,9 @@ class Relay:
                     busy = self._round()
                 except Exception as trouble:
                     self._report(trouble)
-                    self._stopping.wait(conf().BROKER_PAUSE)
+                    self._stopping.wait(conf().BROKER_RETRY_INTERVAL)
                     continue
-                pause = _SHORTEST if busy else min(pause * 2, conf().IDLE)
+                pause = _SHORTEST if busy else min(pause * 2, conf().MAX_POLL_INTERVAL)
                 if not busy and not self._stopping.is_set():
                     wait(pause)
         self.transport.close()
@@ -73,7 +73,7 @@ class Relay:
         self._looked = now
         sent += self.turn()
         self._away = False
-        if now - self._swept >= conf().MARKER_EVERY:
+        if now - self._swept >= conf().MARKER_INTERVAL:
             self._swept = now
             close_old_connections()
             lost_messages.resend_lost(self.transport, subscriptions.queues())
@@ -112,7 +112,7 @@ class Relay:
 
     def _claim(self) -> list[Message]:
         claimed = claim.claim_batch(self._watermark.lowest())
-        self._watermark.note(ran_dry=claimed.rows < conf().CLAIM)
+        self._watermark.note(ran_dry=claimed.rows < conf().CLAIM_SIZE)
         return claimed.messages
 
     def _send(self, messages: Sequence[Message]) -> int:

@@ -55,7 +55,7 @@ def poll() -> Due:
     now = clock.now()
     overdue = now - dt.timedelta(seconds=conf().SEND_DEADLINE)
     at, late = (connection.ops.adapt_datetimefield_value(time) for time in (now, overdue))
-    many = conf().PROBE_AFTER
+    many = conf().PROBE_AFTER_FAILURES
     with connection.cursor() as cursor:
         cursor.execute(_WAITING, [at, at, late, many, many, at])
         scheduled, retries, unsent, probes = map(bool, cursor.fetchone())
@@ -72,7 +72,7 @@ def poll() -> Due:
 @transaction.atomic
 def _wake_scheduled(now: dt.datetime) -> None:
     due = Scheduled.objects.filter(due_at__lte=now).order_by("due_at")
-    rows = list(due.select_for_update(skip_locked=True)[: conf().CLAIM])
+    rows = list(due.select_for_update(skip_locked=True)[: conf().CLAIM_SIZE])
     if rows:
         fields = [f.name for f in Scheduled._meta.concrete_fields if f.name != "due_at"]
         outbox.record([{name: getattr(row, name) for name in fields} for row in rows])
@@ -82,7 +82,7 @@ def _wake_scheduled(now: dt.datetime) -> None:
 @transaction.atomic
 def _wake_retries(now: dt.datetime) -> None:
     due = Retry.objects.filter(next_at__lte=now).order_by("next_at")
-    rows = list(due.select_for_update(skip_locked=True)[: conf().CLAIM])
+    rows = list(due.select_for_update(skip_locked=True)[: conf().CLAIM_SIZE])
     Dispatch.objects.bulk_create(
         Dispatch(
             consumer=row.consumer,
@@ -100,17 +100,19 @@ def _unsent(now: dt.datetime, overdue: dt.datetime) -> list[Message]:
     unsent = Dispatch.objects.filter(
         Q(claimed_at=None) | Q(claimed_at__lt=overdue), confirmed_at=None
     ).exclude(consumer__in=claim.unhealthy_consumers())
-    rows = list(unsent.order_by("pk").select_for_update(skip_locked=True)[: conf().CLAIM])
+    rows = list(unsent.order_by("pk").select_for_update(skip_locked=True)[: conf().CLAIM_SIZE])
     Dispatch.objects.filter(pk__in=[dispatch.pk for dispatch in rows]).update(claimed_at=now)
     return _messages(rows)
 
 
 @transaction.atomic
 def _probes(now: dt.datetime) -> list[Message]:
-    due = ConsumerHealth.objects.filter(failures__gte=conf().PROBE_AFTER, probe_at__lte=now)
+    due = ConsumerHealth.objects.filter(
+        failures__gte=conf().PROBE_AFTER_FAILURES, probe_at__lte=now
+    )
     probes = []
     for trouble in due.select_for_update(skip_locked=True):
-        trouble.probe_at = now + dt.timedelta(seconds=conf().PROBE_EVERY)
+        trouble.probe_at = now + dt.timedelta(seconds=conf().PROBE_INTERVAL)
         trouble.save()
         held = Dispatch.objects.filter(consumer=trouble.consumer, confirmed_at=None)
         first = held.order_by("pk").select_for_update(skip_locked=True).first()

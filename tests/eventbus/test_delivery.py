@@ -64,7 +64,7 @@ def test_what_was_handled_already_is_said_to_be_heard_again(
 
 
 def test_one_bad_event_does_not_harm_its_neighbours(bus, heard, settings):
-    settings.EVENTBUS = {**settings.EVENTBUS, "QUICK_PAUSE": 3600}  # no retry comes in between
+    settings.EVENTBUS = {**settings.EVENTBUS, "RETRY_DELAY": 3600}  # no retry comes in between
 
     def listen(sku: str) -> None:
         if sku == "bad":

@@ -36,7 +36,13 @@ from orders.models import Product
 from tests.eventbus.consumers import make_consumer
 
 NAMES = ("orders.listen", "orders.call")
-SHORT = {"ATTEMPTS": 3, "DELIVERIES": 3, "BATCH": 3, "PROBE_AFTER": 4, "LEASE": 30.0}
+SHORT = {
+    "MAX_ATTEMPTS": 3,
+    "MAX_DELIVERIES": 3,
+    "BATCH_SIZE": 3,
+    "PROBE_AFTER_FAILURES": 4,
+    "LEASE_SECONDS": 30.0,
+}
 RELAYS = st.sampled_from(["turns", "dies before it sends", "dies before it notes"])
 ANY = st.integers(0, 1_000_000)  # taken modulo how many there are
 

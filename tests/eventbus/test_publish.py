@@ -58,7 +58,7 @@ def test_positions_rise(db):
         ({"unit_price": Decimal("Infinity")}, "not a number"),
         ({"name": 7}, "Expected `str`, got `int`"),
         ({"name": "\ud800"}, "surrogate"),
-        ({"description": "x" * 1_000_001}, "more than EVENTBUS.MAX_BYTES"),
+        ({"description": "x" * 1_000_001}, "more than EVENTBUS.MAX_PAYLOAD_BYTES"),
     ],
 )
 def test_what_json_cannot_hold_is_refused_where_it_is_published(db, wrong, words):

@@ -162,7 +162,7 @@ def test_what_kills_its_worker_becomes_a_dead_letter_and_its_neighbours_do_not(r
 class TestProbing:
     @pytest.fixture(autouse=True)
     def few(self, settings):
-        settings.EVENTBUS = {**settings.EVENTBUS, "PROBE_AFTER": 3, "BATCH": 1}
+        settings.EVENTBUS = {**settings.EVENTBUS, "PROBE_AFTER_FAILURES": 3, "BATCH_SIZE": 1}
 
     def test_a_consumer_in_trouble_gets_one_event_at_a_time_until_one_succeeds(self, relay, line):
         down = True

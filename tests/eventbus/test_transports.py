@@ -94,7 +94,7 @@ def test_all_that_is_sent_is_handled_once(transport):
 
 
 def test_a_failure_is_stored_and_harms_nobody(transport, settings):
-    settings.EVENTBUS = {**settings.EVENTBUS, "QUICK_PAUSE": 3600}
+    settings.EVENTBUS = {**settings.EVENTBUS, "RETRY_DELAY": 3600}
 
     def listen(sku: str) -> None:
         if sku == "bad":

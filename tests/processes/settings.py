@@ -3,4 +3,4 @@
 from config.settings import *  # noqa: F403
 from config.settings import EVENTBUS
 
-EVENTBUS |= {"BLOCKED": 2.0}
+EVENTBUS |= {"BLOCKED_AFTER": 2.0}

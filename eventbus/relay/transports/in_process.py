@@ -55,7 +55,7 @@ class Embedded:
     def _call(self, message: Message) -> None:
         close_old_connections()
         try:
-            while not _run(message) and not self._closing.wait(conf().BROKER_PAUSE):
+            while not _run(message) and not self._closing.wait(conf().BROKER_RETRY_INTERVAL):
                 continue
         finally:
             with self._guard:
