@@ -31,7 +31,7 @@ class Claim:
 
 
 def claim_batch(floor: int) -> Claim:
-    """Turn up to EVENTBUS.CLAIM_SIZE rows that no other relay has, the oldest first, into dispatches.
+    """Turn the oldest rows of the outbox that no other relay has claimed into dispatches.
 
     Dispatches of a consumer in trouble are kept back for its probes.
     """
