@@ -1,7 +1,4 @@
-"""Products, orders, and the events of other contexts about an order.
-
-A method that changes the state returns the event to publish, or None if nothing changed.
-"""
+"""Orders and their lines."""
 
 import datetime as dt
 from decimal import Decimal
@@ -11,63 +8,6 @@ from django.db import models
 
 from infra.ids import new_id
 from orders import events
-
-
-class Product(models.Model):
-    """A product for sale. Its stock belongs to inventory; `Availability` is a copy."""
-
-    sku = models.CharField(max_length=40, primary_key=True)
-    name = models.CharField(max_length=200)
-    description = models.TextField(blank=True)
-    unit_price = models.DecimalField(max_digits=12, decimal_places=2)
-    currency = models.CharField(max_length=3, help_text="ISO 4217")
-    active = models.BooleanField(default=True)
-    views = models.PositiveIntegerField(default=0)
-
-    class Meta:
-        ordering = ["-views", "sku"]
-
-    def __str__(self) -> str:
-        return f"{self.sku} {self.name}"
-
-    def listed(self) -> events.ProductListed:
-        """Return the event of a new product."""
-        return events.ProductListed(
-            sku=self.sku,
-            name=self.name,
-            description=self.description,
-            unit_price=self.unit_price,
-            currency=self.currency,
-        )
-
-    def reprice(self, unit_price: Decimal) -> events.ProductRepriced | None:
-        """Change the price; the same price changes nothing."""
-        if unit_price == self.unit_price:
-            return None
-        old_price, self.unit_price = self.unit_price, unit_price
-        return events.ProductRepriced(
-            sku=self.sku, unit_price=unit_price, was=old_price, currency=self.currency
-        )
-
-    def retire(self) -> events.ProductRetired | None:
-        """Take the product off sale."""
-        if not self.active:
-            return None
-        self.active = False
-        return events.ProductRetired(sku=self.sku)
-
-
-class Availability(models.Model):
-    """Pieces of a product that can be ordered: the sum of inventory's events, in any order."""
-
-    sku = models.CharField(max_length=40, primary_key=True)
-    available = models.IntegerField(default=0)
-
-    class Meta:
-        verbose_name_plural = "availability"
-
-    def __str__(self) -> str:
-        return f"{self.available} of {self.sku}"
 
 
 class Order(models.Model):
@@ -198,32 +138,6 @@ class OrderLine(models.Model):
         return events.Line(
             sku=self.sku, name=self.name, quantity=self.quantity, unit_price=self.unit_price
         )
-
-
-class OrderActivity(models.Model):
-    """The latest event of another context about a part of an order: stock, payment or message."""
-
-    class Part(models.TextChoices):
-        """Parts of an order that belong to other contexts."""
-
-        STOCK = "stock"
-        PAYMENT = "payment"
-        MESSAGE = "message"
-
-    order_id = models.UUIDField(db_index=True)
-    part = models.CharField(max_length=8, choices=Part)
-    subject_id = models.UUIDField(help_text="id of the payment or message; for stock, of the order")
-    details = models.JSONField()
-    recorded_at = models.DateTimeField(help_text="when the event was recorded")
-
-    class Meta:
-        verbose_name_plural = "order activity"
-        constraints = [
-            models.UniqueConstraint(fields=["part", "subject_id"], name="latest_activity")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.part} of order {self.order_id}"
 
 
 def event_lines(order_id: UUID) -> list[events.Line]:

@@ -1,6 +1,5 @@
-"""Users (customers and operators) and their login sessions."""
+"""Users: customers and operators."""
 
-import datetime as dt
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,6 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from accounts.conf import conf
 from accounts.events import CustomerDisabled, CustomerSignedUp
 from infra.ids import new_id
 
@@ -113,33 +111,3 @@ class User(AbstractBaseUser, PermissionsMixin):
     def promote(self) -> None:
         """Make the user an operator with all permissions."""
         self.is_active = self.is_staff = self.is_superuser = True
-
-
-class LoginSession(models.Model):
-    """One log-in and its family of refresh tokens. Only the token of `generation` is valid."""
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    user = models.ForeignKey(User, models.CASCADE, related_name="login_sessions")
-    generation = models.PositiveIntegerField(default=0, help_text="rotations of the refresh token")
-    started_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
-
-    class Meta:
-        verbose_name = "login session"
-
-    def __str__(self) -> str:
-        return f"{self.user_id} since {self.started_at:%F %T}"
-
-    def start(self, now: dt.datetime) -> None:
-        """Set when the session began and when it expires unless it is refreshed."""
-        self.started_at, self.expires_at = now, now + conf.LOGIN_IDLE
-
-    def rotate(self, generation: int, now: dt.datetime) -> bool:
-        """Accept a refresh token and move on to the next generation; False ends the session."""
-        # A token of an older generation was used before: a second party has it (RFC 9700, 4.14).
-        if generation != self.generation or now >= self.expires_at or not self.user.is_active:
-            return False
-        self.generation += 1
-        end = self.started_at + conf.LOGIN_LIFETIME
-        self.expires_at = min(now + conf.LOGIN_IDLE, end)
-        return True

@@ -1,7 +1,4 @@
-"""Changes of stock and reservations. Each function is one transaction.
-
-Stock items are locked in the order of sku, so that transactions do not deadlock.
-"""
+"""Reservations: reserve, sell, release, lapse, pin."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,39 +6,14 @@ from uuid import UUID
 
 from django.db import transaction
 
-from eventbus import origin, publish
+from eventbus import publish
 from infra import clock
-from inventory import cache, errors
 from inventory.conf import conf
-from inventory.events import ReservationExpiryDue, StockReplenished
-from inventory.models import MAX_QUANTITY, Movement, Reservation, StockItem, shortages
+from inventory.events import ReservationExpiryDue
+from inventory.models import Movement, Reservation, StockItem, shortages
+from inventory.services.movements import locked_items, save_movements
 
 State, Kind = Reservation.State, Movement.Kind
-
-# --- stock --------------------------------------------------------------------------------------
-
-
-def add_stock_item(sku: str, low_stock_threshold: int | None = None) -> None:
-    """Start to keep stock of a product; a second call changes nothing."""
-    threshold = conf.LOW if low_stock_threshold is None else low_stock_threshold
-    StockItem.objects.get_or_create(sku=sku, defaults={"low_stock_threshold": threshold})
-    cache.quantities.invalidate(sku)
-
-
-@transaction.atomic
-def replenish(sku: str, quantity: int) -> Movement:
-    """Add pieces to the stock of a product. Raises UnknownSku, TooMany."""
-    item = StockItem.objects.select_for_update().filter(pk=sku).first()
-    if item is None:
-        raise errors.UnknownSku(sku=sku)
-    if item.on_hand + quantity > MAX_QUANTITY:
-        raise errors.TooMany(limit=MAX_QUANTITY)
-    (movement,) = _save([item.move(Kind.REPLENISHED, on_hand=quantity)], {sku: item})
-    publish(StockReplenished(sku=sku, quantity=quantity))
-    return movement
-
-
-# --- reservations -------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -115,7 +87,7 @@ def _locked_reservation(order_id: UUID) -> Reservation:
 
 
 def _reserve_or_reject(reservation: Reservation, goods: Mapping[str, int]) -> bool:
-    items = _locked_items(goods)
+    items = locked_items(goods)
     missing = shortages(goods, items)
     if missing:
         publish(reservation.reject(missing))
@@ -139,14 +111,6 @@ def _answer_pin_request(reservation: Reservation) -> None:
         publish(reservation.pin(until), answering=reservation.pin_request_id)
 
 
-# --- movements ----------------------------------------------------------------------------------
-
-
-def _locked_items(skus: Iterable[str]) -> dict[str, StockItem]:
-    rows = StockItem.objects.select_for_update().filter(pk__in=list(skus)).order_by("sku")
-    return {item.sku: item for item in rows}
-
-
 def _move(
     reservation: Reservation,
     kind: str,
@@ -156,23 +120,12 @@ def _move(
     items: dict[str, StockItem] | None = None,
 ) -> None:
     """Move all goods of a reservation; `on_hand` and `reserved` are factors: -1, 0 or 1."""
-    items = items or _locked_items(reservation.goods)
+    items = items or locked_items(reservation.goods)
     movements = [
         items[sku].move(kind, on_hand=on_hand * quantity, reserved=reserved * quantity)
         for sku, quantity in reservation.goods.items()
     ]
-    _save(movements, items, reservation.order_id)
-
-
-def _save(
-    movements: list[Movement], items: Mapping[str, StockItem], order_id: UUID | None = None
-) -> list[Movement]:
-    source = origin()
-    for movement in movements:
-        movement.order_id, movement.cause, movement.actor = order_id, source.cause, source.actor
-    StockItem.objects.bulk_update(items.values(), ["on_hand", "reserved"], batch_size=500)
-    cache.quantities.invalidate(*items)
-    return Movement.objects.bulk_create(movements)
+    save_movements(movements, items, reservation.order_id)
 
 
 def total_quantities(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
