@@ -26,7 +26,7 @@ def add_confirm_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "--as", dest="operator", metavar="EMAIL", help="act with this operator's permissions"
     )
-    parser.add_argument("--dry-run", action="store_true", help="count only, change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print the counts, change nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
 

@@ -38,7 +38,7 @@ def handled() -> list[str]:
 
 @pytest.fixture
 def late(bus, handled) -> Iterator[list[str]]:
-    """A replayable consumer that was added after two events; yields what another one handled."""
+    """A replayable consumer, added after two events; yields the skus that another one handled."""
 
     def listen(sku: str) -> None:
         if sku == "bad":

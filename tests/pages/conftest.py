@@ -65,7 +65,7 @@ def customer(db) -> Client:
 
 @pytest.fixture
 def operator(db) -> Client:
-    """A user who may log in to the admin, without further permissions."""
+    """A user with access to the admin, without further permissions."""
     return visitor(is_staff=True)
 
 

@@ -77,7 +77,7 @@ def test_an_unknown_aggregate_has_no_events(db):
 def test_a_discarded_event_has_the_status_discarded(news):
     event = news["paid"]
     retries.dead_letter("analytics.count_sale", event.envelope(), ValueError(), 1)
-    # given: a call that was cut off, too
+    # given: also an interrupted external call
     Inbox.objects.create(consumer="analytics.count_sale", event_id=event.pk)
     dead_letters.discard(DeadLetterFilter(), "not needed", "operator:1")
     states = {delivery.consumer: delivery.status for delivery in deliveries(event)}

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def viewer(db) -> Client:
-    """An operator who may view the bus, but no payloads."""
+    """An operator with permission to view the bus, but no payloads."""
     return allowed(visitor(is_staff=True), "view_event", "view_deadletter", "view_discarded")
 
 

@@ -26,7 +26,7 @@ PERMISSIONS = [
 
 @pytest.fixture
 def ayu(db) -> Client:
-    """An operator who may view dead letters and actions."""
+    """An operator with permission to view dead letters and actions."""
     return allowed(visitor(is_staff=True), "eventbus.view_deadletter", "eventbus.view_action")
 
 

@@ -18,10 +18,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--older-than", type=int, required=True, metavar="DAYS", help="age in days, at least 1"
+            "--older-than",
+            type=int,
+            required=True,
+            metavar="DAYS",
+            help="archive events older than this, at least 1",
         )
         parser.add_argument(
-            "--to", type=Path, required=True, metavar="FOLDER", help="created if missing"
+            "--to",
+            type=Path,
+            required=True,
+            metavar="FOLDER",
+            help="created if missing",
         )
         add_confirm_arguments(parser)
 

@@ -23,11 +23,13 @@ class Command(BaseCommand):
 
 def add_filter_arguments(parser: CommandParser) -> None:
     """Add the options of a dead-letter filter."""
-    parser.add_argument("--consumer", default="", help="like orders.confirm_order")
-    parser.add_argument("--name", default="", help="event name, like orders.OrderPlaced")
+    parser.add_argument("--consumer", default="", help="a consumer, like orders.confirm_order")
+    parser.add_argument("--name", default="", help="an event name, like orders.OrderPlaced")
     parser.add_argument("--signature", default="", help="a signature, or a part of it")
-    parser.add_argument("--id", type=int, action="append", default=[], help="may be repeated")
-    add_time_arguments(parser, "dead")
+    parser.add_argument(
+        "--id", type=int, action="append", default=[], help="id of a dead letter; may be repeated"
+    )
+    add_time_arguments(parser, "died")
 
 
 def filter_from(options: dict[str, Any]) -> DeadLetterFilter:

@@ -22,7 +22,7 @@ class Command(BaseCommand):
     help = f"Write {PATH}: each event with its publisher, consumers and fields."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--check", action="store_true", help="fail if it is out of date")
+        parser.add_argument("--check", action="store_true", help="only fail if it is out of date")
 
     def handle(self, *args: Any, **options: Any) -> None:
         path, page = Path(settings.BASE_DIR, PATH), render()

@@ -11,7 +11,7 @@ class Command(BaseCommand):
     requires_system_checks = []  # it fixes the errors that the checks report
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--check", action="store_true", help="fail if one is out of date")
+        parser.add_argument("--check", action="store_true", help="only fail if one is out of date")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["check"]:

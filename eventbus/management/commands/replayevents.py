@@ -15,12 +15,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--consumer", required=True, help="like analytics.count_sale")
-        parser.add_argument("--name", default="", help="event name, like orders.OrderPaid")
-        parser.add_argument("--aggregate", default="", help="like order:0190…")
+        parser.add_argument("--name", default="", help="an event name, like orders.OrderPaid")
+        parser.add_argument("--aggregate", default="", help="an aggregate, like order:0190…")
         parser.add_argument("--again", action="store_true", help="also events that it has handled")
-        parser.add_argument(
-            "--rate", type=float, default=0, help="events per second (default: all)"
-        )
+        parser.add_argument("--rate", type=float, default=0, help="events per second; 0: no limit")
         add_time_arguments(parser, "recorded")
         add_confirm_arguments(parser)
 

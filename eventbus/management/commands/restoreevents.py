@@ -17,7 +17,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="events-….jsonl.gz")
+        parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="an archive file")
         add_confirm_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
