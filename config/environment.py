@@ -46,6 +46,9 @@ class ShopEnvironment(Environment):
         return path
 
 
+env = ShopEnvironment()
+
+
 def _database(url: str) -> dict[str, Any]:
     address(url, DATABASES)
     try:

@@ -26,7 +26,7 @@ urlpatterns = [
     *once(_contexts()),
     path("v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("v1/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    path(".well-known/jwks.json", jwks.page, name="jwks"),
+    path(".well-known/jwks.json", jwks.public_keys, name="jwks"),
     path("health/live", health.live, name="live"),
     path("health/ready", health.ready, name="ready"),
     path("problems", problem_pages.page, name="problems"),

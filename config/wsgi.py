@@ -17,5 +17,5 @@ from eventbus.checks import enforce
 from eventbus.relay import embedded
 
 enforce()
-jwks.must_be_there()
+jwks.require_keys()
 embedded.start()

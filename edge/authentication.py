@@ -1,4 +1,4 @@
-"""Who is asking: a bearer token, or the session of the browsable pages."""
+"""Authentication of API requests: a bearer token, or the session of the browsable pages."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,46 +6,21 @@ from uuid import UUID
 
 import jwt
 from django.contrib.auth import get_user_model
-from drf_spectacular.authentication import SessionScheme
+from drf_spectacular import authentication as schemes
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.plumbing import build_bearer_security_scheme_object
-from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework import authentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from edge import access_tokens
+from edge.conf import tokens
 from eventbus.origin import set_actor
 
 
-class Bearer(BaseAuthentication):
-    """A token of ours; its holder becomes the actor of all that the request causes."""
-
-    def authenticate(self, request: Request) -> Any:
-        """Return user and claims, or None."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        try:
-            claims = access_tokens.read(token.strip())
-        except jwt.InvalidTokenError as bad:
-            raise AuthenticationFailed("The token is not valid, or not any more.") from bad
-        return _named((self.holder(claims), claims))
-
-    def holder(self, claims: dict[str, Any]) -> Any:
-        """Return the user of the token, unless disabled or logged out meanwhile."""
-        user = get_user_model().objects.get_logged_in(UUID(claims["sub"]), UUID(claims["sid"]))
-        if user is None:
-            raise AuthenticationFailed("Its holder is not logged in any more.")
-        return user
-
-    def authenticate_header(self, request: Request) -> str:
-        """Make 401 of a refusal, and say how to come in."""
-        return 'Bearer realm="api"'
-
-
 @dataclass(frozen=True)
-class Caller:
-    """Somebody as a token tells of them."""
+class TokenUser:
+    """The user of a request as the access token's claims describe it."""
 
     pk: UUID
     is_staff: bool
@@ -54,43 +29,63 @@ class Caller:
     is_anonymous: bool = False
 
 
-class BearerAlone(Bearer):
-    """A token, for a context that moved away from accounts: believed until it ends."""
+class BearerTokenAuthentication(authentication.BaseAuthentication):
+    """Authenticates by an access token; its user becomes the actor of the request."""
 
-    def holder(self, claims: dict[str, Any]) -> Caller:
-        """Return whose token it is, by its own word."""
-        return Caller(UUID(claims["sub"]), "operator" in claims.get("roles", []))
+    def authenticate(self, request: Request) -> Any:
+        """Return user and claims, or None."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        try:
+            claims = access_tokens.read(token.strip())
+        except jwt.InvalidTokenError as error:
+            raise AuthenticationFailed("The token is not valid, or not any more.") from error
+        return _set_actor((_user(claims), claims))
+
+    def authenticate_header(self, request: Request) -> str:
+        """Return the WWW-Authenticate header; with it a refusal is 401 and not 403."""
+        return 'Bearer realm="api"'
 
 
-class Session(SessionAuthentication):
-    """A log-in by the browsable pages or the admin; checked against CSRF."""
+class SessionAuthentication(authentication.SessionAuthentication):
+    """Authenticates by the session of the browsable pages or the admin, with a CSRF check."""
 
     def authenticate(self, request: Request) -> Any:
         """Return user and None, or None."""
-        return _named(super().authenticate(request))
+        return _set_actor(super().authenticate(request))
 
 
-def _named(found: Any) -> Any:
-    if found:
-        user = found[0]
+def _user(claims: dict[str, Any]) -> Any:
+    user_id, session_id = UUID(claims["sub"]), UUID(claims["sid"])
+    if tokens.JWKS_URL:  # accounts is another deployment: the token is valid until it expires
+        return TokenUser(user_id, "operator" in claims.get("roles", []))
+    user = get_user_model().objects.get_logged_in(user_id, session_id)
+    if user is None:
+        raise AuthenticationFailed("Its holder is not logged in any more.")
+    return user
+
+
+def _set_actor(authenticated: Any) -> Any:
+    if authenticated:
+        user = authenticated[0]
         set_actor(f"{'operator' if user.is_staff else 'customer'}:{user.pk}")
-    return found
+    return authenticated
 
 
-class BearerInSchema(OpenApiAuthenticationExtension):
-    """How the API's description names the token; spectacular finds it by its being there."""
+class BearerTokenScheme(OpenApiAuthenticationExtension):
+    """The token in the OpenAPI description; drf-spectacular finds this class by itself."""
 
-    target_class = Bearer
-    match_subclasses = True
+    target_class = BearerTokenAuthentication
     name = "bearer"
 
     def get_security_definition(self, auto_schema: Any) -> Any:
-        """Describe it."""
+        """Return the security scheme."""
         return build_bearer_security_scheme_object("Authorization", "Bearer", "JWT")
 
 
-class SessionInSchema(SessionScheme):
-    """How the API's description names the session."""
+class SessionScheme(schemes.SessionScheme):
+    """The session in the OpenAPI description."""
 
-    target_class = Session  # type: ignore[assignment]
+    target_class = SessionAuthentication  # type: ignore[assignment]
     name = "session"

@@ -1,11 +1,12 @@
 """The settings of the edge."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 from environs import ValidationError
 
-from infra.app_settings import AppSettings, Setting
+from infra.app_settings import AppSettings, Setting, text, url
 from infra.environment import Environment, words
 from infra.runtime_settings import fields
 
@@ -28,11 +29,21 @@ class LimitsSettings(AppSettings):
     def read(self, env: Environment) -> dict[str, Any]:
         """Read the variable."""
         default = super().read(env)
-        return env.parsed("LIMITS", default, lambda text: default | _rates(text))
+        return env.parsed("LIMITS", default, lambda given: default | _rates(given))
 
 
-def _rates(text: str) -> dict[str, str]:
-    rates = dict(part.partition("=")[::2] for part in words(text))
+class TokenSettings(AppSettings):
+    """Access tokens, and the keys that sign them."""
+
+    KEYS_FILE = text("JWT_SIGNING_KEYS_FILE")  # empty: made in VAR_DIR where it is missing
+    JWKS_URL = url("JWKS_URL")  # of the public keys, where accounts is another deployment
+    ISSUER = text("JWT_ISSUER", "kabar")
+    AUDIENCE = text("JWT_AUDIENCE", "kabar")
+    ACCESS_LIFETIME = Setting(timedelta(minutes=5))
+
+
+def _rates(variable: str) -> dict[str, str]:
+    rates = dict(part.partition("=")[::2] for part in words(variable))
     names = {setting.key for setting in LimitsSettings.declared()}
     for name, rate in rates.items():
         if name not in names or not re.fullmatch(fields.RATE, rate):
@@ -41,3 +52,4 @@ def _rates(text: str) -> dict[str, str]:
 
 
 limits = LimitsSettings("LIMITS")
+tokens = TokenSettings("JWT")

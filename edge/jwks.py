@@ -1,7 +1,7 @@
-"""The keys that sign tokens: a JWK Set in a file (RFC 7517), and its public half for everybody.
+"""The keys that sign tokens: a JWK Set in a file (RFC 7517); its public half is at an address.
 
-The first key signs, and all verify. The second is the next to sign, so that others have long seen
-it on the page when it does. The file is read again when it changes: no process starts anew for it.
+The first key signs, and all verify. The second is the next to sign, so that other deployments know
+it from the address long before it does. The file is read again when it changes, without a restart.
 """
 
 import json
@@ -20,88 +20,94 @@ from jwt.algorithms import OKPAlgorithm
 from jwt.exceptions import PyJWKClientConnectionError
 from jwt.utils import base64url_encode
 
+from edge.conf import tokens
 from eventbus import TryLater
 from infra import secret_files
 
-ALGORITHM = "EdDSA"  # with Ed25519 (RFC 8037): one algorithm, so that none can be chosen for us
-FRESH = 300  # seconds others may remember the page
+ALGORITHM = "EdDSA"  # with Ed25519 (RFC 8037): the only one, so a token cannot select another
+MAX_AGE = 300  # seconds that other deployments may cache the public keys
 
 
-def signing() -> PyJWK:
+def signing_key() -> PyJWK:
     """Return the private key that signs now."""
-    return PyJWK(_ring()[0], ALGORITHM)
+    return PyJWK(_keys()[0], ALGORITHM)
 
 
-def verifying(kid: str) -> PyJWK | None:
-    """Return the public key of this name, if it is one of ours.
+def verification_key(kid: str) -> PyJWK | None:
+    """Return the public key with this id, or None.
 
-    Raises TryLater where the keys are on a page elsewhere (`JWKS_URL`) and it cannot be had.
+    Raises TryLater where the keys are at another deployment (`JWKS_URL`) that does not answer.
     """
-    if url := settings.JWT["JWKS_URL"]:
-        return _verifying_elsewhere(url, kid)
-    return next((PyJWK(_public(key), ALGORITHM) for key in _ring() if key["kid"] == kid), None)
+    if tokens.JWKS_URL:
+        return _key_from(tokens.JWKS_URL, kid)
+    return next((PyJWK(_public(key), ALGORITHM) for key in _keys() if key["kid"] == kid), None)
 
 
-def must_be_there() -> None:
-    """Keep a process from opening where nobody could log in. Raises OSError, InvalidKeyError."""
-    if not settings.JWT["JWKS_URL"]:
-        _ring()
+def require_keys() -> None:
+    """Keep a process from starting without keys. Raises OSError, InvalidKeyError."""
+    if not tokens.JWKS_URL:
+        _keys()
 
 
 @require_safe
-def page(request: HttpRequest) -> HttpResponse:
-    """Show the public keys: whoever has them can verify our tokens without asking us."""
-    shown = {"keys": [_public(key) for key in _ring()]}
-    headers = {"Cache-Control": f"public, max-age={FRESH}"}
-    return JsonResponse(shown, content_type="application/jwk-set+json", headers=headers)
+def public_keys(request: HttpRequest) -> HttpResponse:
+    """Return the public keys; they are enough to verify tokens without another request."""
+    keys = {"keys": [_public(key) for key in _keys()]}
+    headers = {"Cache-Control": f"public, max-age={MAX_AGE}"}
+    return JsonResponse(keys, content_type="application/jwk-set+json", headers=headers)
+
+
+def keys_file() -> Path:
+    """Return the file of the private keys."""
+    return Path(tokens.KEYS_FILE or settings.VAR / "jwt_keys.json")
 
 
 def rotate(path: Path, compromised: bool = False) -> None:
-    """Let the next key sign, make another next one, and keep the last one to verify with."""
+    """Let the next key sign, create another next one, and keep the last one to verify with."""
     if compromised or not path.exists():
-        secret_files.replace(path, _new_ring())
+        secret_files.replace(path, _new_key_set())
         return
     last, following, *_ = [*_read_file(path), _new_key()]
-    secret_files.replace(path, _text([following, _new_key(), last]))
+    secret_files.replace(path, _as_json([following, _new_key(), last]))
 
 
-def _verifying_elsewhere(url: str, kid: str) -> PyJWK | None:
+def _key_from(url: str, kid: str) -> PyJWK | None:
     try:
         return _client(url).get_signing_key(kid)
-    except PyJWKClientConnectionError as away:
-        raise TryLater(seconds=5, reason="the page of keys cannot be had") from away
+    except PyJWKClientConnectionError as error:
+        raise TryLater(seconds=5, reason="the public keys at JWKS_URL are unreachable") from error
     except PyJWKClientError:
         return None
 
 
 @lru_cache(maxsize=1)
 def _client(url: str) -> PyJWKClient:
-    return PyJWKClient(url, lifespan=FRESH, timeout=5)
+    return PyJWKClient(url, lifespan=MAX_AGE, timeout=5)
 
 
-def _ring() -> Sequence[dict[str, Any]]:
-    path = settings.JWT["KEYS_FILE"]
-    if settings.JWT["MAKE_KEYS"]:
-        secret_files.create_once(path, _new_ring)
+def _keys() -> Sequence[dict[str, Any]]:
+    path = keys_file()
+    if not tokens.KEYS_FILE:  # a file that is named has to exist
+        secret_files.create_once(path, _new_key_set)
     about = path.stat()
-    return _remembered(path, about.st_ino, about.st_mtime_ns)
+    return _cached_keys(path, about.st_ino, about.st_mtime_ns)
 
 
 @lru_cache(maxsize=2)
-def _remembered(path: Path, inode: int, changed: int) -> Sequence[dict[str, Any]]:
+def _cached_keys(path: Path, inode: int, changed: int) -> Sequence[dict[str, Any]]:
     return _read_file(path)
 
 
 def _read_file(path: Path) -> Sequence[dict[str, Any]]:
-    """Raises jwt.InvalidKeyError for what is no Ed25519 key."""
-    found: list[dict[str, Any]] = json.loads(path.read_text())["keys"]
-    for key in found:
+    """Raises jwt.InvalidKeyError for any other key than Ed25519."""
+    keys: list[dict[str, Any]] = json.loads(path.read_text())["keys"]
+    for key in keys:
         PyJWK(key, ALGORITHM)
-    return found
+    return keys
 
 
-def _new_ring() -> str:
-    return _text([_new_key(), _new_key()])
+def _new_key_set() -> str:
+    return _as_json([_new_key(), _new_key()])
 
 
 def _new_key() -> dict[str, Any]:
@@ -110,14 +116,15 @@ def _new_key() -> dict[str, Any]:
 
 
 def _thumbprint(key: dict[str, Any]) -> str:
-    """Name a key by what it is (RFC 7638)."""
-    told = json.dumps({name: key[name] for name in ("crv", "kty", "x")}, separators=(",", ":"))
-    return base64url_encode(sha256(told.encode()).digest()).decode()
+    """Return the key's JWK thumbprint (RFC 7638)."""
+    required = {name: key[name] for name in ("crv", "kty", "x")}
+    digest = sha256(json.dumps(required, separators=(",", ":")).encode()).digest()
+    return base64url_encode(digest).decode()
 
 
 def _public(key: dict[str, Any]) -> dict[str, Any]:
     return {name: key[name] for name in ("kid", "alg", "use", "kty", "crv", "x")}
 
 
-def _text(keys: Sequence[dict[str, Any]]) -> str:
+def _as_json(keys: Sequence[dict[str, Any]]) -> str:
     return json.dumps({"keys": keys}, indent=2)

@@ -1,4 +1,4 @@
-"""Every request is an origin, and a line in the log; what cannot be a request is turned away."""
+"""Middleware: the origin of a request, its line in the log, and requests that no view can take."""
 
 import time
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 
 from eventbus import acting_as, origin
+from infra.runtime_settings import store
 
 log = structlog.get_logger(__name__)
 PROBES = "/health/"
@@ -20,24 +21,28 @@ METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 
 
 class OriginMiddleware:
-    """Take the client's X-Request-ID where it is a UUID, else make one; answer with it."""
+    """Makes the request the origin of all that it causes, and reads runtime settings once for it.
 
-    def __init__(self, answer: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.answer = answer
+    The correlation is the client's X-Request-ID where that is a UUID, else a new one; it is
+    returned in the same header.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer inside the origin."""
-        with acting_as("nobody", _asked_for(request)) as here:
+        with acting_as("nobody", _correlation(request)) as here, store.read_once():
             structlog.contextvars.bind_contextvars(correlation=str(here.correlation))
             try:
-                response = self.answer(request)
+                response = self.get_response(request)
             finally:
                 structlog.contextvars.unbind_contextvars("correlation")
         response["X-Request-ID"] = str(here.correlation)
         return response
 
 
-def _asked_for(request: HttpRequest) -> UUID | None:
+def _correlation(request: HttpRequest) -> UUID | None:
     try:
         return UUID(request.headers.get("X-Request-ID", ""))
     except ValueError:
@@ -45,15 +50,15 @@ def _asked_for(request: HttpRequest) -> UUID | None:
 
 
 class RequestLogMiddleware:
-    """Write one line a request. It names the route, never the address: names may stand in it."""
+    """Writes one log line for each request: the route and not the path, which may hold names."""
 
-    def __init__(self, answer: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.answer = answer
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer, and write down how; probes only where somebody debugs."""
+        """Answer, and log the answer; probes at level DEBUG."""
         began = time.perf_counter()
-        response = self.answer(request)
+        response = self.get_response(request)
         write = log.debug if request.path.startswith(PROBES) else log.info
         write(
             "request",
@@ -69,35 +74,35 @@ class RequestLogMiddleware:
 
 
 class RequestGuardMiddleware:
-    """Refuse what no view could take, before anybody looks at it: NUL, and bodies without end."""
+    """Refuses requests that no view can take: NUL characters, and bodies that are too large."""
 
-    def __init__(self, answer: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.answer = answer
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer, or raise what becomes 404 or 400."""
+        """Answer. Raises Http404, BadRequest, RequestDataTooBig."""
         if "\0" in request.path_info:
             raise Http404
         if "%00" in request.META.get("QUERY_STRING", ""):
             raise BadRequest("NUL in a parameter")
-        # Django limits what it keeps in memory; a file in a form would go to the disk, however big.
+        # Django limits only memory: it writes a file in a form to the disk, whatever its size.
         if _size(request.META.get("CONTENT_LENGTH")) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise RequestDataTooBig
-        return self.answer(request)
+        return self.get_response(request)
 
 
-class PolicyMiddleware(CSPMiddleware):
-    """The Content-Security-Policy of the settings, and what the admin needs besides."""
+class ContentSecurityPolicyMiddleware(CSPMiddleware):
+    """Sends the Content-Security-Policy of the settings, with one exception for the admin."""
 
     def get_policy_parts(
         self, request: HttpRequest, response: Any, report_only: bool = False
     ) -> PolicyParts:
-        """Let the admin's pages compile expressions: Alpine.js, which they are made with, does."""
+        """Allow the admin's pages to compile expressions, as Alpine.js does."""
         parts = super().get_policy_parts(request, response, report_only)
         if request.path_info.startswith("/admin/"):
             parts.update = {**(parts.update or {}), "script-src": [UNSAFE_EVAL]}
         return parts
 
 
-def _size(said: str | None) -> int:
-    return int(said[:18]) if said and said.isdecimal() else 0
+def _size(header: str | None) -> int:
+    return int(header[:18]) if header and header.isdecimal() else 0

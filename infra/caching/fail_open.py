@@ -1,6 +1,6 @@
 """Fail open: a Redis that is away is a Redis that knows nothing, for a bounded wait.
 
-`CACHES["aside"]` is one of these, or, without Redis, a dummy. The `default` cache raises as ever:
+`CACHES["shared"]` is one of these, or, without Redis, a dummy. The `default` cache raises as ever:
 what must fail closed (the limit of log-ins) uses that one.
 """
 
@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 log = structlog.get_logger(__name__)
 Answer = TypeVar("Answer")
 
-ALIAS = "aside"
+ALIAS = "shared"
 PAUSE = 2.0  # seconds: of all reads, only one in so long waits for a server that does not answer
 # Seconds. What could not be deleted while Redis was away (a session that ended) is gone by then.
 LONGEST = 300.0

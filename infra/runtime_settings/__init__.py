@@ -1,1 +1,1 @@
-"""Settings that operators change while the shop runs, with who changed what, and the way back."""
+"""Settings that operators change while the shop runs; changes are recorded and can be reverted."""

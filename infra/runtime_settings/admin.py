@@ -1,4 +1,4 @@
-"""The form of the live settings, their history, and the way back. For superusers."""
+"""The form of the runtime settings, their history, and its reversal. For superusers."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from django.http import HttpRequest, HttpResponse
 
 from infra.admin import ReadOnlyAdmin
 from infra.runtime_settings import store
-from infra.runtime_settings.models import Change, shown
+from infra.runtime_settings.models import Change, as_text
 
 admin.site.unregister([Config])
 
 
 @admin.register(Config)
-class LiveSettings(ConstanceAdmin):
-    """Constance's form; whoever sends it is written down."""
+class RuntimeSettingsAdmin(ConstanceAdmin):
+    """Constance's form; each change is recorded with the operator's name."""
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Show the form, or take it."""
+        """Show the form, or save it."""
         with store.changed_by(f"operator:{request.user.pk}"):
             page: HttpResponse = super().changelist_view(request, extra_context)
         return page
@@ -27,32 +27,34 @@ class LiveSettings(ConstanceAdmin):
 
 @admin.register(Change)
 class ChangeAdmin(ReadOnlyAdmin):
-    """Who changed what; a change is undone by another change."""
+    """The history: when, which setting, before, after, by which operator."""
 
     list_display = ["at", "name", "was", "became", "by"]
     list_filter = ["name"]
     search_fields = ["name", "by"]
     date_hierarchy = "at"
     fields = ["at", "name", "was", "became", "by"]
-    actions = ["put_back"]
+    actions = ["revert"]
 
     @admin.display(description="before")
     def was(self, change: Change) -> str:
         """Show the value that this change ended."""
-        return shown(change.before.value if change.before else None)
+        return as_text(change.before.value if change.before else None)
 
     @admin.display(description="after")
     def became(self, change: Change) -> str:
         """Show the value."""
-        return shown(change.value)
+        return as_text(change.value)
 
-    def has_put_back_permission(self, request: HttpRequest) -> bool:
-        """Let those put back who may change."""
+    def has_revert_permission(self, request: HttpRequest) -> bool:
+        """Return whether the operator may revert: superusers, who may change settings, may."""
         return bool(request.user.is_superuser)
 
-    @admin.action(description="Back to what it was before", permissions=["put_back"])
-    def put_back(self, request: HttpRequest, changes: QuerySet[Change]) -> None:
-        """Undo, the latest first, so that of several the oldest is undone in the end."""
+    @admin.action(description="Revert to the value before", permissions=["revert"])
+    def revert(self, request: HttpRequest, changes: QuerySet[Change]) -> None:
+        """Revert changes, the latest first, so that the value before the oldest remains."""
         for change in changes.order_by("-id"):
-            store.put_back(change, f"operator:{request.user.pk}")
-            messages.success(request, f"{change.name} is what it was before {change.at:%F %T}.")
+            store.revert(change, f"operator:{request.user.pk}")
+            messages.success(
+                request, f"{change.name} has the value from before {change.at:%F %T} again."
+            )

@@ -1,4 +1,4 @@
-"""The history, which is also the truth: a setting is what its latest change says."""
+"""The history of changes; the latest change of a setting is its value."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 
 class Change(models.Model):
-    """Somebody gave a setting another value, or (null) gave it back to the environment."""
+    """A change of a setting to another value, or (null) back to its value at start."""
 
     name = models.CharField(max_length=80, db_index=True)
     value = models.TextField(null=True, help_text="as constance writes it")
@@ -19,30 +19,30 @@ class Change(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.name} = {shown(self.value)}"
+        return f"{self.name} = {as_text(self.value)}"
 
     @property
     def before(self) -> "Change | None":
-        """The change that this one ended."""
+        """The change of the same setting before this one."""
         return Change.objects.filter(name=self.name, pk__lt=self.pk).first()
 
 
 def latest() -> QuerySet[Change]:
-    """The change of each setting that holds now."""
+    """Return the latest change of each setting."""
     newest = Change.objects.filter(name=OuterRef("name")).order_by("-id").values("pk")[:1]
     return Change.objects.filter(pk=Subquery(newest))
 
 
-def written(value: Any) -> str | None:
-    """Return a value as it is kept."""
+def encode(value: Any) -> str | None:
+    """Return a value as the column holds it."""
     return None if value is None else dumps(value)
 
 
-def read(text: str | None) -> Any:
-    """Return what `written` made a text of."""
+def decode(text: str | None) -> Any:
+    """Return the value of a column."""
     return None if text is None else loads(text)
 
 
-def shown(text: str | None) -> str:
-    """Return a value for people."""
-    return "as the environment says" if text is None else str(read(text))
+def as_text(text: str | None) -> str:
+    """Return the value of a column as the admin shows it."""
+    return "as at start" if text is None else str(decode(text))

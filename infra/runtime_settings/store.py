@@ -1,4 +1,4 @@
-"""Where live settings are kept: the database, the shared cache, and for a second each process."""
+"""Values of runtime settings: in the database, in the shared cache, and for a second in a process."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,42 +14,64 @@ from django.db import DatabaseError, transaction
 
 from infra import command_options
 from infra.caching import WriteThrough
-from infra.runtime_settings.models import Change, latest, read, written
+from infra.runtime_settings.models import Change, decode, encode, latest
 
 log = structlog.get_logger(__name__)
 
 ALL = "all"
-FRESH = 1.0  # seconds a process believes what it has read: a setting costs no round trip
-LOST = 5.0  # seconds until a change is seen everywhere, whatever became of the cache meanwhile
+FRESH = 1.0  # seconds a process uses the values it has read: a setting costs no round trip
+LONGEST = 5.0  # seconds until a change is seen everywhere, even if its invalidation got lost
 
 _actor: ContextVar[str] = ContextVar("actor", default="")
+_request: ContextVar[list[dict[str, Any]] | None] = ContextVar("request", default=None)
 _known: dict[str, Any] = {}
 _until = 0.0
 
 
 def _load(keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    return {ALL: {c.name: read(c.value) for c in latest() if c.value is not None}}
+    return {ALL: {c.name: decode(c.value) for c in latest() if c.value is not None}}
 
 
-_values = WriteThrough("runtime_settings", _load, ttl=LOST)
+_values = WriteThrough("runtime_settings", _load, ttl=LONGEST)
 
 
 def changed() -> dict[str, Any]:
-    """Return what operators have changed; while the database is away, what was known last."""
+    """Return the changed values by name; while the database is unavailable, those read last."""
+    read = _request.get()
+    if read is None:
+        return _read_now()
+    if not read:
+        read.append(_read_now())
+    return read[0]
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Let all that happens inside, such as one request, see the same values, read once."""
+    token = _request.set([])
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+def _read_now() -> dict[str, Any]:
     global _known, _until
     if time.monotonic() >= _until:
         try:
             _known = _values.get(ALL) or {}
-        except DatabaseError as away:
-            log.warning("live settings not read", reason=str(away))
+        except DatabaseError as error:
+            log.warning("runtime settings not read", reason=str(error))
         _until = time.monotonic() + FRESH
     return _known
 
 
 def forget() -> None:
-    """Look again at the next use."""
+    """Read again at the next use."""
     global _until
     _until = 0.0
+    if read := _request.get():
+        read.clear()
 
 
 @contextmanager
@@ -63,33 +85,33 @@ def changed_by(actor: str) -> Iterator[None]:
 
 
 def change(name: str, value: Any, by: str = "") -> None:
-    """Give a setting another value from now on; None gives it back to the environment."""
+    """Set a setting from now on; None restores its value at start."""
     with transaction.atomic():
         actor = (
             by
             or _actor.get()
             or command_options.actor("constance", "constance.change_config", None)
         )
-        row = Change(name=name, value=written(value), by=actor)
+        row = Change(name=name, value=encode(value), by=actor)
         _values.write(ALL, row.save)
         transaction.on_commit(forget)
 
 
-def put_back(unwanted: Change, by: str = "") -> None:
+def revert(unwanted: Change, by: str = "") -> None:
     """Give a setting the value it had before a change."""
     before = unwanted.before
-    change(unwanted.name, read(before.value) if before else None, by)
+    change(unwanted.name, decode(before.value) if before else None, by)
 
 
 class Store(Backend):
-    """Constance's door to them, for its form in the admin and its command."""
+    """The backend of constance, for its form in the admin and its command."""
 
     def get(self, key: str) -> Any:
-        """Return a value; never None, for which constance would write the default down."""
+        """Return a value; never None, for which constance would store the default."""
         return changed().get(key, constance.CONFIG[key][0])
 
     def mget(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Return many, fresh: somebody is about to change them."""
+        """Return many values, read again: the caller is about to change them."""
         forget()
         return {key: self.get(key) for key in keys}
 

@@ -18,7 +18,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from edge import access_tokens, jwks
-from edge.authentication import BearerAlone
+from edge.authentication import BearerTokenAuthentication
 from eventbus import TryLater
 from infra import secret_files
 
@@ -27,9 +27,8 @@ CLAIMS = {"sub": "somebody", "sid": "a stay"}
 
 @pytest.fixture(autouse=True)
 def ring(settings: Any, tmp_path: Path) -> Path:
-    path = tmp_path / "keys.json"
-    settings.JWT = settings.JWT | {"KEYS_FILE": path, "MAKE_KEYS": True}
-    return path
+    settings.VAR = tmp_path
+    return tmp_path / "jwt_keys.json"
 
 
 def page() -> Any:
@@ -54,7 +53,7 @@ def test_keys_are_made_once_and_for_their_owner_alone(ring: Path) -> None:
 
 
 def test_processes_that_start_at_once_agree_on_the_keys(tmp_path: Path) -> None:
-    script = "from edge import jwks; import django; print(jwks.signing().key_id)"
+    script = "from edge import jwks; import django; print(jwks.signing_key().key_id)"
     env = os.environ | {
         "VAR_DIR": str(tmp_path / "var"),
         "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -145,7 +144,7 @@ def test_keys_that_leaked_are_trusted_no_more(ring: Path) -> None:
 
 
 def test_keys_that_are_named_have_to_be_there(ring: Path, settings: Any) -> None:
-    settings.JWT = settings.JWT | {"MAKE_KEYS": False}
+    settings.JWT = settings.JWT | {"KEYS_FILE": str(ring)}
     with pytest.raises(FileNotFoundError):
         access_tokens.sign(CLAIMS)
 
@@ -168,7 +167,7 @@ def moved_out(live_server: Any, settings: Any, ring: Path) -> Any:
 
     def ask(token: str) -> Any:
         request = RequestFactory().get("/", headers={"Authorization": f"Bearer {token}"})
-        return BearerAlone().authenticate(Request(request))[0]
+        return BearerTokenAuthentication().authenticate(Request(request))[0]
 
     return ask
 

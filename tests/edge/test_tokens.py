@@ -37,7 +37,7 @@ def made(token: str, *, header: Any = None, key: Any = None, **claims: Any) -> s
     head = {**jwt.get_unverified_header(token), **(header or {})}
     return jwt.encode(
         {name: value for name, value in said.items() if value is not None},
-        key or jwks.signing().key,
+        key or jwks.signing_key().key,
         algorithm=head["alg"],
         headers={name: value for name, value in head.items() if value is not None},
     )
@@ -53,7 +53,7 @@ def signed_by_hand(token: str, algorithm: str, secret: bytes) -> str:
 
 
 def public_bytes(encoding: str) -> bytes:
-    key = jwks.signing().key.public_key()
+    key = jwks.signing_key().key.public_key()
     if encoding == "pem":
         return bytes(
             key.public_bytes(
@@ -64,7 +64,7 @@ def public_bytes(encoding: str) -> bytes:
 
 
 def without_signature(token: str, algorithm: str = "none") -> str:
-    header = {"alg": algorithm, "typ": access_tokens.TYPE, "kid": jwks.signing().key_id}
+    header = {"alg": algorithm, "typ": access_tokens.TYPE, "kid": jwks.signing_key().key_id}
     encoded = base64.urlsafe_b64encode(json.dumps(header).encode()).rstrip(b"=").decode()
     return f"{encoded}.{token.split('.')[1]}."
 
@@ -94,7 +94,7 @@ FORGED: dict[str, Callable[[str], str]] = {
         t, key=Ed25519PrivateKey.generate(), header={"jwk": {"kty": "OKP"}, "kid": None}
     ),
     "no key's name": lambda t: made(t, header={"kid": None}),
-    "another of our keys' names": lambda t: made(t, header={"kid": jwks._ring()[1]["kid"]}),
+    "another of our keys' names": lambda t: made(t, header={"kid": jwks._keys()[1]["kid"]}),
     "for somebody else": lambda t: made(t, aud="bank"),
     "for nobody": lambda t: made(t, aud=None),
     "from somebody else": lambda t: made(t, iss="bank"),

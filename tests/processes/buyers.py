@@ -26,7 +26,7 @@ SIGN_UP = """
 import datetime, json
 from accounts.services import log_in, sign_up
 from django.conf import settings
-settings.JWT["ACCESS"] = datetime.timedelta(hours=1)
+settings.JWT["ACCESS_LIFETIME"] = datetime.timedelta(hours=1)
 def token(n):
     user = sign_up(email=f"buyer-{{n}}@example.org", password=None, name=f"Buyer {{n}}",
                    language="en", country="ID")

@@ -13,9 +13,9 @@ MEMORY = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 @pytest.fixture(params=["valkey", "memory"])
 def cache(request, settings) -> Iterator[object]:
     if request.param == "memory":
-        settings.CACHES = {**settings.CACHES, "aside": MEMORY}
+        settings.CACHES = {**settings.CACHES, "shared": MEMORY}
     elif not settings.CACHE_URL:
         pytest.skip("copies in Valkey: a run on SQLite starts none")
     fail_open.FailOpen._rests_until = 0.0
-    yield caches["aside"]
-    caches["aside"].clear()
+    yield caches["shared"]
+    caches["shared"].clear()

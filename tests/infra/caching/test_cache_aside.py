@@ -168,8 +168,8 @@ def test_what_is_written_through_is_found_by_the_next_reader(cache, transactiona
 @pytest.mark.postgres
 def test_a_redis_that_is_away_is_asked_once_in_a_while_and_harms_nobody(settings, transactional_db):
     fail_open.FailOpen._rests_until = 0.0
-    nowhere = {**settings.CACHES["aside"], "LOCATION": "unix:///nowhere/valkey.sock"}
-    settings.CACHES = {**settings.CACHES, "aside": nowhere}
+    nowhere = {**settings.CACHES["shared"], "LOCATION": "unix:///nowhere/valkey.sock"}
+    settings.CACHES = {**settings.CACHES, "shared": nowhere}
     shelf = Shelf(teapot=3)
     copies = CacheAside("shelf", shelf.load, ttl=60)
     try:

@@ -62,17 +62,17 @@ def test_when_redis_forgets_what_is_lost_is_younger_than_the_last_batch():
     views.add("teapot")
     for _ in range(10):
         views.add("teapot")
-    caches["aside"].clear()
+    caches["shared"].clear()
     views.add("teapot")
     assert table.counts == {"teapot": 2}  # the batch before, and what came after
 
 
 def test_without_redis_each_count_is_written_at_once(settings):
-    away = {**settings.CACHES["aside"], "LOCATION": "unix:///nowhere/valkey.sock"}
+    away = {**settings.CACHES["shared"], "LOCATION": "unix:///nowhere/valkey.sock"}
     dummy = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
     for cache in (away, dummy):
         fail_open.FailOpen._rests_until = 0.0
-        settings.CACHES = {**settings.CACHES, "aside": cache}
+        settings.CACHES = {**settings.CACHES, "shared": cache}
         table = Table()
         views = WriteBehind("views", table.write)
         for _ in range(3):

@@ -3,10 +3,10 @@
 import time
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from edge import jwks
+from edge.conf import tokens
 
 
 class Command(BaseCommand):
@@ -20,11 +20,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        path = settings.JWT["KEYS_FILE"]
+        path = jwks.keys_file()
         # Twice in this time would forget a key of which tokens are still out, or unseen elsewhere.
-        wait = settings.JWT["ACCESS"].total_seconds() + jwks.FRESH
+        wait = tokens.ACCESS_LIFETIME.total_seconds() + jwks.MAX_AGE
         age = time.time() - path.stat().st_mtime if path.exists() else wait
         if age < wait and not options["compromised"]:
             raise CommandError(f"Keys changed {age:.0f} s ago; again after {wait - age:.0f} s.")
         jwks.rotate(path, options["compromised"])
-        self.stdout.write(f"{jwks.signing().key_id} signs.")
+        self.stdout.write(f"{jwks.signing_key().key_id} signs.")

@@ -86,17 +86,17 @@ def test_the_history_says_who_changed_what_and_leads_back(desk, operator):
     latest, first = Change.objects.all()
     assert (first.before, latest.before) == (None, first)
     page = desk.get("/admin/runtime_settings/change/").content.decode()
-    for word in ("operator:anna", "operator:budi", "0:20:00", "0:40:00", "as the environment says"):
+    for word in ("operator:anna", "operator:budi", "0:20:00", "0:40:00", "as at start"):
         assert word in page
 
     # when
-    back = {"action": "put_back", "_selected_action": [latest.pk]}
+    back = {"action": "revert", "_selected_action": [latest.pk]}
     assert desk.post("/admin/runtime_settings/change/", back).status_code == 302
 
     # then
     assert inventory.RESERVATION == SPAN
     assert Change.objects.first().by == f"operator:{operator.pk}"
-    back = {"action": "put_back", "_selected_action": [first.pk]}
+    back = {"action": "revert", "_selected_action": [first.pk]}
     desk.post("/admin/runtime_settings/change/", back)
     assert inventory.RESERVATION == AT_START
     assert Change.objects.count() == 4
@@ -142,3 +142,26 @@ def test_the_command_changes_them_too():
     call_command("constance", "set", "ORDERS_OPEN", "false")
     assert SETTINGS["ORDERS"].OPEN is False
     assert Change.objects.get().by.startswith("command:constance")
+
+
+def test_a_request_sees_one_set_of_values_read_once(monkeypatch, desk):
+    reads = []
+    monkeypatch.setattr(store, "FRESH", 0.0)
+    monkeypatch.setattr(store._values, "get", lambda key: reads.append(key) or {"ORDERS_OPEN": 1})
+
+    assert desk.get("/v1/orders").status_code == 200
+    assert len(reads) == 1
+
+    with store.read_once():
+        for _ in range(3):
+            assert SETTINGS["ORDERS"].OPEN == 1
+    assert len(reads) == 2
+    assert [SETTINGS["ORDERS"].OPEN, inventory.LOW] == [1, 5]
+    assert len(reads) == 4
+
+
+def test_a_request_sees_its_own_change(db):
+    with store.read_once():
+        assert inventory.RESERVATION == AT_START
+        store.change("INVENTORY_RESERVATION", SPAN)
+        assert inventory.RESERVATION == SPAN
