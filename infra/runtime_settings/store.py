@@ -1,4 +1,4 @@
-"""Values of runtime settings: in the database, in the shared cache, and for a second in a process."""
+"""Values of runtime settings: in the database, the shared cache, and for a second in a process."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
