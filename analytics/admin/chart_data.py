@@ -1,4 +1,4 @@
-"""Charts for operators, and the rows that they are drawn from."""
+"""The data of the charts and the headline figures, in one currency."""
 
 import datetime as dt
 import json
@@ -8,16 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pycountry
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
-from django.template.response import TemplateResponse
-from django.utils import timezone
 
 from analytics import queries
-from analytics.models import Chart, OrderFact, Refund, SaleLine, SignUp
-from analytics.serializers import Period
-from infra.admin import ReadOnlyAdmin
 
 MONTH, QUARTER, YEAR = dt.timedelta(days=29), dt.timedelta(days=89), dt.timedelta(days=364)
 NOTHING = "-"
@@ -45,97 +37,10 @@ OPTIONS = json.dumps(
 )
 
 
-class FigureAdmin(ReadOnlyAdmin):
-    """Read-only for every operator, as in the API."""
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.is_active and request.user.is_staff
-
-
-@admin.register(OrderFact)
-class OrderFactAdmin(FigureAdmin):
-    list_display = ["order_id", "placed_at", "country", "total", "currency"]
-    list_display += ["reserved_at", "paid_at", "cancelled_at", "cancel_code"]
-    list_filter = ["cancel_code", "currency", "placed_at"]
-    search_fields = ["=order_id"]
-    ordering = ["-placed_at"]
-
-
-@admin.register(SaleLine)
-class SaleLineAdmin(FigureAdmin):
-    list_display = ["day", "sku", "name", "quantity", "amount", "currency", "country", "order_id"]
-    list_filter = ["day", "currency"]
-    search_fields = ["sku", "name", "=order_id"]
-    ordering = ["-day", "order_id", "position"]
-
-
-@admin.register(Refund)
-class RefundAdmin(FigureAdmin):
-    list_display = ["day", "amount", "currency", "order_id", "payment_id"]
-    list_filter = ["day", "currency"]
-    search_fields = ["=order_id", "=payment_id"]
-    ordering = ["-day"]
-
-
-@admin.register(SignUp)
-class SignUpAdmin(FigureAdmin):
-    list_display = ["day", "country", "customer_id"]
-    list_filter = ["day"]
-    search_fields = ["=customer_id"]
-    ordering = ["-day"]
-
-
-@admin.register(Chart)
-class ChartAdmin(FigureAdmin):
-    """Shows the charts in place of a list of rows."""
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> TemplateResponse:
-        """Draw the charts of a period."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        start, end = _period(request)
-        page = {
-            **self.admin_site.each_context(request),
-            "title": "Charts",
-            **_presets(start, end),
-            **_charts(start, end, request.GET.get("currency", "")),
-        }
-        return TemplateResponse(request, "analytics/charts.html", page)
-
-
-def _period(request: HttpRequest) -> tuple[dt.date, dt.date]:
-    """Return the requested days, by default the last thirty days with figures."""
-    period = Period(data={n: request.GET[n] for n in ("from", "to") if request.GET.get(n)})
-    if not period.is_valid():
-        messages.error(request, "Write days like 2026-03-31, the first before the last.")
-    requested = period.validated_data
-    today = timezone.now().date()
-    first, last = queries.days() or (today, today)
-    end = requested.get("end") or (today if last > today - MONTH else last)
-    end = max(min(end, max(last, today)), first)
-    start = requested.get("start") or end - MONTH
-    return min(max(start, min(first, end - MONTH)), end), end
-
-
-def _presets(start: dt.date, end: dt.date) -> dict[str, Any]:
-    first, last = queries.days() or (start, end)
-    spans = {"30 days": last - MONTH, "90 days": last - QUARTER, "Year": last - YEAR, "All": first}
-    presets = [
-        {"name": name, "start": day, "end": last, "on": (day, last) == (start, end)}
-        for name, day in spans.items()
-    ]
-    return {"start": start, "end": end, "days": f"from={start}&to={end}", "presets": presets}
-
-
-def _charts(start: dt.date, end: dt.date, requested: str) -> dict[str, Any]:
-    """Return the charts and the headline figures, in one currency."""
+def chart_data(start: dt.date, end: dt.date, requested: str) -> dict[str, Any]:
+    """Return the context of the charts template."""
     countries = queries.sales("country", start, end)
-    currencies = _by_orders(countries)
+    currencies = _currencies(countries)
     currency = requested if requested in currencies else next(iter(currencies), "")
     days = [row for row in queries.sales("day", start, end) if row.currency == currency]
     products = [row for row in queries.sales("product", start, end) if row.currency == currency]
@@ -147,8 +52,8 @@ def _charts(start: dt.date, end: dt.date, requested: str) -> dict[str, Any]:
         "currency": currency,
         "currencies": currencies,
         "headline": _headline(funnel, days, _refunded(start, end, currency)),
-        "in_all": sum(sign_ups.values()),
-        "pace": {1: "day", 7: "week", 31: "month"}[_bucket_days(start, end)],
+        "sign_ups_total": sum(sign_ups.values()),
+        "bucket": {1: "day", 7: "week", 31: "month"}[_bucket_days(start, end)],
         "revenue": _series(start, end, {_day(row): float(row.revenue) for row in days}, "primary"),
         "sign_ups": _series(start, end, sign_ups, "green"),
         "products": _bars([(row.name or row.key, row.revenue) for row in products[:10]]),
@@ -160,7 +65,8 @@ def _charts(start: dt.date, end: dt.date, requested: str) -> dict[str, Any]:
     }
 
 
-def _by_orders(rows: Iterable[queries.Sales]) -> list[str]:
+def _currencies(rows: Iterable[queries.Sales]) -> list[str]:
+    """Return the currencies, the one with the most orders first."""
     orders: dict[str, int] = defaultdict(int)
     for row in rows:
         orders[row.currency] += row.orders
