@@ -100,7 +100,7 @@ class Subscription:
 
     @property
     def key(self) -> str:
-        """The field that says which events take turns: an id by preference."""
+        """The lock key: the first UUID field, else the first text field, else none."""
         ids = [field.name for field in self.fields if field.python == "UUID" and not field.default]
         texts = [field.name for field in self.fields if field.python == "str" and not field.default]
         return next(iter(ids + texts), "")

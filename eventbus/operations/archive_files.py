@@ -38,14 +38,15 @@ def write(folder: Path, events: Iterable[ArchivedEvent]) -> WrittenFile:
     unfinished = folder / ".unfinished"
     unfinished.unlink(missing_ok=True)
     unfinished.touch(mode=0o600)
-    part = _fill(unfinished, events)
-    part.row.folder, part.row.sha256 = str(folder), digest(unfinished)
+    written = _fill(unfinished, events)
+    row = written.row
+    row.folder, row.sha256 = str(folder), digest(unfinished)
     # The name includes the digest: a second run never replaces a file with another content.
-    positions = f"{part.row.first_position:012}-{part.row.last_position:012}"
-    part.row.file = f"events-{positions}-{part.row.sha256[:12]}.jsonl.gz"
-    unfinished.rename(folder / part.row.file)
+    positions = f"{row.first_position:012}-{row.last_position:012}"
+    row.file = f"events-{positions}-{row.sha256[:12]}.jsonl.gz"
+    unfinished.rename(folder / row.file)
     _sync(folder)
-    return part
+    return written
 
 
 def read(file: Path) -> Iterator[ArchivedEvent]:
@@ -135,10 +136,9 @@ def _as_json(event: Event, inbox: list[Inbox]) -> dict[str, Any]:
 
 def _event(line: dict[str, Any]) -> Event:
     envelope = from_cloudevent(line["event"])
-    kept = [
-        part.name for part in fields(envelope) if part.name != "replayed"
-    ]  # of a delivery, not of the event
-    columns = {name: getattr(envelope, name) for name in kept}
+    # The mark "replayed" belongs to a delivery, not to the event.
+    names = [field.name for field in fields(envelope) if field.name != "replayed"]
+    columns = {name: getattr(envelope, name) for name in names}
     return Event(position=line["position"], **columns)
 
 

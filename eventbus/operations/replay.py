@@ -111,7 +111,7 @@ def replay(
         for ids in _throttled(_pages(request, _size(rate)), rate):
             _dispatch(request.consumer, ids, action)
             progress(len(ids))
-        action.result = {"sent": action.processed}
+        action.result = {"queued": action.processed}
     return action.processed
 
 

@@ -213,7 +213,11 @@ def test_a_replay_is_recorded(late):
     until = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
     replay.replay(ReplayRequest(consumer="orders.listen", until=until), "operator:1")
     action = Action.objects.get()
-    assert (action.operation, action.actor, action.result) == ("replay", "operator:1", {"sent": 2})
+    assert (action.operation, action.actor, action.result) == (
+        "replay",
+        "operator:1",
+        {"queued": 2},
+    )
     assert action.selection["until"] == "2100-01-01T00:00:00.000000Z"
     assert action.preview["to deliver"] == 2
 

@@ -235,7 +235,7 @@ class TestReplaying:
         assert (dispatch.consumer, dispatch.event_ids) == ("analytics.count_sale", [str(paid.pk)])
         action = Action.objects.get()
         assert action.selection["since"] == "2020-01-01T00:00:00.000000Z"
-        assert (action.operation, action.result) == ("replay", {"sent": 1})
+        assert (action.operation, action.result) == ("replay", {"queued": 1})
 
     @pytest.mark.parametrize(
         ("asked", "complaint"),

@@ -26,30 +26,30 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="of the Python package, like loyalty")
+        parser.add_argument("name", help="name of the Python package, like loyalty")
         parser.add_argument(
-            "--hears",
+            "--subscribe",
             metavar="EVENT",
             action="append",
             required=True,
-            help="an event that it subscribes to, like orders.OrderPaid; may be given many times",
+            help="an event to subscribe to, like orders.OrderPaid; may be repeated",
         )
         parser.add_argument(
             "--into",
             metavar="FOLDER",
             type=Path,
             default=Path(settings.BASE_DIR),
-            help="where the package and its test are written; default: beside manage.py",
+            help="parent folder of the package and its tests; default: that of manage.py",
         )
-        parser.add_argument("--dry-run", action="store_true", help="print the files, write none")
+        parser.add_argument("--dry-run", action="store_true", help="print the paths, write nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, folder = options["name"], options["into"].resolve()
         self._refuse_name(name, folder)
         promised = contracts.published()
-        for event in options["hears"]:
+        for event in options["subscribe"]:
             self._refuse_event(event, promised)
-        events, parts = scaffold.read(dict.fromkeys(options["hears"]), promised)
+        events, parts = scaffold.read(dict.fromkeys(options["subscribe"]), promised)
         for path, text in scaffold.files(name, events, parts).items():
             self.stdout.write(f"{path}  {len(text.splitlines())} lines")
             if options["dry_run"]:
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
         if options["dry_run"]:
-            self.stdout.write("Nothing is written. Run it again without --dry-run.")
+            self.stdout.write("Dry run: nothing was written.")
             return
         (folder / name / "migrations" / "__init__.py").touch()
         self._print_next(name, folder)
