@@ -57,7 +57,7 @@ class TokenView(APIView):
 
     permission_classes = [AllowAny]
     authentication_classes = []
-    keeps_answers = False  # a stored answer would put tokens into a table
+    stores_responses = False  # a stored answer would put tokens into a table
 
     def get_authenticate_header(self, request: Request) -> str:
         """Name the scheme, which makes DRF answer 401 and not 403 when a log-in is refused."""

@@ -16,13 +16,13 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "edge.openapi.Schema",
     "DEFAULT_PAGINATION_CLASS": "edge.pagination.LimitOffset",
     "DEFAULT_THROTTLE_CLASSES": ["edge.rate_limits.RateLimitThrottle"],
-    "NUM_PROXIES": env.int("NUM_PROXIES", 0),  # anybody can write an X-Forwarded-For
+    "NUM_PROXIES": env.int("NUM_PROXIES", 0),  # 0: X-Forwarded-For is ignored
     "EXCEPTION_HANDLER": "edge.problem_details.problem",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Kabar",
-    "DESCRIPTION": "A shop whose parts talk only by news.",
+    "DESCRIPTION": "A shop of contexts that talk only by events.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -34,7 +34,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "edge.openapi.describe_problems",
-        "edge.openapi.forget_columns",
+        "edge.openapi.drop_column_limits",
     ],
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20  # the largest thing anybody sends is an order of 1000 lines

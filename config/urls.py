@@ -1,4 +1,4 @@
-"""One address for clients, whatever runs behind it."""
+"""Routes: the API of every context, pages and probes."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -8,7 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from config import health, home
 from edge import jwks, problem_pages
-from edge.idempotency.views import once
+from edge.idempotency.views import with_idempotency
 
 
 def _contexts() -> list[URLResolver]:
@@ -23,7 +23,7 @@ def _contexts() -> list[URLResolver]:
 
 urlpatterns = [
     path("", home.page, name="home"),
-    *once(_contexts()),
+    *with_idempotency(_contexts()),
     path("v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("v1/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path(".well-known/jwks.json", jwks.public_keys, name="jwks"),

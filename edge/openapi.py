@@ -1,16 +1,16 @@
-"""The API's description says what a refusal looks like, once for all calls."""
+"""The OpenAPI description: problems and idempotency keys, for all operations."""
 
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 
-from edge.idempotency.views import HEADER, METHODS, keeps_answers
+from edge.idempotency.views import HEADER, METHODS, stores_responses
 from edge.problem_details import MEDIA
 
 PROBLEM: dict[str, Any] = {
     "type": "object",
-    "description": "Why the request was refused (RFC 9457).",
+    "description": "The reason of a refusal (RFC 9457).",
     "properties": {
         "type": {
             "type": "string",
@@ -19,7 +19,7 @@ PROBLEM: dict[str, Any] = {
         },
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "For people."},
+        "detail": {"type": "string", "description": "A sentence for people."},
         "errors": {
             "type": "array",
             "items": {
@@ -38,38 +38,38 @@ PROBLEM: dict[str, Any] = {
         "request_id": {
             "type": "string",
             "format": "uuid",
-            "description": "Found in the log, and as the correlation of all that was caused.",
+            "description": "In the log, and the correlation of all events that the request caused.",
         },
         "trace_id": {"type": "string", "description": "W3C Trace Context."},
     },
     "required": ["type", "title", "status", "detail", "errors", "request_id", "trace_id"],
 }
 KEY = (
-    "New for what is new, and the same when a request is sent again: then nothing happens twice, "
-    "and the first answer is given again for 24 hours, marked `Idempotency-Replayed: true`. "
-    "409: the first is still under way. 422: it came with another payload. 400: this moves money "
-    "(paying, and cancelling what is paid), and it is missing."
+    "A new key for each new request, and the same key when a request is sent again: it is not "
+    "executed twice, and for 24 hours gets the first response, with `Idempotency-Replayed: true`. "
+    "409: the first request is still in progress. 422: the key was used with another payload. "
+    "400: a request that moves money (to pay, or to cancel a paid order) has no key."
 )
 REFUSED = {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 class Schema(AutoSchema):
-    """Describes the key that a request may, or must, come with."""
+    """Describes the header Idempotency-Key."""
 
     def get_override_parameters(self) -> list[Any]:
-        """Return the header besides what a context names."""
+        """Return the context's own parameters and the header."""
         named: list[Any] = super().get_override_parameters()
         kind = type(self.view)
-        if self.method not in METHODS or not keeps_answers(kind):
+        if self.method not in METHODS or not stores_responses(kind):
             return named
-        # Where it depends (a property), the description cannot know.
+        # Where a property decides for each request, the description has no answer.
         required = getattr(kind, "moves_money", False) is True
         key = OpenApiParameter(HEADER, str, "header", required=required, description=KEY)
         return [*named, key]
 
 
 def describe_problems(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Give every call the problem as its answer to whatever goes wrong (a spectacular hook)."""
+    """Describe the problem as the response to every error (a drf-spectacular hook)."""
     result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
     for path in result["paths"].values():
         for operation in path.values():
@@ -83,18 +83,18 @@ def describe_problems(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     return result
 
 
-# What a column holds differs from database to database, and is no promise of the API.
+# The limits of a column differ from database to database, and are no promise of the API.
 COLUMN_LIMITS = {2**31 - 1, -(2**31), 2**63 - 1, -(2**63)}
 
 
-def forget_columns(result: Any, **kwargs: Any) -> Any:
-    """Leave out the limits of integer columns, all the way down (a spectacular hook)."""
+def drop_column_limits(result: Any, **kwargs: Any) -> Any:
+    """Remove the limits of integer columns at all depths (a drf-spectacular hook)."""
     if isinstance(result, list):
-        return [forget_columns(item) for item in result]
+        return [drop_column_limits(item) for item in result]
     if not isinstance(result, dict):
         return result
     if result.get("type") == "integer":
         limits = {k for k in ("minimum", "maximum") if result.get(k) in COLUMN_LIMITS}
         unwanted = limits | ({"format"} if result.get("format") == "int64" else set())
         result = {key: value for key, value in result.items() if key not in unwanted}
-    return {key: forget_columns(value) for key, value in result.items()}
+    return {key: drop_column_limits(value) for key, value in result.items()}

@@ -1,10 +1,10 @@
-"""How long a list is told at once."""
+"""Pagination of lists."""
 
 from rest_framework.pagination import LimitOffsetPagination
 
 
 class LimitOffset(LimitOffsetPagination):
-    """`limit` and `offset`: 50 things, and 200 at the most, whatever is asked for."""
+    """Query parameters `limit` (50 by default, at most 200) and `offset`."""
 
     default_limit = 50
     max_limit = 200

@@ -1,4 +1,4 @@
-"""What is read of a request: JSON that can be kept and sent again, within limits."""
+"""The parser of JSON bodies, with limits."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from rest_framework.parsers import JSONParser
 
 
 class JSON(JSONParser):
-    """Refuses, besides malformed JSON, what would fail further inside."""
+    """Refuses malformed JSON, and JSON that is too deep, too long, or cannot be stored."""
 
     def parse(
         self,
@@ -22,7 +22,7 @@ class JSON(JSONParser):
         try:
             data = super().parse(stream, media_type, parser_context)
             json.dumps(data, ensure_ascii=False).encode()
-            _must_fit(data, settings.JSON_LIMITS["depth"])
+            _check_limits(data, settings.JSON_LIMITS["depth"])
         except RecursionError as deep:
             raise ParseError("JSON parse error - nested too deeply") from deep
         except UnicodeEncodeError as half:
@@ -30,8 +30,8 @@ class JSON(JSONParser):
         return data
 
 
-def _must_fit(data: Any, deep: int) -> None:
-    """Refuse what is deeper or longer than anything that is asked for. Raises ParseError."""
+def _check_limits(data: Any, deep: int) -> None:
+    """Check depth and lengths against JSON_LIMITS. Raises ParseError."""
     if isinstance(data, str):
         if len(data) > settings.JSON_LIMITS["text"]:
             raise ParseError("JSON parse error - a text is too long")
@@ -43,4 +43,4 @@ def _must_fit(data: Any, deep: int) -> None:
     if len(data) > settings.JSON_LIMITS["items"]:
         raise ParseError("JSON parse error - a list is too long")
     for item in data.values() if isinstance(data, dict) else data:
-        _must_fit(item, deep - 1)
+        _check_limits(item, deep - 1)

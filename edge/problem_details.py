@@ -1,4 +1,4 @@
-"""The API's edge: every refusal as application/problem+json (RFC 9457)."""
+"""Problem details: every refusal of the API as application/problem+json (RFC 9457)."""
 
 import math
 import re
@@ -21,21 +21,23 @@ from eventbus.origin import trace_id
 
 MEDIA = "application/problem+json"
 Path = tuple[str | int, ...]  # of a field in what was sent
-KEPT = ("WWW-Authenticate", "Retry-After")
+KEPT_HEADERS = ("WWW-Authenticate", "Retry-After")
 
 
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer an error inside the REST framework; None lets Django make a 500 of it."""
-    # Not at the top: a view class imports edge.rate_limits.Throttle, which imports this module.
+    """Return the response to an error in a view; None makes it a 500 of Django's."""
+    # Not at the top: a view class imports edge.rate_limits, which imports this module.
     from rest_framework.views import exception_handler
 
     media = _media(context)
     if isinstance(error, Refusal):
-        errors = [_told(_path(error.field), str(error), context)] if error.field else []
+        errors = [_field_error(_path(error.field), str(error), context)] if error.field else []
         body = _body(error.status, str(error), errors, type(error).__name__)
-        return Response(body, error.status, headers=_when(error), content_type=media)
+        return Response(body, error.status, headers=_retry_after(error), content_type=media)
     if isinstance(error, TryLater):
-        return Response(_body(503, str(error)), 503, headers=_when(error), content_type=media)
+        return Response(
+            _body(503, str(error)), 503, headers=_retry_after(error), content_type=media
+        )
     if isinstance(error, RequestDataTooBig):
         return Response(_body(413, "The request is too large."), 413, content_type=media)
     if isinstance(error, ObjectDoesNotExist):
@@ -46,54 +48,54 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     if response is None:
         return None
     if isinstance(error, exceptions.ValidationError):
-        errors = [_told(path, detail, context) for path, detail in _fields(response.data)]
+        errors = [_field_error(path, detail, context) for path, detail in _fields(response.data)]
         body = _body(response.status_code, "The request is not valid.", errors, INVALID)
     else:
         body = _body(response.status_code, str(_detail(response.data)))
-    headers = {name: response[name] for name in KEPT if name in response}
+    headers = {name: response[name] for name in KEPT_HEADERS if name in response}
     return Response(body, response.status_code, headers=headers, content_type=media)
 
 
 def refused(request: HttpRequest, error: Refusal | TryLater) -> HttpResponse:
-    """Answer what a middleware refuses."""
-    told = problem(error, {})
-    assert told, "a refusal is no bug"
+    """Return the response to a refusal of a middleware."""
+    details = problem(error, {})
+    assert details, "problem() answers every Refusal and TryLater"
     if request.path.startswith("/v1/"):
-        response: HttpResponse = JsonResponse(told.data, content_type=MEDIA)
+        response: HttpResponse = JsonResponse(details.data, content_type=MEDIA)
     else:
-        response = HttpResponse(told.data["detail"], content_type="text/plain; charset=utf-8")
-    response.status_code = told.status_code
-    for name in (name for name in KEPT if name in told):
-        response[name] = told[name]
+        response = HttpResponse(details.data["detail"], content_type="text/plain; charset=utf-8")
+    response.status_code = details.status_code
+    for name in (name for name in KEPT_HEADERS if name in details):
+        response[name] = details[name]
     return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """Answer what never got as far as the REST framework (handler400)."""
+    """Return the response to a malformed request that reached no view (handler400)."""
     if isinstance(exception, RequestDataTooBig):
         return _edge(request, 413, "The request is too large.", _too_large, exception)
     return _edge(request, 400, "The request is not valid.", defaults.bad_request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """Answer a request refused outside the REST framework (handler403)."""
+    """Return the response to a request refused outside the REST framework (handler403)."""
     return _edge(request, 403, "This is not allowed.", defaults.permission_denied, exception)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
-    """Answer a form that did not come from our own page."""
-    detail = "The request does not come from a page of ours (CSRF)."
+    """Return the response to a form without a valid CSRF token."""
+    detail = "The request does not come from a page of this shop (CSRF)."
     return _edge(request, 403, detail, csrf.csrf_failure)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """Answer a path that leads nowhere (handler404)."""
+    """Return the response to an unknown path (handler404)."""
     return _edge(request, 404, "There is nothing here.", defaults.page_not_found, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """Answer an error of ours (handler500): it says nothing of what is inside."""
-    detail = "Something went wrong here. The request_id finds it in the log."
+    """Return the response to a bug (handler500), without details of the inside."""
+    detail = "An error in the shop. Search the log for the request_id."
     return _edge(request, 500, detail, defaults.server_error)
 
 
@@ -109,8 +111,8 @@ def _edge(
     return page(request, *cause)
 
 
-def _when(error: Refusal | TryLater) -> dict[str, str]:
-    """Say when to come again, where the error does."""
+def _retry_after(error: Refusal | TryLater) -> dict[str, str]:
+    """Return Retry-After, where the error has seconds."""
     if "seconds" not in error.fields:
         return {}
     return {"Retry-After": str(math.ceil(float(error.seconds)))}
@@ -121,7 +123,7 @@ def _too_large(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def _media(context: dict[str, Any]) -> str | None:
-    """Return the problem's media type; None leaves the browsable pages what they are."""
+    """Return the problem's media type; None keeps HTML for the browsable pages."""
     renderer = getattr(context.get("request"), "accepted_renderer", None)
     return None if renderer and renderer.media_type == "text/html" else MEDIA
 
@@ -146,7 +148,7 @@ def _detail(data: Any) -> Any:
 
 
 def _fields(data: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Flatten DRF's nested messages: one for each field, with the way to it."""
+    """Flatten DRF's nested messages: one for each field, with its path."""
     if isinstance(data, dict):
         for key, value in data.items():
             yield from _fields(value, path if key == "non_field_errors" else (*path, key))
@@ -159,16 +161,16 @@ def _fields(data: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
 
 
 def _path(field: str) -> Path:
-    """Read `lines[2].sku`."""
+    """Split `lines[2].sku` into its steps."""
     parts = re.findall(r"[^.\[\]]+", field)
     return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
-def _told(path: Path, detail: str, context: dict[str, Any]) -> dict[str, str]:
-    """Name a field as `lines[2].sku`, and one of a body by its JSON Pointer, too (RFC 6901)."""
+def _field_error(path: Path, detail: str, context: dict[str, Any]) -> dict[str, str]:
+    """Return an error of a field: `lines[2].sku`, and of a body its JSON Pointer (RFC 6901)."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    told = {"field": "".join(steps).removeprefix("."), "detail": detail}
+    error = {"field": "".join(steps).removeprefix("."), "detail": detail}
     if getattr(context.get("request"), "method", "") not in SAFE_METHODS:
         names = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
-        told["pointer"] = "#" + "".join(f"/{quote(name)}" for name in names)
-    return told
+        error["pointer"] = "#" + "".join(f"/{quote(name)}" for name in names)
+    return error

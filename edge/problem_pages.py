@@ -1,4 +1,4 @@
-"""What the `type` of a problem leads to: a page about each thing the shop may refuse."""
+"""Pages about each kind of refusal, to which the `type` of a problem leads."""
 
 import inspect
 from collections.abc import Iterator
@@ -14,24 +14,36 @@ from django.views.decorators.http import require_safe
 from eventbus import Refusal
 
 INVALID = "InvalidRequest"
-# What is refused before a context is asked, by status.
+# Refusals of the edge, by status.
 KINDS = {
-    400: ("BadRequest", "The request cannot be read: malformed or endless JSON, or a bad address."),
-    401: ("NotLoggedIn", "Say who you are: `Authorization: Bearer` with a token that is valid."),
-    403: ("NotAllowed", "You are known, and may not do this."),
-    404: ("NotFound", "There is nothing here; or it is not yours, which is told the same way."),
-    405: ("MethodNotAllowed", "This cannot be done here; the header `Allow` says what can."),
-    406: ("NotAcceptable", "The answer cannot be had in the form that `Accept` asks for."),
-    413: ("TooLarge", "The request is larger than anything that is asked for here."),
-    415: ("UnsupportedMediaType", "Requests are read as JSON, and this one says it is not."),
-    429: ("TooManyRequests", "This was asked too often; `Retry-After` says when to come again."),
-    500: ("OurFault", "Something went wrong here. The `request_id` finds it in the log."),
-    503: ("Away", "What is needed for this is away; `Retry-After` says when to come again."),
+    400: (
+        "BadRequest",
+        "Malformed JSON, JSON beyond a limit, or a malformed address.",
+    ),
+    401: ("NotLoggedIn", "The request needs `Authorization: Bearer` with a valid access token."),
+    403: ("NotAllowed", "The user of the token has no right to do this."),
+    404: ("NotFound", "There is nothing at this address, or it belongs to another customer."),
+    405: (
+        "MethodNotAllowed",
+        "The method does not exist here; the header `Allow` lists the others.",
+    ),
+    406: ("NotAcceptable", "The response does not exist in a media type of `Accept`."),
+    413: ("TooLarge", "The request is larger than the shop accepts."),
+    415: (
+        "UnsupportedMediaType",
+        "The body has to be JSON with `Content-Type: application/json`.",
+    ),
+    429: (
+        "TooManyRequests",
+        "Too many requests; the next may pass after `Retry-After`.",
+    ),
+    500: ("OurFault", "An error in the shop. Search the log for the `request_id`."),
+    503: ("Away", "A system that this needs is unavailable; try again after `Retry-After`."),
 }
 
 
 def kind_of(status: int) -> str:
-    """Name the kind of problem that a status alone tells."""
+    """Return the kind of problem for a status."""
     name, _ = KINDS.get(status) or KINDS[400 if status < 500 else 500]
     return name
 
@@ -39,10 +51,10 @@ def kind_of(status: int) -> str:
 @require_safe
 def page(request: HttpRequest, kind: str = "") -> HttpResponse:
     """Show one refusal, or all."""
-    told = _general() | {refusal.__name__: _told(refusal) for refusal in refusals()}
-    if kind and kind not in told:
+    kinds = _general() | {refusal.__name__: _described(refusal) for refusal in refusals()}
+    if kind and kind not in kinds:
         raise Http404
-    shown = [told[kind]] if kind else [told[name] for name in sorted(told)]
+    shown = [kinds[kind]] if kind else [kinds[name] for name in sorted(kinds)]
     return render(request, "problems.html", {"refusals": shown, "kind": kind})
 
 
@@ -62,14 +74,14 @@ def _descendants(kind: type[Refusal]) -> Iterator[type[Refusal]]:
 
 def _general() -> dict[str, dict[str, Any]]:
     kinds = {name: (status, words) for status, (name, words) in KINDS.items()}
-    kinds[INVALID] = (400, "Some fields are not as they should be: `errors` says which, and why.")
+    kinds[INVALID] = (400, "Some fields are not valid: `errors` lists them with the reasons.")
     return {
-        name: {"name": name, "context": "the front door", "status": status, "message": words}
+        name: {"name": name, "context": "the edge", "status": status, "message": words}
         for name, (status, words) in kinds.items()
     }
 
 
-def _told(refusal: type[Refusal]) -> dict[str, Any]:
+def _described(refusal: type[Refusal]) -> dict[str, Any]:
     return {
         "name": refusal.__name__,
         "context": refusal.__module__.partition(".")[0],

@@ -1,4 +1,4 @@
-"""A request sent again with its Idempotency-Key is not done again: it gets the first one's answer.
+"""Idempotency keys: a repeated request is not executed again, it gets the first response.
 
 As in draft-ietf-httpapi-idempotency-key-header, for every POST and PATCH of every context.
 """

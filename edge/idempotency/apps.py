@@ -1,9 +1,9 @@
-"""The attic's one table."""
+"""The app of the stored responses."""
 
 from django.apps import AppConfig
 
 
 class IdempotencyConfig(AppConfig):
-    """See the package's docstring."""
+    """The only table of the edge."""
 
     name = "edge.idempotency"

@@ -1,4 +1,4 @@
-"""How the door says no to a key."""
+"""Refusals of an idempotency key."""
 
 from eventbus import Refusal
 
@@ -16,10 +16,10 @@ class KeyMalformed(Refusal):
 
 
 class KeyReused(Refusal):
-    """This Idempotency-Key came with another payload before: what is new needs a new one."""
+    """This Idempotency-Key was used with another payload before; a new request needs a new key."""
 
     status = 422
 
 
 class KeyInUse(Refusal):
-    """The first request with this Idempotency-Key is still under way; again in {seconds} s."""
+    """The first request with this Idempotency-Key is still in progress; again in {seconds} s."""

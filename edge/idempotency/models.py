@@ -1,4 +1,4 @@
-"""What the door remembers."""
+"""The responses to requests with a key."""
 
 import datetime as dt
 from typing import Any
@@ -8,17 +8,17 @@ from django.http import HttpResponse
 
 from edge.idempotency.errors import KeyReused
 
-KEPT = dt.timedelta(hours=24)  # published in docs/operate/front-door.md
-AT_ONCE = 100  # expired answers that a new one takes along: more than come, so few are there
+LIFETIME = dt.timedelta(hours=24)  # published in docs/operate/front-door.md
+DELETED_PER_REQUEST = 100  # more expired responses than one request adds, so few are left
 
 
-class Answer(models.Model):
-    """How a request with a key was answered. It commits with the change, or not at all."""
+class StoredResponse(models.Model):
+    """The response to a request with a key. It commits with the change, or not at all."""
 
     slot = models.CharField(
         max_length=64, primary_key=True, help_text="caller, operation and key, hashed"
     )
-    fingerprint = models.CharField(max_length=64)
+    fingerprint = models.CharField(max_length=64, help_text="payload, hashed with SECRET_KEY")
     status = models.PositiveSmallIntegerField()
     headers = models.JSONField()
     body = models.BinaryField()
@@ -27,29 +27,30 @@ class Answer(models.Model):
     def __str__(self) -> str:
         return f"{self.status} until {self.expires_at:%F %T}"
 
-    def again(self, fingerprint: str) -> HttpResponse:
-        """Give the same answer to the same request. Raises KeyReused."""
+    def replay(self, fingerprint: str) -> HttpResponse:
+        """Return the response to a request with the same payload. Raises KeyReused."""
         if fingerprint != self.fingerprint:
             raise KeyReused
         headers = {**self.headers, "Idempotency-Replayed": "true"}
         return HttpResponse(bytes(self.body), status=self.status, headers=headers)
 
 
-def kept(slot: str, now: dt.datetime) -> Answer | None:
-    """Return the answer, if one was given and is not forgotten."""
-    return Answer.objects.filter(pk=slot, expires_at__gt=now).first()
+def find(slot: str, now: dt.datetime) -> StoredResponse | None:
+    """Return the stored response, unless it has expired."""
+    return StoredResponse.objects.filter(pk=slot, expires_at__gt=now).first()
 
 
-def keep(slot: str, fingerprint: str, response: Any, now: dt.datetime) -> None:
-    """Keep an answer for a day, and forget some of those that are older."""
-    # Those that another request is forgetting are left to it: nobody waits.
-    old = Answer.objects.filter(expires_at__lte=now).select_for_update(skip_locked=True)
-    Answer.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:AT_ONCE])).delete()
-    Answer(
+def store(slot: str, fingerprint: str, response: Any, now: dt.datetime) -> None:
+    """Store a response for LIFETIME, and delete some that have expired."""
+    # Rows that another request is deleting are skipped, so that neither waits.
+    expired = StoredResponse.objects.filter(expires_at__lte=now)
+    rows = expired.select_for_update(skip_locked=True).values_list("pk", flat=True)
+    StoredResponse.objects.filter(pk__in=list(rows[:DELETED_PER_REQUEST])).delete()
+    StoredResponse(
         slot=slot,
         fingerprint=fingerprint,
         status=response.status_code,
         headers=dict(response.headers),
         body=response.content,
-        expires_at=now + KEPT,
+        expires_at=now + LIFETIME,
     ).save()

@@ -1,7 +1,7 @@
-"""How a view comes to answer once: the key, the change and its news commit together.
+"""Idempotent views: the key, the change and its events commit together.
 
-A view may say `moves_money = True` (a key is required), or `keeps_answers = False` (its answers
-are secrets, so keys mean nothing to it).
+A view may set `moves_money = True` (a key is required), or `stores_responses = False` (its
+responses are secrets, so it ignores keys).
 """
 
 import json
@@ -20,7 +20,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from edge.idempotency.errors import KeyInUse, KeyMalformed, KeyMissing
-from edge.idempotency.models import keep, kept
+from edge.idempotency.models import find, store
 from infra import clock, locks
 
 HEADER = "Idempotency-Key"
@@ -30,90 +30,90 @@ KEY = re.compile(r'("?)([\x20\x21\x23-\x5b\x5d-\x7e]{1,255})\1')
 Route = URLPattern | URLResolver
 
 
-class Once(APIView):
-    """What is mixed into every view of a context."""
+class IdempotencyMixin(APIView):
+    """Mixed into every view of a context by `with_idempotency`."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Let in first: who is refused at the door has used up no key."""
+        """Check permissions and limits first: a request refused there uses up no key."""
         super().initial(request, *args, **kwargs)
         handler = getattr(self, str(request.method).lower(), None)
-        if request.method not in METHODS or not handler or not keeps_answers(type(self)):
+        if request.method not in METHODS or not handler or not stores_responses(type(self)):
             return
         if key := _key(request):
-            setattr(self, request.method.lower(), partial(self._once, key, handler))
+            setattr(self, request.method.lower(), partial(self._execute_once, key, handler))
         elif getattr(self, "moves_money", False):
             raise KeyMissing
 
-    def _once(
+    def _execute_once(
         self, key: str, handler: Callable[..., Any], request: Request, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
         slot, fingerprint = _slot(request, key), _fingerprint(request.data)
         with transaction.atomic():
-            # A rival is told so at once; on SQLite, which has one writer, it waits and replays.
-            if not locks.try_hold(f"answer/{slot}"):
+            # A racing request is refused; on SQLite, with its one writer, it waits and replays.
+            if not locks.try_hold(f"idempotency/{slot}"):
                 raise KeyInUse(seconds=1)
             now = clock.now()
-            if answer := kept(slot, now):
-                return answer.again(fingerprint)
-            response: HttpResponseBase = self._answered(handler, request, *args, **kwargs)
+            if stored := find(slot, now):
+                return stored.replay(fingerprint)
+            response: HttpResponseBase = self._respond(handler, request, *args, **kwargs)
             if _is_final(response):
-                keep(slot, fingerprint, response, now)
+                store(slot, fingerprint, response, now)
             else:
                 transaction.set_rollback(True)
         return response
 
-    def _answered(
+    def _respond(
         self, handler: Callable[..., Any], request: Request, *args: Any, **kwargs: Any
     ) -> Any:
-        """Return the whole answer. What is refused leaves nothing behind but its answer."""
+        """Return the rendered response. A refusal rolls back all but the response itself."""
         try:
             with transaction.atomic():
                 response = handler(request, *args, **kwargs)
-        except Exception as refusal:
-            response = self.handle_exception(refusal)  # raises what is no refusal but a bug
+        except Exception as error:
+            response = self.handle_exception(error)  # raises any error that is not a refusal
         return self.finalize_response(request, response, *args, **kwargs).render()
 
 
-def keeps_answers(view: type) -> bool:
-    """Whether keys mean something to a view."""
-    return getattr(view, "keeps_answers", True)
+def stores_responses(view: type) -> bool:
+    """Return whether a view takes idempotency keys."""
+    return getattr(view, "stores_responses", True)
 
 
-def once(routes: Iterable[Route]) -> list[Route]:
-    """Return the routes with views that answer once."""
+def with_idempotency(routes: Iterable[Route]) -> list[Route]:
+    """Return the routes with idempotent views."""
     return [_wrapped(route) for route in routes]
 
 
 def _wrapped(route: Route) -> Route:
     if isinstance(route, URLResolver):
-        inner, names = once(route.url_patterns), (route.app_name, route.namespace)
+        inner, names = with_idempotency(route.url_patterns), (route.app_name, route.namespace)
         return URLResolver(route.pattern, inner, route.default_kwargs, *names)
     view: Any = route.callback
     if not hasattr(view, "cls"):
         return route
-    kind = type(view.cls.__name__, (Once, view.cls), {"__doc__": view.cls.__doc__})
+    kind = type(view.cls.__name__, (IdempotencyMixin, view.cls), {"__doc__": view.cls.__doc__})
     callback = kind.as_view(**view.initkwargs)  # type: ignore[attr-defined]
     return URLPattern(route.pattern, callback, route.default_args, route.name)
 
 
 def _key(request: Request) -> str:
-    said = request.headers.get(HEADER)
-    if said is None:
+    header = request.headers.get(HEADER)
+    if header is None:
         return ""
-    found = KEY.fullmatch(said.strip())
-    if not found:
+    match = KEY.fullmatch(header.strip())
+    if not match:
         raise KeyMalformed
-    return found[2]
+    return match[2]
 
 
 def _slot(request: Request, key: str) -> str:
-    """Name the request: the same key of another caller, or for another operation, is another."""
+    """Return the row's key: a key belongs to one caller and one operation."""
     parts = [str(request.user.pk), request.method, request.path, key]
     return sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _fingerprint(payload: Any) -> str:
-    """Tell payloads apart. Keyed, as a password may be in it that is easier to guess than a key."""
+    """Return a keyed hash of the payload: a password in it must not be guessed from the table."""
     if isinstance(payload, QueryDict):
         payload = dict(payload.lists())
     text = json.dumps(payload, sort_keys=True, default=str)
@@ -121,7 +121,7 @@ def _fingerprint(payload: Any) -> str:
 
 
 def _is_final(response: Any) -> bool:
-    """Whether it would be the same if asked again: not "come again later", and no error of ours."""
+    """Return whether a repeated request would get the same: no Retry-After, no server error."""
     return response.status_code < 400 or (
         response.status_code < 500 and "Retry-After" not in response
     )

@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from edge.idempotency import models
-from edge.idempotency.models import Answer
+from edge.idempotency.models import StoredResponse
 from eventbus.models import Event, Outbox
 from infra import clock
 from orders import services
@@ -89,7 +89,7 @@ def test_the_same_is_the_same_however_it_is_written(sari: APIClient) -> None:
 
 def test_without_a_key_each_request_is_one_of_its_own(sari: APIClient) -> None:
     assert [sari.post("/v1/orders", BODY).status_code for _ in range(2)] == [201, 201]
-    assert (Order.objects.count(), Answer.objects.count()) == (2, 0)
+    assert (Order.objects.count(), StoredResponse.objects.count()) == (2, 0)
 
 
 def test_another_payload_with_the_key_is_refused(sari: APIClient) -> None:
@@ -135,7 +135,7 @@ def test_what_may_go_well_later_is_not_kept(
         return int(answer.status_code)
 
     assert ask() == status
-    assert not Answer.objects.exists()
+    assert not StoredResponse.objects.exists()
     monkeypatch.setattr(Flaky, "calm", True)
     assert ask() == 200
 
@@ -147,10 +147,10 @@ def test_what_fails_at_the_end_leaves_neither_key_nor_change_nor_news(
         save(*args)
         raise RuntimeError("the power is gone")
 
-    save = Answer.save
-    monkeypatch.setattr(Answer, "save", fail)
+    save = StoredResponse.save
+    monkeypatch.setattr(StoredResponse, "save", fail)
     assert order(sari).status_code == 500
-    assert (Order.objects.count(), Answer.objects.count()) == (0, 0)
+    assert (Order.objects.count(), StoredResponse.objects.count()) == (0, 0)
     assert not news()["orders.OrderPlaced"]
 
     monkeypatch.undo()
@@ -179,24 +179,24 @@ def test_a_change_is_made_once_too(operator: APIClient) -> None:
 
 def test_a_key_is_forgotten_after_a_day(sari: APIClient) -> None:
     order(sari)
-    clock.offset += models.KEPT - dt.timedelta(seconds=5)
+    clock.offset += models.LIFETIME - dt.timedelta(seconds=5)
     assert order(sari)["Idempotency-Replayed"] == "true"
     clock.offset += dt.timedelta(seconds=10)
     assert "Idempotency-Replayed" not in order(sari)
-    assert (Order.objects.count(), Answer.objects.count()) == (2, 1)
+    assert (Order.objects.count(), StoredResponse.objects.count()) == (2, 1)
 
 
 def test_old_answers_go_away_as_new_ones_come(
     sari: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "AT_ONCE", 2)
+    monkeypatch.setattr(models, "DELETED_PER_REQUEST", 2)
     for key in "abc":
         order(sari, key)
-    clock.offset += 2 * models.KEPT
+    clock.offset += 2 * models.LIFETIME
     order(sari, "c")
-    assert Answer.objects.filter(expires_at__lt=clock.now()).count() <= 1
+    assert StoredResponse.objects.filter(expires_at__lt=clock.now()).count() <= 1
     order(sari, "d")
-    assert Answer.objects.count() == 2
+    assert StoredResponse.objects.count() == 2
 
 
 @pytest.mark.parametrize("key", ["", '""', '"', "a" * 256, "é", 'a"b', '"a', "tab\there"])
@@ -215,7 +215,7 @@ def test_who_is_refused_at_the_door_has_used_up_no_key(sari: APIClient) -> None:
     product = {"sku": "bowl", "name": "Bowl", "unit_price": "5.00", "currency": "EUR"}
     assert APIClient().post("/v1/orders", BODY, headers=headers).status_code == 401
     assert sari.post("/v1/products", product, headers=headers).status_code == 403
-    assert not Answer.objects.exists()
+    assert not StoredResponse.objects.exists()
 
 
 def test_who_is_not_known_yet_signs_up_once() -> None:
@@ -235,7 +235,7 @@ def test_neither_tokens_nor_passwords_are_kept() -> None:
     assert APIClient().post("/v1/tokens/refresh", fresh, headers=headers).status_code == 200
 
     assert pairs[0]["access"] != pairs[1]["access"]
-    (kept,) = Answer.objects.all()
+    (kept,) = StoredResponse.objects.all()
     assert b"kopi" not in bytes(kept.body)
 
 

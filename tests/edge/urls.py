@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from config.urls import handler400, handler403, handler404, handler500
 from config.urls import urlpatterns as real
-from edge.idempotency.views import once
+from edge.idempotency.views import with_idempotency
 from eventbus import Refusal
 from infra.errors import Unavailable
 
@@ -114,7 +114,7 @@ urlpatterns = [
     path("v1/broken/<kind>", Broken.as_view()),
     path("v1/kettle", Kettle.as_view()),
     path("v1/private", Private.as_view()),
-    *once([path("v1/flaky", Flaky.as_view())]),
+    *with_idempotency([path("v1/flaky", Flaky.as_view())]),
     path("v1/outside/<kind>", outside),
     path("outside/<kind>", outside),
     *real,

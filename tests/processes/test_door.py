@@ -9,7 +9,7 @@ from tests.processes.buyers import buyers, shelve
 from tests.processes.house import House, wait_until
 
 COUNTS = """SELECT (SELECT count(*) FROM orders_order),
-                   (SELECT count(*) FROM idempotency_answer),
+                   (SELECT count(*) FROM idempotency_storedresponse),
                    (SELECT count(*) FROM eventbus_event WHERE name = 'orders.OrderPlaced')"""
 
 
