@@ -1,1 +1,1 @@
-"""payments keeps the money: asking the bank, once, and giving back what must go back."""
+"""payments captures the money of an order, once, and refunds it when the order is cancelled."""

@@ -1,4 +1,4 @@
-"""Money for those who run the shop: to look at; held payments wait for their word here."""
+"""The admin of payments, read-only; operators release or refuse held payments here."""
 
 from collections.abc import Callable
 
@@ -29,6 +29,7 @@ class PaymentAdmin(ReadOnlyAdmin):
         "currency",
         "verdict",
         "reason",
+        "capture_attempts",
         "mismatch",
         "requested_at",
     ]
@@ -38,18 +39,16 @@ class PaymentAdmin(ReadOnlyAdmin):
     actions = ["release", "refuse"]
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
-        """Let those decide who may change payments, though nobody edits them."""
+        # Payments are read-only, so the permission to change them is free to mean this.
         return request.user.has_perm("payments.change_payment")
 
     @admin.action(description="Release held payments", permissions=["decide"])
     def release(self, request: HttpRequest, payments: QuerySet[Payment]) -> None:
-        """Go on with each, on the operator's word."""
-        _decide(request, payments, services.release_payment, "goes on")
+        _decide(request, payments, services.release_payment, "was released")
 
     @admin.action(description="Refuse held payments", permissions=["decide"])
     def refuse(self, request: HttpRequest, payments: QuerySet[Payment]) -> None:
-        """End each, and its order."""
-        _decide(request, payments, services.refuse_payment, "is refused")
+        _decide(request, payments, services.refuse_payment, "was refused")
 
 
 @admin.register(Webhook)
@@ -64,13 +63,13 @@ def _decide(
     request: HttpRequest,
     payments: QuerySet[Payment],
     decide: Callable[..., Payment],
-    done: str,
+    result: str,
 ) -> None:
     with acting_as(f"operator:{request.user.pk}", origin().correlation):
         for payment in payments:
             try:
                 decide(payment.pk, operator=str(request.user))
-            except NotHeld as refusal:
-                messages.warning(request, str(refusal))
+            except NotHeld as error:
+                messages.warning(request, str(error))
             else:
-                messages.success(request, f"{payment} {done}.")
+                messages.success(request, f"{payment} {result}.")

@@ -1,4 +1,4 @@
-"""What payments shows: each customer's own payments, and a way to pay."""
+"""The API of payments: a customer's payments, paying an order, and webhooks of banks."""
 
 import time
 from typing import Any
@@ -22,16 +22,16 @@ from infra.serializers import StrictSerializer
 from payments import queries, services
 from payments.models import Payment
 
-PATIENCE = 1.0  # seconds the news of an order may take to get here
-MOST_BYTES = 256 * 1024  # of a webhook
-GLANCE = 0.05  # seconds between two looks
+MAX_WAIT = 1.0  # seconds for `OrderPlaced` to arrive here
+POLL_INTERVAL = 0.05  # seconds
+MAX_WEBHOOK_BYTES = 256 * 1024
 
 
-class NotHeardOf(NotFound):
-    """The order is not there, or its news is not here yet: ask again, the answer says when."""
+class OrderNotFound(NotFound):
+    """The order does not exist, or `OrderPlaced` has not arrived yet: Retry-After is set."""
 
-    default_detail = "There is no such order here, or not yet."
-    wait = 1  # seconds; the exception handler makes Retry-After of it
+    default_detail = "There is no such order, or it is not known here yet; try again in a moment."
+    wait = 1  # seconds; the exception handler sets Retry-After
 
 
 class PaymentShown(serializers.ModelSerializer[Payment]):
@@ -52,7 +52,7 @@ class PaymentShown(serializers.ModelSerializer[Payment]):
 
 
 class PaymentWanted(StrictSerializer):
-    """Amount and currency are not asked for: payments knows them by the news."""
+    """Amount and currency are those of the order."""
 
     order_id = serializers.UUIDField()
     card = serializers.RegexField(
@@ -61,40 +61,40 @@ class PaymentWanted(StrictSerializer):
 
 
 class Payments(generics.ListAPIView[Payment]):
-    """One's own payments, the latest first."""
+    """Your payments, the latest first."""
 
     queryset = Payment.objects.none()
     moves_money = True
     throttle_scope = "payment"
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Wait for an order's news before a transaction begins: SQLite has one writer."""
+        """Wait for the order to be known, before the transaction of `post` begins."""
+        # Inside of it SQLite, which has one writer, could not record the order meanwhile.
         super().initial(request, *args, **kwargs)
         if request.method == "POST":
-            asked = PaymentWanted(data=request.data)
-            if asked.is_valid():  # or `post` says what is wrong
-                _await_news(asked.validated_data["order_id"], _customer(request))
+            data = PaymentWanted(data=request.data)
+            if data.is_valid():  # else `post` answers with the errors
+                _wait_for_order(data.validated_data["order_id"], _customer_id(request))
 
     def get_queryset(self) -> QuerySet[Payment]:
-        """Return the caller's."""
-        return queries.payments_of(_customer(self.request))
+        return queries.payments_of(_customer_id(self.request))
 
     def get_serializer_class(self) -> Any:
-        """Offer the browsable page the form for paying."""
+        """Return the form for paying too, for the browsable page."""
         return PaymentWanted if self.request.method == "POST" else PaymentShown
 
     @extend_schema(responses=PaymentShown(many=True))
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """List one's own payments."""
+        """List your payments."""
         return super().get(request, *args, **kwargs)
 
     @extend_schema(request=PaymentWanted, responses={202: PaymentShown})
     def post(self, request: Request) -> Response:
-        """Ask to pay. Money moves once the goods are sure; the payment says how it stands."""
-        asked = PaymentWanted(data=request.data)
-        asked.is_valid(raise_exception=True)
-        order_id, customer_id = asked.validated_data["order_id"], _customer(request)
-        payment = services.request_payment(order_id, customer_id, asked.validated_data["card"])
+        """Pay an order. The money is captured once the goods are reserved; `status` shows it."""
+        data = PaymentWanted(data=request.data)
+        data.is_valid(raise_exception=True)
+        order_id, card = data.validated_data["order_id"], data.validated_data["card"]
+        payment = services.request_payment(order_id, _customer_id(request), card)
         return Response(
             PaymentShown(payment).data,
             status.HTTP_202_ACCEPTED,
@@ -103,21 +103,21 @@ class Payments(generics.ListAPIView[Payment]):
 
 
 class OnePayment(APIView):
-    """How a payment stands."""
+    """One payment."""
 
     @extend_schema(responses=PaymentShown)
     def get(self, request: Request, payment_id: UUID) -> Response:
-        """Show a payment; others' are not there, but for operators."""
-        seen = (
+        """Show one of your payments; operators see the payments of all customers."""
+        visible = (
             queries.all_payments()
             if request.user.is_staff
-            else queries.payments_of(_customer(request))
+            else queries.payments_of(_customer_id(request))
         )
-        return Response(PaymentShown(generics.get_object_or_404(seen, pk=payment_id)).data)
+        return Response(PaymentShown(generics.get_object_or_404(visible, pk=payment_id)).data)
 
 
 class Webhooks(APIView):
-    """Where banks call. They prove who they are by signing what they say."""
+    """Webhooks of banks, which are authenticated by their signature."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
@@ -125,26 +125,26 @@ class Webhooks(APIView):
 
     @extend_schema(operation_id="call_shop", request=OpenApiTypes.OBJECT, responses={204: None})
     def post(self, request: Request, provider: str) -> Response:
-        """Take a webhook. The same one again is taken too, and changes nothing."""
-        if int(request.META.get("CONTENT_LENGTH") or 0) > MOST_BYTES:
+        """Receive a webhook. A repeated one is accepted, and changes nothing."""
+        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_WEBHOOK_BYTES:
             raise RequestDataTooBig
-        # As it was sent: what is signed are these bytes.
+        # The bytes as they were sent: these are signed.
         raw = request._request.body
         with acting_as(f"provider:{provider}"[:100], origin().correlation):
-            services.hear_webhook(provider, raw, request.headers)
+            services.receive_webhook(provider, raw, request.headers)
         return Response(status=204)
 
 
-def _customer(request: Request) -> UUID:
-    customer = request.user.pk
-    assert customer is not None, "IsAuthenticated lets nobody else in"
-    return customer
+def _customer_id(request: Request) -> UUID:
+    customer_id = request.user.pk
+    assert customer_id is not None, "IsAuthenticated refuses anonymous requests"
+    return customer_id
 
 
-def _await_news(order_id: UUID, customer_id: UUID) -> None:
-    """Wait a little for an order placed just now; others' are never there. Raises NotHeardOf."""
-    deadline = time.monotonic() + PATIENCE
-    while not queries.bill_is_known(order_id, customer_id):
+def _wait_for_order(order_id: UUID, customer_id: UUID) -> None:
+    # An order that was placed just now may not be known here yet. Raises OrderNotFound.
+    deadline = time.monotonic() + MAX_WAIT
+    while not queries.bill_exists(order_id, customer_id):
         if time.monotonic() > deadline:
-            raise NotHeardOf
-        time.sleep(GLANCE)
+            raise OrderNotFound
+        time.sleep(POLL_INTERVAL)

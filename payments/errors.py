@@ -1,4 +1,4 @@
-"""How payments says no, and what can go wrong on the way to the bank.
+"""Refusals of payments, and failures of a call to the bank or the fraud service.
 
 Refusal
 ├── NoSuchOrder
@@ -7,9 +7,9 @@ Refusal
 ├── NotHeld
 ├── NoSuchProvider
 ├── BadWebhook
-└── CardDeclined      the bank's own no
-NotReached            nothing was asked, so nothing happened
-NoClearAnswer         something was asked, and may have happened
+└── CardDeclined      the bank refused the capture
+NotReached            the call was not sent, so nothing happened
+NoClearAnswer         the call was sent, and money may have moved
 """
 
 from eventbus import EventBusError, Refusal, TryLater
@@ -30,17 +30,17 @@ class AlreadyBeingPaid(Refusal):
 
 
 class NotHeld(Refusal):
-    """Payment {payment_id} is {status}: only a held one waits for a decision."""
+    """Payment {payment_id} is {status}; only a held payment waits for a decision."""
 
 
 class NoSuchProvider(Refusal):
-    """Nobody of that name sends webhooks here."""
+    """No provider of this name sends webhooks here."""
 
     status = 404
 
 
 class BadWebhook(Refusal):
-    """This is not taken for a call of the bank's: {problem}."""
+    """The webhook is refused: {problem}."""
 
     status = 400
 
@@ -50,8 +50,8 @@ class CardDeclined(Refusal):
 
 
 class NotReached(TryLater):
-    """{reason} cannot be reached; again in {seconds} s."""
+    """{reason} is unreachable; trying again in {seconds} s."""
 
 
 class NoClearAnswer(EventBusError):
-    """{who} gave no clear answer ({problem}): what it did is not known."""
+    """{service} gave no clear answer ({problem}), so the outcome is unknown."""

@@ -1,4 +1,4 @@
-"""What payments says to the rest of the house."""
+"""Events of payments."""
 
 import datetime as dt
 from decimal import Decimal
@@ -8,9 +8,9 @@ from eventbus import Event
 
 
 class PinRequested(Event, about="order_id", only_for="inventory"):
-    """A question: will the goods of this order stay reserved while its money is taken?
+    """Inventory is asked to keep the goods of an order reserved during its capture.
 
-    Inventory answers ReservationPinned or PinRefused; no answer in time, no capture.
+    It replies with ReservationPinned or PinRefused; without a reply in time there is no capture.
     """
 
     order_id: UUID
@@ -18,16 +18,16 @@ class PinRequested(Event, about="order_id", only_for="inventory"):
 
 
 class PinTimedOut(Event, about="payment_id", only_for="payments"):
-    """Payments' alarm clock: the answer about the reservation should be here."""
+    """A timer of payments: the reply to PinRequested is due. `question`: the id of PinRequested."""
 
     payment_id: UUID
     question: UUID
 
 
 class BankAnswerDue(Event, about="payment_id", only_for="payments"):
-    """Payments' alarm clock: time to ask the bank how a capture stands.
+    """A timer of payments: the bank has to be asked about a capture.
 
-    `round`: how often it rang for one unclear answer; 0 where the bank itself called.
+    `round`: counts the questions about one unknown outcome; 0 after a webhook.
     """
 
     payment_id: UUID
@@ -36,7 +36,7 @@ class BankAnswerDue(Event, about="payment_id", only_for="payments"):
 
 
 class PaymentCaptured(Event, about="payment_id"):
-    """The bank has moved the money of an order to us."""
+    """The bank has captured the money of an order."""
 
     payment_id: UUID
     order_id: UUID
@@ -47,9 +47,9 @@ class PaymentCaptured(Event, about="payment_id"):
 
 
 class PaymentDeclined(Event, about="payment_id"):
-    """The bank or the fraud check said no; no money moved.
+    """The bank, the fraud check or an operator declined a payment; no money moved.
 
-    `final`: the order is lost. Otherwise the customer may pay again.
+    `final`: the order will be cancelled. Otherwise the customer may pay again.
     """
 
     payment_id: UUID
@@ -60,14 +60,14 @@ class PaymentDeclined(Event, about="payment_id"):
 
 
 class RefundDue(Event, about="payment_id", only_for="payments"):
-    """Captured money has to go back to the customer."""
+    """Captured money has to be refunded."""
 
     payment_id: UUID
     reason: str
 
 
 class PaymentRefunded(Event, about="payment_id"):
-    """Captured money is back with the customer."""
+    """Captured money was refunded to the customer."""
 
     payment_id: UUID
     order_id: UUID

@@ -1,5 +1,3 @@
-"""Where payments shows it."""
-
 from django.urls import path
 
 from payments import api

@@ -22,11 +22,11 @@ from orders.models import Availability, Order
 from payments import gateway
 from payments import services as payments
 from payments.errors import SaleIsOff
-from payments.gateway.fakes import Answer, PlayedBank
+from payments.gateway.in_memory import InMemoryBank, Response
 from payments.models import Bill, Payment
 
 
-class Bank(PlayedBank):
+class Bank(InMemoryBank):
     """The fake bank, with a hook that runs during a capture, and outages."""
 
     meanwhile: Callable[[], object] | None = None
@@ -38,7 +38,7 @@ class Bank(PlayedBank):
         amounts = (m.amount for m in self.ledger if m.kind == "capture")
         return sum(amounts, Decimal())
 
-    def capture(self, key: str, amount: Decimal, currency: str, card: str) -> Answer:
+    def capture(self, key: str, amount: Decimal, currency: str, card: str) -> Response:
         """Run the hook once, then capture as the fake bank does."""
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile:
@@ -56,7 +56,7 @@ class Shop:
         settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "SMS_URL": "", "PUSH_URL": ""}
         settings.VAR = path
-        self.bank = gateway.played = Bank()
+        self.bank = gateway.in_memory_bank = Bank()
         self._customers: dict[str, User] = {}
 
     # --- given --------------------------------------------------------------------------------

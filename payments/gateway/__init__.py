@@ -1,4 +1,4 @@
-"""How payments asks outside: a bank and a fraud service, each behind its circuit breaker."""
+"""Adapters of the bank and of the fraud service, each behind its circuit breaker."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -6,69 +6,78 @@ from functools import cache
 from infra.circuit_breaker import CircuitBreaker, guarded
 from payments.conf import conf
 from payments.errors import CardDeclined, NoSuchProvider
-from payments.gateway import stripe, webhooks
-from payments.gateway.fakes import FakeBank, FakeFraudDesk, PlayedBank
-from payments.gateway.http import HttpBank, HttpFraudDesk
-from payments.gateway.port import Bank, Charge, FraudDesk, Verdict
+from payments.gateway import stripe_webhooks, webhooks
+from payments.gateway.fakes import FakeBank, FakeFraudService
+from payments.gateway.http import HttpBank, HttpFraudService
+from payments.gateway.in_memory import InMemoryBank
+from payments.gateway.port import Bank, Charge, FraudService, Verdict
+from payments.gateway.stripe import StripeBank
 from payments.gateway.webhooks import Hint
 
 __all__ = [
     "Bank",
     "Charge",
-    "FraudDesk",
+    "FraudService",
     "Hint",
     "Verdict",
     "bank",
-    "fraud_desk",
-    "hint_in",
-    "played",
+    "fraud_service",
+    "in_memory_bank",
+    "read_webhook",
 ]
 
-BANK = CircuitBreaker("bank", ignore=(CardDeclined,))
-FRAUD = CircuitBreaker("fraud")
+BANK_BREAKER = CircuitBreaker("bank", ignore=(CardDeclined,))
+FRAUD_BREAKER = CircuitBreaker("fraud")
 
-# The bank of this process, where no address is set; tests put another one here.
-played = PlayedBank()
+# The bank of this process, where BANK_URL is not set; tests replace it.
+in_memory_bank = InMemoryBank()
 
 
 def bank() -> Bank:
     """Return Stripe, the bank at BANK_URL, or the fake one."""
-    url, timeout = conf.BANK_URL, conf.BANK_TIMEOUT
+    return guarded(_bank(), BANK_BREAKER)
+
+
+def _bank() -> Bank:
     if conf.BANK == "stripe":
-        account = conf.STRIPE_API_KEY, conf.STRIPE_API_BASE
-        return guarded(_stripe_at(*account, timeout), BANK)
-    return guarded(_bank_at(url, timeout) if url else FakeBank(played), BANK)
+        return _stripe_bank(conf.STRIPE_API_KEY, conf.STRIPE_API_BASE, conf.BANK_TIMEOUT)
+    url = conf.BANK_URL
+    return _http_bank(url, conf.BANK_TIMEOUT) if url else FakeBank(in_memory_bank)
 
 
-def fraud_desk() -> FraudDesk:
+def fraud_service() -> FraudService:
     """Return the fraud service at FRAUD_URL, or the fake one."""
+    return guarded(_fraud_service(), FRAUD_BREAKER)
+
+
+def _fraud_service() -> FraudService:
     url = conf.FRAUD_URL
-    at = _desk_at(url, conf.FRAUD_TIMEOUT) if url else FakeFraudDesk(played)
-    return guarded(at, FRAUD)
+    return _http_fraud(url, conf.FRAUD_TIMEOUT) if url else FakeFraudService(in_memory_bank)
 
 
-def hint_in(provider: str, raw: bytes, headers: Mapping[str, str]) -> Hint:
-    """Read a webhook, once its signature is known to be good.
+def read_webhook(provider: str, raw: bytes, headers: Mapping[str, str]) -> Hint:
+    """Check the signature of a webhook, and return its content.
 
-    Raises NoSuchProvider where there is no secret to know it by, and BadWebhook.
+    Raises NoSuchProvider if no secret is set for the provider, and BadWebhook.
     """
     secrets = conf.WEBHOOK_SECRETS.get(provider)
     if not secrets:
         raise NoSuchProvider
-    read = stripe.hint_in if provider == "stripe" else webhooks.hint_in
+    read = stripe_webhooks.read if provider == "stripe" else webhooks.read
     return read(raw, headers, secrets)
 
 
+# An adapter keeps its connections, so each is created once.
 @cache
-def _stripe_at(api_key: str, address: str, timeout: float) -> Bank:
-    return stripe.StripeBank(api_key, address, timeout)
+def _stripe_bank(api_key: str, address: str, timeout: float) -> StripeBank:
+    return StripeBank(api_key, address, timeout)
 
 
 @cache
-def _bank_at(url: str, timeout: float) -> HttpBank:
+def _http_bank(url: str, timeout: float) -> HttpBank:
     return HttpBank(url, timeout)
 
 
 @cache
-def _desk_at(url: str, timeout: float) -> HttpFraudDesk:
-    return HttpFraudDesk(url, timeout)
+def _http_fraud(url: str, timeout: float) -> HttpFraudService:
+    return HttpFraudService(url, timeout)

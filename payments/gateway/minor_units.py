@@ -1,6 +1,6 @@
-"""Amounts as Stripe counts them: whole numbers of the smallest unit (docs.stripe.com/currencies).
+"""Amounts in Stripe's minor units (docs.stripe.com/currencies).
 
-Its table is not quite ISO 4217: MGA has no decimals there, and ISK is written as if it had two.
+Its table differs from ISO 4217: MGA has no decimals there, and ISK is written with two.
 """
 
 from decimal import Decimal
@@ -10,16 +10,16 @@ from payments.errors import CardDeclined
 _NONE = {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV"}
 _NONE |= {"XAF", "XOF", "XPF"}
 _THREE = {"BHD", "JOD", "KWD", "OMR", "TND"}
-# What an amount has to be a multiple of.
+# An amount has to be a multiple of this.
 _STEPS = dict.fromkeys(_THREE, 10) | {"ISK": 100}
-# Its pages contradict each other by a factor of a hundred.
-_UNCLEAR = {"UGX"}
+# Two of its pages contradict each other by a factor of a hundred.
+_AMBIGUOUS = {"UGX"}
 
 
 def in_minor(amount: Decimal, currency: str) -> int:
-    """Return 2000 for 20.00 EUR. Raises CardDeclined for what cannot be said exactly."""
+    """Return 2000 for 20.00 EUR. Raises CardDeclined if the amount has no exact value."""
     minor = amount.scaleb(_places(currency))
-    if currency in _UNCLEAR or minor % _STEPS.get(currency, 1):
+    if currency in _AMBIGUOUS or minor % _STEPS.get(currency, 1):
         raise CardDeclined(reason=f"{amount} {currency} cannot be paid by card.")
     return int(minor)
 

@@ -1,23 +1,21 @@
-"""What payments needs of a bank and of a fraud service, and how their answers read."""
+"""The ports of the bank and of the fraud service."""
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, Protocol
-
-from payments.errors import CardDeclined, NoClearAnswer
+from decimal import Decimal
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to do with a payment, and the words it records."""
+    """The outcome of a fraud check, and the text that the payment records."""
 
-    outcome: Literal["go", "hold", "refuse"]
-    words: str
+    outcome: Literal["allow", "hold", "refuse"]
+    text: str
 
 
 @dataclass(frozen=True)
 class Charge:
-    """What the bank says of a capture, when asked; of one refunded in part: captured."""
+    """A capture as the bank describes it. A partly refunded one is captured."""
 
     state: Literal["captured", "declined", "refunded", "pending"]
     amount: Decimal
@@ -27,76 +25,23 @@ class Charge:
 
 
 class Bank(Protocol):
-    """Moves money: with one key once, however often it is asked.
+    """Moves money; a call repeated with the same key moves it once.
 
-    Raises CardDeclined; NotReached where nothing was asked; NoClearAnswer where it was.
+    Methods raise NotReached if the call was not sent, NoClearAnswer if its outcome is unknown.
     """
 
     def capture(self, key: str, amount: Decimal, currency: str, card: str) -> str:
-        """Take money, and return the bank's reference."""
+        """Take money, and return the bank's reference. Raises CardDeclined."""
 
     def refund(self, key: str, reference: str, amount: Decimal, currency: str) -> str:
-        """Give captured money back, and return the bank's reference of that."""
+        """Refund captured money, and return the bank's reference of the refund."""
 
     def charge_of(self, key: str, reference: str = "") -> Charge | None:
-        """Say how the capture with this key stands; None is a clear "there is none"."""
+        """Describe the capture with this key; None if the bank clearly has none."""
 
 
-class FraudDesk(Protocol):
-    """Says whether a payment smells. Raises NotReached or NoClearAnswer."""
+class FraudService(Protocol):
+    """Assesses payments. Raises NotReached or NoClearAnswer."""
 
     def assess(self, key: str, amount: Decimal, currency: str, card: str, country: str) -> Verdict:
-        """Return `go`, or `refuse` and why."""
-
-
-def reference_in(status: int, body: Any) -> str:
-    """Read the bank's answer: the same whether it came by HTTP or from the fake."""
-    match status, body:
-        case 200 | 201, {"reference": str(reference)} if reference:
-            return _plain(reference)
-        case 402, {"reason": str(reason)}:
-            raise CardDeclined(reason=_plain(reason))
-    raise NoClearAnswer(who="The bank", problem=f"status {status}")
-
-
-def charge_in(status: int, body: Any) -> Charge | None:
-    """Read how a capture stands. A 404 counts only where it is the bank's own."""
-    match status, body:
-        case 404, {"state": "none"}:
-            return None
-        case 200, {
-            "state": "captured" | "declined" | "refunded" | "pending" as state,
-            "amount": str(amount),
-            "currency": str(currency),
-            **more,
-        }:
-            return Charge(
-                state,
-                _amount_in(amount),
-                currency,
-                _plain(str(more.get("reference", ""))),
-                _plain(str(more.get("reason", ""))),
-            )
-    raise NoClearAnswer(who="The bank", problem=f"status {status}")
-
-
-def _amount_in(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation as error:
-        raise NoClearAnswer(who="The bank", problem="an amount that is no number") from error
-
-
-def verdict_in(status: int, body: Any) -> Verdict:
-    """Read the fraud service's answer."""
-    match status, body:
-        case 200, {"verdict": "passed"}:
-            return Verdict("go", "passed")
-        case 200, {"verdict": "fraud", "reason": str(reason)}:
-            return Verdict("refuse", f"fraud: {_plain(reason)}"[:300])
-    raise NoClearAnswer(who="The fraud service", problem=f"status {status}")
-
-
-def _plain(words: str) -> str:
-    """Drop what the database cannot hold: the other side may say anything."""
-    return words.replace("\0", "")
+        """Return the verdict: allow or refuse."""

@@ -1,7 +1,7 @@
-"""Calls of a bank's that nobody asked for: who signed them, when, and what they hint at.
+"""Webhooks of the HTTP bank, by Standard Webhooks (standardwebhooks.com).
 
-Ours follow Standard Webhooks (standardwebhooks.com): HMAC-SHA256 over id, timestamp and body,
-`webhook-signature: v1,<base64>`, several of them while a secret is changed.
+The signature is HMAC-SHA256 over id, timestamp and body: `webhook-signature: v1,<base64>`, several
+of them while a secret is being changed.
 """
 
 import base64
@@ -16,12 +16,12 @@ from typing import Any
 from payments.errors import BadWebhook
 
 TOLERANCE = 300  # seconds a timestamp may be off, either way
-LONGEST_ID = 255
+MAX_LENGTH = 255  # characters
 
 
 @dataclass(frozen=True)
 class Hint:
-    """What a webhook is about; only the bank's own answer counts. Empty: it did not say."""
+    """The content of a webhook: a reason to ask the bank. A missing field is empty."""
 
     id: str
     kind: str
@@ -31,17 +31,17 @@ class Hint:
     currency: str = ""
 
 
-def hint_in(raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> Hint:
-    """Read a signed webhook of the HTTP bank. Raises BadWebhook."""
+def read(raw: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> Hint:
+    """Check the signature of a webhook, and return its content. Raises BadWebhook."""
     id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     given = headers.get("webhook-signature", "").split()
-    wanted = [sign(secret, id, timestamp, raw) for secret in secrets]
-    # Every pair is compared, each in constant time: how long it takes says nothing.
-    fits = [hmac.compare_digest(g.encode(), w.encode()) for g in given for w in wanted]
-    if not any(fits):
-        raise BadWebhook(problem="no signature fits")
-    fresh(timestamp)
-    return _read(id, raw)
+    valid = [sign(secret, id, timestamp, raw) for secret in secrets]
+    # Every pair is compared in constant time, so that the duration reveals nothing.
+    matches = [hmac.compare_digest(g.encode(), v.encode()) for g in given for v in valid]
+    if not any(matches):
+        raise BadWebhook(problem="no signature matches")
+    check_timestamp(timestamp)
+    return check_content(_parse(id, raw))
 
 
 def sign(secret: str, id: str, timestamp: str, raw: bytes) -> str:
@@ -52,44 +52,44 @@ def sign(secret: str, id: str, timestamp: str, raw: bytes) -> str:
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
-def fresh(timestamp: str) -> None:
-    """Refuse what was signed too long ago, or will be. Raises BadWebhook."""
+def check_timestamp(timestamp: str) -> None:
+    """Refuse a timestamp too far from now. Raises BadWebhook."""
     try:
         off = abs(time.time() - int(timestamp))
     except (ValueError, OverflowError):
-        raise BadWebhook(problem="its timestamp is no number") from None
+        raise BadWebhook(problem="its timestamp is not a number") from None
     if off > TOLERANCE:
         raise BadWebhook(problem=f"its timestamp is more than {TOLERANCE} seconds off")
 
 
-def _read(id: str, raw: bytes) -> Hint:
+def check_content(hint: Hint) -> Hint:
+    """Refuse a text that the database cannot store. Raises BadWebhook."""
+    texts = (hint.id, hint.kind, hint.key, hint.reference, hint.currency)
+    if not hint.id or any(len(text) > MAX_LENGTH or "\0" in text for text in texts):
+        raise BadWebhook(problem="its id is missing, or a field is too long or has a NUL")
+    return hint
+
+
+def _parse(id: str, raw: bytes) -> Hint:
     match _json(raw):
         case {
             "type": str(kind),
             "data": {"key": str(key), "amount": str(amount), "currency": str(currency), **more},
         }:
             reference = str(more.get("reference", ""))
-            return checked(Hint(id, kind, key, reference, _amount(amount), currency))
-    raise BadWebhook(problem="it does not say what it is about")
-
-
-def checked(hint: Hint) -> Hint:
-    """Refuse what could not be kept. Raises BadWebhook."""
-    words = (hint.id, hint.kind, hint.key, hint.reference, hint.currency)
-    if not hint.id or any(len(w) > LONGEST_ID or "\0" in w for w in words):
-        raise BadWebhook(problem="it is not named so that it can be kept")
-    return hint
+            return Hint(id, kind, key, reference, _amount(amount), currency)
+    raise BadWebhook(problem="type, key, amount or currency is missing, or not a text")
 
 
 def _json(raw: bytes) -> Any:
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
-        raise BadWebhook(problem="it is no JSON") from None
+        raise BadWebhook(problem="it is not JSON") from None
 
 
 def _amount(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
-        raise BadWebhook(problem="its amount is no number") from None
+        raise BadWebhook(problem="its amount is not a number") from None

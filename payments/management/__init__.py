@@ -1,1 +1,0 @@
-"""What payments adds to manage.py."""

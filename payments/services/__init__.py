@@ -1,28 +1,27 @@
-"""What payments does. Each function is one transaction: the change and its news, or neither;
-only those that ask outside, in `money` and `asking`, are in none, and return what to record."""
+"""Services of payments. Each is one transaction: the change and its events, or neither.
 
-from payments.services.asking import ask_bank
+Those that call the bank (`capture_payment`, `refund_payment`, `reconcile_capture`) run in no
+transaction and return the function that records the outcome.
+"""
+
 from payments.services.bills import cancel_bill, expect_payment
-from payments.services.money import give_back, take_money
-from payments.services.requests import (
-    decline_unpinned,
-    refuse_payment,
-    release_payment,
-    request_payment,
-    time_out,
-)
-from payments.services.webhooks import hear_webhook
+from payments.services.capture import capture_payment
+from payments.services.reconciliation import reconcile_capture
+from payments.services.refunds import refund_payment
+from payments.services.requests import decline_unpinned, request_payment, time_out_pin
+from payments.services.review import refuse_payment, release_payment
+from payments.services.webhooks import receive_webhook
 
 __all__ = [
-    "ask_bank",
     "cancel_bill",
+    "capture_payment",
     "decline_unpinned",
     "expect_payment",
-    "give_back",
-    "hear_webhook",
+    "receive_webhook",
+    "reconcile_capture",
+    "refund_payment",
     "refuse_payment",
     "release_payment",
     "request_payment",
-    "take_money",
-    "time_out",
+    "time_out_pin",
 ]

@@ -1,4 +1,4 @@
-"""What there is to pay, by the news of orders."""
+"""Bills: created and cancelled by the events of orders."""
 
 from decimal import Decimal
 from uuid import UUID
@@ -6,14 +6,14 @@ from uuid import UUID
 from django.db import transaction
 
 from payments.models import Bill, Payment
-from payments.services.rows import tell
+from payments.services.publishing import save_and_publish
 
 
 @transaction.atomic
 def expect_payment(
     order_id: UUID, customer_id: UUID, amount: Decimal, currency: str, country: str
 ) -> None:
-    """Write the bill of an order; one cancelled before stays cancelled."""
+    """Create the bill of an order; one that is cancelled already stays cancelled."""
     bill = Bill(
         order_id=order_id,
         customer_id=customer_id,
@@ -31,7 +31,7 @@ def expect_payment(
 
 @transaction.atomic
 def cancel_bill(order_id: UUID, customer_id: UUID, reason: str) -> None:
-    """Want no money for an order any more, known or not, and give back what came."""
+    """Cancel the bill of an order, known or not, and its live payment."""
     known = Bill.objects.select_for_update().filter(pk=order_id).first()
     bill = known or Bill(order_id=order_id, customer_id=customer_id)
     if bill.cancelled:
@@ -39,4 +39,4 @@ def cancel_bill(order_id: UUID, customer_id: UUID, reason: str) -> None:
     bill.cancel(reason)
     bill.save()
     for payment in Payment.objects.filter(order_id=order_id, status__in=Payment.LIVE):
-        tell(payment, payment.let_go(bill.reason))
+        save_and_publish(payment, payment.cancel(bill.reason))

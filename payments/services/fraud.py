@@ -1,4 +1,4 @@
-"""Whether a payment smells, and what holds while nobody can tell."""
+"""The fraud check, and the policy while the fraud service is unavailable."""
 
 from decimal import Decimal
 
@@ -10,22 +10,21 @@ from payments.gateway import Verdict
 from payments.models import Payment
 
 
-def judge(payment: Payment, country: str) -> Verdict:
-    """Take the verdict the payment has, or ask for one."""
+def assess_fraud(payment: Payment, country: str) -> Verdict:
+    """Return the verdict that the payment has already, or the fraud service's."""
     if payment.verdict:
-        return Verdict("go", payment.verdict)
-    desk, key = gateway.fraud_desk(), f"{payment.id}-assess"
+        return Verdict("allow", payment.verdict)
+    service, key = gateway.fraud_service(), f"{payment.id}-assess"
     try:
-        return desk.assess(key, payment.amount, payment.currency, payment.card, country)
+        return service.assess(key, payment.amount, payment.currency, payment.card, country)
     except (TryLater, NoClearAnswer):
-        return unjudged(payment.amount)
+        return verdict_without_service(payment.amount)
 
 
-def unjudged(amount: Decimal) -> Verdict:
-    """Do as FRAUD_AWAY says: refuse, hold, or allow what is below FRAUD_ALLOW_BELOW."""
-    wish = conf.FRAUD_AWAY
-    if wish == "refuse":
-        return Verdict("refuse", "refused: fraud service away")
-    if wish == "allow" and amount < Decimal(conf.FRAUD_ALLOW_BELOW):
-        return Verdict("go", "allowed: fraud service away")
-    return Verdict("hold", "held: fraud service away")
+def verdict_without_service(amount: Decimal) -> Verdict:
+    """Return the verdict of the policy FRAUD_AWAY: refuse, hold, or allow small amounts."""
+    if conf.FRAUD_AWAY == "refuse":
+        return Verdict("refuse", "refused: fraud service unavailable")
+    if conf.FRAUD_AWAY == "allow" and amount < Decimal(conf.FRAUD_ALLOW_BELOW):
+        return Verdict("allow", "allowed: fraud service unavailable")
+    return Verdict("hold", "held: fraud service unavailable")

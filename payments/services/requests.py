@@ -1,4 +1,4 @@
-"""A payment before the bank: wanted, waiting for stock's answer, held for an operator."""
+"""A payment before its capture: requested, and waiting for inventory to pin the goods."""
 
 import datetime as dt
 from uuid import UUID
@@ -11,14 +11,16 @@ from payments import errors
 from payments.conf import conf
 from payments.events import PinTimedOut
 from payments.models import Bill, Payment
-from payments.services.rows import locked, tell
+from payments.services.publishing import save_and_publish
+
+NOT_PINNED_IN_TIME = "The reservation was not confirmed in time."
 
 
 @transaction.atomic
 def request_payment(
     order_id: UUID, customer_id: UUID, card: str, paid_at: dt.datetime | None = None
 ) -> Payment:
-    """Begin to take the money of an order; `paid_at` is an imported sale's own time.
+    """Begin to pay an order; `paid_at` is the time of an imported sale.
 
     Raises NoSuchOrder, SaleIsOff, AlreadyBeingPaid.
     """
@@ -30,55 +32,32 @@ def request_payment(
     live = Payment.objects.filter(order_id=order_id, status__in=Payment.LIVE).first()
     if live:
         raise errors.AlreadyBeingPaid(payment_id=live.pk)
-    payment = bill.charge(card, timezone.now(), paid_at)
-    _ask_stock(payment)
+    payment = Payment.of_bill(bill, card, timezone.now(), paid_at)
+    request_pin(payment)
     return payment
 
 
-def _ask_stock(payment: Payment) -> None:
-    payment.question = publish(payment.pin_requested())
-    alarm = PinTimedOut(payment_id=payment.id, question=payment.question)
-    publish(alarm, due=conf.PIN_TIMEOUT)
+def request_pin(payment: Payment) -> None:
+    """Ask inventory to pin the goods, and limit the time for its reply."""
+    payment.pin_request_id = publish(payment.pin_requested())
+    timeout = PinTimedOut(payment_id=payment.id, question=payment.pin_request_id)
+    publish(timeout, due=conf.PIN_TIMEOUT)
     payment.save()
 
 
 @transaction.atomic
-def time_out(payment_id: UUID, question: UUID) -> None:
-    """Decline a payment whose question nobody answered."""
-    # What is answered or over stays so: most alarms need no lock.
-    if Payment.objects.unanswered(question).filter(pk=payment_id).exists():
-        _, payment = locked(payment_id)
-        if payment.awaits(question) and payment.pinned_until is None:
-            tell(payment, payment.drop("Stock did not answer in time."))
+def time_out_pin(payment_id: UUID, pin_request_id: UUID) -> None:
+    """Decline a payment if inventory has not replied in time."""
+    # Most time-outs find a payment with its reply, and need no lock.
+    if Payment.objects.awaiting(pin_request_id).filter(pk=payment_id).exists():
+        _, payment = Payment.objects.locked(payment_id)
+        if payment.awaits(pin_request_id) and payment.pinned_until is None:
+            save_and_publish(payment, payment.decline_uncaptured(NOT_PINNED_IN_TIME))
 
 
 @transaction.atomic
-def decline_unpinned(payment_id: UUID, question: UUID | None, reason: str) -> None:
-    """Decline a payment whose goods will not stay."""
-    _, payment = locked(payment_id)
-    if payment.awaits(question):
-        tell(payment, payment.drop(reason))
-
-
-@transaction.atomic
-def release_payment(payment_id: UUID, operator: str) -> Payment:
-    """Go on with a held payment on an operator's word. Raises NotHeld."""
-    payment = _held(payment_id)
-    payment.release(f"released by {operator}")
-    _ask_stock(payment)
-    return payment
-
-
-@transaction.atomic
-def refuse_payment(payment_id: UUID, operator: str) -> Payment:
-    """End a held payment, and with it the order, on an operator's word. Raises NotHeld."""
-    payment = _held(payment_id)
-    tell(payment, payment.refuse(f"refused by {operator}"))
-    return payment
-
-
-def _held(payment_id: UUID) -> Payment:
-    _, payment = locked(payment_id)
-    if payment.status != Payment.Status.HELD:
-        raise errors.NotHeld(payment_id=payment_id, status=payment.status)
-    return payment
+def decline_unpinned(payment_id: UUID, pin_request_id: UUID | None, reason: str) -> None:
+    """Decline a payment whose goods inventory does not pin."""
+    _, payment = Payment.objects.locked(payment_id)
+    if payment.awaits(pin_request_id):
+        save_and_publish(payment, payment.decline_uncaptured(reason))

@@ -1,4 +1,4 @@
-"""What the bank says unasked: kept so that it counts once, and only as a reason to ask."""
+"""Webhooks of banks: each counts once, and only as a reason to ask the bank."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from payments.models import Payment, Webhook
 
 log = structlog.get_logger(__name__)
 
-KEPT = dt.timedelta(days=30)  # longer than any provider goes on repeating a call
-SWEPT = 100  # old rows at a time
+RETENTION = dt.timedelta(days=30)  # longer than any provider repeats a webhook
+DELETE_AT_ONCE = 100  # rows
 
 
-def hear_webhook(provider: str, raw: bytes, headers: Mapping[str, str]) -> None:
-    """Take a call of the bank's, once. Raises NoSuchProvider, BadWebhook."""
-    _take(provider, gateway.hint_in(provider, raw, headers))
+def receive_webhook(provider: str, raw: bytes, headers: Mapping[str, str]) -> None:
+    """Check and record a webhook, once. Raises NoSuchProvider, BadWebhook."""
+    _record(provider, gateway.read_webhook(provider, raw, headers))
 
 
 @transaction.atomic
-def _take(provider: str, hint: Hint) -> None:
-    payment = _meant(hint)
+def _record(provider: str, hint: Hint) -> None:
+    payment = _payment_of(hint)
     mismatch = _mismatch(payment, hint)
     _, new = Webhook.objects.get_or_create(
         provider=provider,
@@ -40,28 +40,27 @@ def _take(provider: str, hint: Hint) -> None:
         },
     )
     if new:
-        _forget_old()
+        _delete_old()
         _follow(payment, hint, mismatch)
 
 
 def _follow(payment: Payment | None, hint: Hint, mismatch: str) -> None:
     if payment is None:
-        log.info("webhook about no payment of ours", webhook=hint.id, kind=hint.kind)
+        log.info("webhook about an unknown payment", webhook=hint.id, kind=hint.kind)
     elif mismatch:
-        log.error("webhook and payment differ", payment=str(payment.pk), webhook_says=mismatch)
+        log.error("webhook and payment differ", payment=str(payment.pk), webhook=mismatch)
     else:
         publish(BankAnswerDue(payment_id=payment.pk, round=0, reference=hint.reference))
 
 
 def _mismatch(payment: Payment | None, hint: Hint) -> str:
-    """Compare the sums, where the webhook names one."""
     if payment is None or hint.amount is None:
         return ""
-    return payment.differs(hint.amount, hint.currency)
+    return payment.difference(hint.amount, hint.currency)
 
 
-def _meant(hint: Hint) -> Payment | None:
-    """Find the payment by the key of its capture, else by what the bank calls it."""
+def _payment_of(hint: Hint) -> Payment | None:
+    """Find the payment by the key of its capture, else by the bank's reference."""
     try:
         return Payment.objects.filter(pk=UUID(hint.key.removesuffix("-capture"))).first()
     except ValueError:
@@ -69,8 +68,8 @@ def _meant(hint: Hint) -> Payment | None:
         return known.first() if known else None
 
 
-def _forget_old() -> None:
-    """Sweep a few rows that nobody repeats any more; what another call sweeps is left to it."""
-    old = Webhook.objects.filter(received_at__lt=timezone.now() - KEPT).order_by("pk")
-    rows = old.select_for_update(skip_locked=True)[:SWEPT]
+def _delete_old() -> None:
+    old = Webhook.objects.filter(received_at__lt=timezone.now() - RETENTION).order_by("pk")
+    # Rows that another request deletes are left to it.
+    rows = old.select_for_update(skip_locked=True)[:DELETE_AT_ONCE]
     Webhook.objects.filter(pk__in=[row.pk for row in rows]).delete()

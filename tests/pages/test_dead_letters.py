@@ -243,7 +243,7 @@ class TestReplaying:
             ({"name": "orders.OrderPlaced"}, "it does not subscribe"),
             ({"since": "yesterday"}, "valid date"),
             ({"rate": "-1"}, "greater than or equal"),
-            ({"consumer": "payments.take_money"}, "not one of the available choices"),
+            ({"consumer": "payments.capture_payment"}, "not one of the available choices"),
             ({"aggregate": "x" * 2, "consumer": ""}, "required"),
         ],
     )

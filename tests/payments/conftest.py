@@ -1,4 +1,4 @@
-"""Only payments hears anything here, and a bank that lets things happen while it thinks."""
+"""Events that reach payments alone, and a bank during whose calls other things can happen."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from inventory.events import PinRefused, ReservationPinned
 from orders.events import OrderCancelled
 from payments import gateway, services
 from payments.events import BankAnswerDue, PinTimedOut
-from payments.gateway.fakes import Answer, PlayedBank
+from payments.gateway.in_memory import InMemoryBank, Response
 from payments.models import Payment
 
 SARI, BUDI = uuid4(), uuid4()
@@ -34,48 +34,48 @@ def only_this_context(db) -> Iterator[None]:
         yield
 
 
-class Bank(PlayedBank):
-    """The played bank; something may happen while it, or the fraud desk, thinks."""
+class Bank(InMemoryBank):
+    """A bank in memory that runs a function of the test during a call."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.meanwhile: Callable[[], object] = lambda: None
-        self.while_judging: Callable[[], object] = lambda: None
-        self.while_asked: Callable[[], object] = lambda: None
+        self.during_call: Callable[[], object] = lambda: None
+        self.during_assessment: Callable[[], object] = lambda: None
+        self.during_query: Callable[[], object] = lambda: None
 
     @property
-    def moved(self) -> list[tuple[str, Decimal]]:
+    def movements(self) -> list[tuple[str, Decimal]]:
         return [(m.kind, m.amount) for m in self.ledger]
 
-    def capture(self, key: str, amount: Decimal, currency: str, card: str) -> Answer:
-        self.meanwhile()
+    def capture(self, key: str, amount: Decimal, currency: str, card: str) -> Response:
+        self.during_call()
         return super().capture(key, amount, currency, card)
 
-    def refund(self, key: str, reference: str, amount: Decimal, currency: str) -> Answer:
-        self.meanwhile()
+    def refund(self, key: str, reference: str, amount: Decimal, currency: str) -> Response:
+        self.during_call()
         return super().refund(key, reference, amount, currency)
 
-    def charge_of(self, key: str) -> Answer:
-        self.while_asked()
+    def charge_of(self, key: str) -> Response:
+        self.during_query()
         return super().charge_of(key)
 
-    def assess(self, card: str) -> Answer:
-        self.while_judging()
+    def assess(self, card: str) -> Response:
+        self.during_assessment()
         return super().assess(card)
 
 
 @pytest.fixture
 def bank(monkeypatch, settings) -> Bank:
     settings.PAYMENTS = {**settings.PAYMENTS, "BANK": "", "BANK_URL": "", "FRAUD_URL": ""}
-    played = Bank()
-    monkeypatch.setattr(gateway, "played", played)
-    return played
+    bank = Bank()
+    monkeypatch.setattr(gateway, "in_memory_bank", bank)
+    return bank
 
 
-def placed(order_id: UUID | None = None, **changes: Any) -> UUID:
-    """Let payments hear of an order, of Sari's and over 20 euros if nothing else is said."""
+def place_order(order_id: UUID | None = None, **changes: Any) -> UUID:
+    """Publish OrderPlaced; by default Sari's, over 20 euros."""
     order_id = order_id or uuid4()
-    told: dict[str, Any] = {
+    payload: dict[str, Any] = {
         "order_id": order_id,
         "customer_id": SARI,
         "lines": [],
@@ -84,13 +84,13 @@ def placed(order_id: UUID | None = None, **changes: Any) -> UUID:
         "country": "ID",
         "placed_at": WHEN,
     }
-    hear("orders.OrderPlaced", **{**told, **changes})
+    hear("orders.OrderPlaced", **{**payload, **changes})
     return order_id
 
 
-def cancelled(order_id: UUID, reason: str = "changed my mind") -> None:
-    """Let payments hear that an order is off."""
-    fact = OrderCancelled(
+def cancel_order(order_id: UUID, reason: str = "changed my mind") -> None:
+    """Publish OrderCancelled."""
+    event = OrderCancelled(
         order_id=order_id,
         customer_id=SARI,
         code="by_customer",
@@ -98,72 +98,72 @@ def cancelled(order_id: UUID, reason: str = "changed my mind") -> None:
         was_paid=False,
         cancelled_at=WHEN,
     )
-    told(fact)
+    deliver_event(event)
 
 
-def requested(card: str = "tok_ok", **options: Any) -> Payment:
-    """Return a payment of an order placed just now."""
-    return services.request_payment(placed(), SARI, card, **options)
+def new_payment(card: str = "tok_ok", **options: Any) -> Payment:
+    """Return a new payment of a new order."""
+    return services.request_payment(place_order(), SARI, card, **options)
 
 
-def told(fact: Event) -> None:
-    """Let payments hear a fact, whatever else is in trouble meanwhile."""
-    id = answered(fact, None)
+def deliver_event(event: Event) -> None:
+    """Deliver an event; it must not fail."""
+    id = reply(event, None)
     assert not Retry.objects.filter(event_id=id).exists()
 
 
-def answered(fact: Event, question: UUID | None, times: int = 1) -> UUID:
-    """Let payments hear an answer to a question. Failures are left as retries."""
+def reply(event: Event, request_id: UUID | None, times: int = 1) -> UUID:
+    """Deliver a reply to a PinRequested event. A failure remains as a retry."""
     with transaction.atomic():
-        id = publish(fact, answering=question)
+        id = publish(event, answering=request_id)
     for _ in range(times):
-        redelivered(id)
+        redeliver(id)
     return id
 
 
-def redelivered(id: UUID) -> None:
-    """Bring a message again."""
+def redeliver(id: UUID) -> None:
+    """Deliver an event of the log again."""
     envelope = Log.objects.get(pk=id).envelope()
     for consumer in registry.consumers_of(envelope.name):
         deliver(0, consumer.name, [to_cloudevent(envelope)])
 
 
-def retried() -> None:
-    """Bring all again that failed."""
+def retry_failed() -> None:
+    """Deliver all failed messages again."""
     for id in Retry.objects.values_list("event_id", flat=True):
-        redelivered(id)
+        redeliver(id)
 
 
-def asked_again() -> None:
-    """Let each alarm ring that makes payments ask the bank what became of a capture."""
+def reconcile() -> None:
+    """Let each timer run out after which payments asks the bank about a capture."""
     for id in Log.objects.filter(name="payments.BankAnswerDue").values_list("id", flat=True):
-        redelivered(id)
+        redeliver(id)
     for row in Scheduled.objects.filter(name="payments.BankAnswerDue"):
         row.delete()
-        answered(msgspec.convert(row.payload, BankAnswerDue), None)
+        reply(msgspec.convert(row.payload, BankAnswerDue), None)
 
 
-def pinned(payment: Payment, *, seconds: float = 120, times: int = 1, **other: UUID) -> None:
-    """Let inventory promise the goods for so long."""
-    fact = ReservationPinned(
+def pin(payment: Payment, *, seconds: float = 120, times: int = 1, **other: UUID) -> None:
+    """Reply that the goods are pinned."""
+    event = ReservationPinned(
         order_id=payment.order_id,
         payment_id=payment.id,
         until=clock.now() + dt.timedelta(seconds=seconds),
     )
-    answered(fact, other.get("question", payment.question), times)
+    reply(event, other.get("request_id", payment.pin_request_id), times)
 
 
-def refused(payment: Payment, reason: str = "Nothing is reserved.", **other: UUID) -> None:
-    """Let inventory say that there are no goods."""
-    fact = PinRefused(order_id=payment.order_id, payment_id=payment.id, reason=reason)
-    answered(fact, other.get("question", payment.question))
+def refuse_pin(payment: Payment, reason: str = "Nothing is reserved.", **other: UUID) -> None:
+    """Reply that the goods are not pinned."""
+    event = PinRefused(order_id=payment.order_id, payment_id=payment.id, reason=reason)
+    reply(event, other.get("request_id", payment.pin_request_id))
 
 
-def alarm(payment: Payment) -> None:
-    """Let the alarm clock ring."""
-    told(PinTimedOut(payment_id=payment.id, question=payment.question))
+def time_out_pin(payment: Payment) -> None:
+    """Let the time for inventory's reply run out."""
+    deliver_event(PinTimedOut(payment_id=payment.id, question=payment.pin_request_id))
 
 
-def now(payment: Payment) -> Payment:
+def reload(payment: Payment) -> Payment:
     """Return the payment as it is now."""
     return Payment.objects.get(pk=payment.pk)

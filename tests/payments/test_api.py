@@ -1,4 +1,4 @@
-"""What the API of payments takes, refuses and shows."""
+"""The API of payments."""
 
 from typing import Any
 from uuid import uuid4
@@ -11,7 +11,7 @@ from eventbus.testing import hear
 from payments import api, services
 from payments.models import Payment
 from tests.clients import KeyedAPIClient
-from tests.payments.conftest import cancelled, pinned, placed
+from tests.payments.conftest import cancel_order, pin, place_order
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ def client(sari) -> APIClient:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch) -> None:
-    monkeypatch.setattr(api, "PATIENCE", 0.0)
-    monkeypatch.setattr(api, "GLANCE", 0.0)
+def without_waiting(monkeypatch) -> None:
+    monkeypatch.setattr(api, "MAX_WAIT", 0.0)
+    monkeypatch.setattr(api, "POLL_INTERVAL", 0.0)
 
 
 def as_(user: User) -> APIClient:
@@ -47,10 +47,10 @@ def as_(user: User) -> APIClient:
 
 
 def wanted(sari: User, **changes: Any) -> dict[str, Any]:
-    return {"order_id": str(placed(customer_id=sari.pk)), "card": "tok_ok", **changes}
+    return {"order_id": str(place_order(customer_id=sari.pk)), "card": "tok_ok", **changes}
 
 
-def test_who_asks_to_pay_is_told_where_to_look(client, sari):
+def test_paying_returns_the_location_of_the_payment(client, sari):
     answer = client.post("/v1/payments", wanted(sari))
 
     assert answer.status_code == 202
@@ -72,37 +72,37 @@ def test_who_asks_to_pay_is_told_where_to_look(client, sari):
 
 def test_the_payment_shows_how_it_stands(client, sari, bank):
     place = client.post("/v1/payments", wanted(sari))["Location"]
-    pinned(Payment.objects.get())
+    pin(Payment.objects.get())
 
     shown = client.get(place).json()
     assert shown["status"] == "captured"
     assert shown["captured_at"].endswith("Z")
 
 
-def test_a_declined_payment_shows_the_reason_but_not_the_fraud_desks_words(client, sari, bank):
+def test_a_declined_payment_shows_the_reason_but_not_the_fraud_verdict(client, sari, bank):
     place = client.post("/v1/payments", wanted(sari, card="tok_fraud"))["Location"]
-    pinned(Payment.objects.get())
+    pin(Payment.objects.get())
 
     shown = client.get(place).json()
     assert (shown["status"], shown["reason"]) == ("declined", "The payment was refused.")
     assert "stolen" not in str(shown)
 
 
-def test_an_order_on_its_way_is_waited_for(client, sari, monkeypatch):
+def test_an_order_not_known_yet_is_waited_for(client, sari, monkeypatch):
     order = uuid4()
-    monkeypatch.setattr(api, "PATIENCE", 5.0)
-    monkeypatch.setattr(api.time, "sleep", lambda _: placed(order, customer_id=sari.pk))
+    monkeypatch.setattr(api, "MAX_WAIT", 5.0)
+    monkeypatch.setattr(api.time, "sleep", lambda _: place_order(order, customer_id=sari.pk))
 
     assert client.post("/v1/payments", {"order_id": order, "card": "tok_ok"}).status_code == 202
 
 
-def test_an_order_nobody_heard_of_may_be_asked_for_again(client):
+def test_an_unknown_order_is_not_found_and_may_be_tried_again(client):
     answer = client.post("/v1/payments", {"order_id": uuid4(), "card": "tok_ok"})
     assert (answer.status_code, answer["Retry-After"]) == (404, "1")
     assert answer["Content-Type"] == "application/problem+json"
 
 
-def test_somebody_elses_order_is_not_there(sari, budi):
+def test_the_order_of_another_customer_is_not_found(sari, budi):
     answer = as_(budi).post("/v1/payments", wanted(sari))
     unknown = as_(budi).post("/v1/payments", {"order_id": uuid4(), "card": "tok_ok"})
     assert answer.status_code == unknown.status_code == 404
@@ -124,7 +124,7 @@ def test_a_second_payment_is_refused(client, sari):
 
 def test_a_cancelled_order_is_refused(client, sari):
     body = wanted(sari)
-    cancelled(body["order_id"])
+    cancel_order(body["order_id"])
     assert client.post("/v1/payments", body).status_code == 409
 
 
@@ -161,7 +161,7 @@ def test_what_is_no_object_is_refused(client, body):
     assert client.post("/v1/payments", body, format="json").status_code == 400
 
 
-def test_who_pays_without_a_key_is_asked_for_one(sari):
+def test_paying_without_an_idempotency_key_is_refused(sari):
     forgetful = APIClient()
     forgetful.force_authenticate(sari)
     answer = forgetful.post("/v1/payments", wanted(sari))
@@ -186,7 +186,7 @@ def test_a_form_is_taken(client, sari):
 
 def test_one_sees_ones_own_payments_only(client, sari, budi, operator):
     place = client.post("/v1/payments", wanted(sari))["Location"]
-    services.request_payment(placed(customer_id=budi.pk), budi.pk, "tok_ok")
+    services.request_payment(place_order(customer_id=budi.pk), budi.pk, "tok_ok")
 
     assert client.get("/v1/payments").json()["count"] == 1
     assert as_(budi).get(place).status_code == 404
@@ -210,8 +210,8 @@ def test_the_browsable_page_shows_and_offers(client, sari):
 def test_a_refund_shows(client, sari, bank):
     place = client.post("/v1/payments", wanted(sari))["Location"]
     payment = Payment.objects.get()
-    pinned(payment)
-    cancelled(payment.order_id)
+    pin(payment)
+    cancel_order(payment.order_id)
     hear("payments.RefundDue", payment_id=payment.id, reason="changed my mind")
 
     shown = client.get(place).json()

@@ -1,4 +1,4 @@
-"""The fraud check, and what holds while nobody can tell."""
+"""The fraud check, and the policy while the fraud service is unavailable."""
 
 from decimal import Decimal
 from typing import Any
@@ -12,125 +12,128 @@ from payments.models import Payment
 from tests.payments.conftest import (
     SARI,
     Bank,
-    asked_again,
-    cancelled,
-    now,
-    pinned,
-    placed,
-    refused,
-    requested,
+    cancel_order,
+    new_payment,
+    pin,
+    place_order,
+    reconcile,
+    refuse_pin,
+    reload,
 )
 
 
 @pytest.fixture
-def nobody_can_tell(bank) -> Bank:
-    def away() -> None:
-        raise errors.NoClearAnswer(who="The fraud service", problem="timed out")
+def service_down(bank) -> Bank:
+    def fail() -> None:
+        raise errors.NoClearAnswer(service="The fraud service", problem="timed out")
 
-    bank.while_judging = away
+    bank.during_assessment = fail
     return bank
 
 
-def wish(settings: Any, **wishes: str) -> None:
-    settings.PAYMENTS = {**settings.PAYMENTS, **wishes}
+def configure(settings: Any, **changes: str) -> None:
+    settings.PAYMENTS = {**settings.PAYMENTS, **changes}
 
 
-def costing(amount: str) -> Payment:
-    return services.request_payment(placed(total=Decimal(amount)), SARI, "tok_ok")
+def payment_of(amount: str) -> Payment:
+    return services.request_payment(place_order(total=Decimal(amount)), SARI, "tok_ok")
 
 
 def declines() -> list[PaymentDeclined]:
-    return [fact for fact in said("payments") if isinstance(fact, PaymentDeclined)]
+    return [event for event in said("payments") if isinstance(event, PaymentDeclined)]
 
 
 def test_fraud_never_reaches_the_bank(bank):
-    payment = requested("tok_fraud")
-    pinned(payment)
+    payment = new_payment("tok_fraud")
+    pin(payment)
 
-    (fact,) = declines()
-    assert (fact.final, fact.reason) == (True, "The payment was refused.")
-    assert now(payment).verdict == "fraud: the card was reported stolen"
-    assert bank.moved == []
+    (event,) = declines()
+    assert (event.final, event.reason) == (True, "The payment was refused.")
+    assert reload(payment).verdict == "fraud: the card was reported stolen"
+    assert bank.movements == []
 
 
-def test_refuse_while_nobody_can_tell(nobody_can_tell, settings):
-    wish(settings, FRAUD_AWAY="refuse")
-    payment = requested()
-    pinned(payment)
+def test_refuse_while_the_service_is_unavailable(service_down, settings):
+    configure(settings, FRAUD_AWAY="refuse")
+    payment = new_payment()
+    pin(payment)
 
     assert declines()[0].final
-    assert now(payment).verdict == "refused: fraud service away"
+    assert reload(payment).verdict == "refused: fraud service unavailable"
 
 
-def test_hold_while_nobody_can_tell(nobody_can_tell, settings):
-    wish(settings, FRAUD_AWAY="hold")
-    payment = requested()
-    pinned(payment)
+def test_hold_while_the_service_is_unavailable(service_down, settings):
+    configure(settings, FRAUD_AWAY="hold")
+    payment = new_payment()
+    pin(payment)
 
-    assert (now(payment).status, now(payment).verdict) == ("held", "held: fraud service away")
-    assert declines() == nobody_can_tell.moved == []
+    assert (reload(payment).status, reload(payment).verdict) == (
+        "held",
+        "held: fraud service unavailable",
+    )
+    assert declines() == service_down.movements == []
 
 
 @pytest.mark.parametrize(
     ("amount", "status", "verdict"),
     [
-        ("49.99", "captured", "allowed: fraud service away"),
-        ("50.00", "held", "held: fraud service away"),
+        ("49.99", "captured", "allowed: fraud service unavailable"),
+        ("50.00", "held", "held: fraud service unavailable"),
     ],
 )
-def test_allow_small_amounts_while_nobody_can_tell(
-    nobody_can_tell, settings, amount, status, verdict
+def test_allow_small_amounts_while_the_service_is_unavailable(
+    service_down, settings, amount, status, verdict
 ):
-    wish(settings, FRAUD_AWAY="allow", FRAUD_ALLOW_BELOW="50.00")
-    payment = costing(amount)
-    pinned(payment)
-    assert (now(payment).status, now(payment).verdict) == (status, verdict)
+    configure(settings, FRAUD_AWAY="allow", FRAUD_ALLOW_BELOW="50.00")
+    payment = payment_of(amount)
+    pin(payment)
+    assert (reload(payment).status, reload(payment).verdict) == (status, verdict)
 
 
-def test_a_wish_nobody_knows_holds(nobody_can_tell, settings):
-    wish(settings, FRAUD_AWAY="whatever")
-    payment = requested()
-    pinned(payment)
-    assert now(payment).status == "held"
+def test_an_unknown_policy_holds(service_down, settings):
+    configure(settings, FRAUD_AWAY="unknown")
+    payment = new_payment()
+    pin(payment)
+    assert reload(payment).status == "held"
 
 
 @pytest.fixture
-def held(nobody_can_tell, settings) -> Payment:
-    wish(settings, FRAUD_AWAY="hold")
-    payment = requested()
-    pinned(payment)
-    return now(payment)
+def held(service_down, settings) -> Payment:
+    configure(settings, FRAUD_AWAY="hold")
+    payment = new_payment()
+    pin(payment)
+    return reload(payment)
 
 
-def test_a_released_payment_asks_stock_again_and_is_captured(held, bank):
+def test_a_released_payment_requests_a_new_pin_and_is_captured(held, bank):
     services.release_payment(held.id, "sinta")
-    again = now(held)
+    again = reload(held)
     assert (again.status, again.verdict) == ("requested", "released by sinta")
-    assert again.question != held.question
-    assert sum(isinstance(fact, PinRequested) for fact in said("payments")) == 2
+    assert again.pin_request_id != held.pin_request_id
+    assert sum(isinstance(event, PinRequested) for event in said("payments")) == 2
 
-    pinned(again, question=held.question)  # the old answer, once more
-    assert now(held).status == "requested"
-    pinned(again)
+    pin(again, request_id=held.pin_request_id)  # the old reply, once more
+    assert reload(held).status == "requested"
+    pin(again)
 
-    assert (now(held).status, now(held).verdict) == ("captured", "released by sinta")
+    assert (reload(held).status, reload(held).verdict) == ("captured", "released by sinta")
 
 
-def test_a_released_payment_whose_goods_are_gone_is_declined(held):
+def test_a_released_payment_without_goods_is_declined(held):
     services.release_payment(held.id, "sinta")
-    refused(now(held))
-    assert now(held).status == "declined"
+    refuse_pin(reload(held))
+    assert reload(held).status == "declined"
 
 
 def test_a_refused_payment_ends_the_order(held):
     services.refuse_payment(held.id, "sinta")
     assert declines()[0].final
-    assert (now(held).status, now(held).verdict) == ("declined", "refused by sinta")
+    assert (reload(held).status, reload(held).verdict) == ("declined", "refused by sinta")
 
 
 def test_a_held_payment_ends_with_its_order(held):
-    cancelled(held.order_id)
-    assert now(held).status == "declined"
+    cancel_order(held.order_id)
+    assert reload(held).status == "declined"
     with pytest.raises(errors.NotHeld, match="declined"):
         services.release_payment(held.id, "sinta")
 
@@ -138,17 +141,17 @@ def test_a_held_payment_ends_with_its_order(held):
 @pytest.mark.parametrize("decide", [services.release_payment, services.refuse_payment])
 def test_only_held_payments_wait_for_an_operator(decide):
     with pytest.raises(errors.NotHeld, match="requested"):
-        decide(requested().id, "sinta")
+        decide(new_payment().id, "sinta")
 
 
-def test_after_the_bank_was_asked_fraud_is_not_asked_again(bank):
-    payment = requested("tok_slow")
-    pinned(payment)
+def test_after_a_capture_was_sent_fraud_is_not_assessed_again(bank):
+    payment = new_payment("tok_slow")
+    pin(payment)
 
-    def away() -> None:
-        raise AssertionError("asked again")
+    def fail() -> None:
+        raise AssertionError("assessed again")
 
-    bank.while_judging = away
-    pinned(payment)
-    asked_again()
-    assert now(payment).status == "captured"
+    bank.during_assessment = fail
+    pin(payment)
+    reconcile()
+    assert reload(payment).status == "captured"

@@ -1,4 +1,4 @@
-"""The command that plays the bank: it starts, refuses nonsense, and ends cleanly."""
+"""runbank: requests, refusals, webhooks, and a clean end."""
 
 import signal
 import subprocess
@@ -13,11 +13,11 @@ import httpx
 import pytest
 from django.core.management import CommandError, call_command
 
-from payments.gateway.fakes import PlayedBank
+from payments.gateway.in_memory import InMemoryBank
 from payments.management.commands.runbank import BankServer
-from payments.management.postman import WebhookSender
+from payments.management.webhook_sender import WebhookSender
 
-ASK = {"amount": "20.00", "currency": "EUR", "card": "tok_ok"}
+REQUEST = {"amount": "20.00", "currency": "EUR", "card": "tok_ok"}
 KEY = {"Idempotency-Key": "k"}
 
 
@@ -36,7 +36,7 @@ def url(bank) -> str:
 
 
 def test_money_moved_is_on_the_ledger(url):
-    answer = httpx.post(f"{url}/captures", json=ASK, headers=KEY)
+    answer = httpx.post(f"{url}/captures", json=REQUEST, headers=KEY)
     assert answer.status_code == 201
 
     (movement,) = httpx.get(f"{url}/ledger").json()["movements"]
@@ -67,31 +67,31 @@ def test_money_moved_is_on_the_ledger(url):
     ],
 )
 def test_nonsense_is_refused(url, path, changes, headers, status):
-    answer = httpx.post(f"{url}{path}", json={**ASK, **changes}, headers=headers)
+    answer = httpx.post(f"{url}{path}", json={**REQUEST, **changes}, headers=headers)
     assert answer.status_code == status
     assert answer.json()["reason"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"x" * 200_000])
-def test_what_is_no_request_is_refused(url, body):
+def test_a_body_that_is_no_object_is_refused(url, body):
     assert httpx.post(f"{url}/captures", content=body, headers=KEY).status_code == 400
 
 
-def test_a_capture_nobody_made_is_not_found(url):
+def test_an_unknown_capture_is_not_found(url):
     answer = httpx.get(f"{url}/captures/never")
     assert (answer.status_code, answer.json()["state"]) == (404, "none")
 
 
-def test_it_ends_at_once_even_while_somebody_waits(bank):
+def test_it_ends_at_once_even_while_a_caller_waits(bank):
     process, url = bank
     with pytest.raises(httpx.ReadTimeout):
-        slow = {**ASK, "card": "tok_slow"}
+        slow = {**REQUEST, "card": "tok_slow"}
         httpx.post(f"{url}/captures", json=slow, headers={"Idempotency-Key": "s"}, timeout=0.3)
 
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(timeout=5) == 0
-    assert process.stdout.read().strip() == "The bank is closed."
+    assert process.stdout.read().strip() == "Bank stopped."
 
 
 def test_webhooks_need_an_address_and_a_secret(settings):
@@ -102,8 +102,8 @@ def test_webhooks_need_an_address_and_a_secret(settings):
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[str]:
-    """Somebody who answers 400 to all webhooks."""
+def refusing_server() -> Iterator[str]:
+    """A server that answers 400 to all webhooks."""
     with BankServer("127.0.0.1", 0, 0) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
@@ -112,54 +112,57 @@ def elsewhere() -> Iterator[str]:
         thread.join()
 
 
-def brought(url: str, count: int, **wishes: Any) -> list[dict[str, Any]]:
-    """Let a payment be captured and given back, and return what was brought, in its order."""
-    plain = {"late": 0.0, "double": False, "forge": False, "reorder": False}
-    postman = WebhookSender(url, "secret", **{**plain, **wishes})
-    played = PlayedBank(postman.take)
-    captured = played.capture("k", Decimal("20.00"), "EUR", "tok_ok")
-    played.refund("r", captured.body["reference"], Decimal("20.00"), "EUR")
-    postman.start()
+def sent(url: str, count: int, **options: Any) -> list[dict[str, Any]]:
+    """Capture and refund a payment, and return the webhooks in the order they were sent."""
+    defaults = {"late": 0.0, "double": False, "forge": False, "reorder": False}
+    sender = WebhookSender(url, "secret", **{**defaults, **options})
+    bank = InMemoryBank(sender.enqueue)
+    captured = bank.capture("k", Decimal("20.00"), "EUR", "tok_ok")
+    bank.refund("r", captured.body["reference"], Decimal("20.00"), "EUR")
+    sender.start()
     deadline = time.monotonic() + 10
-    while len(postman.brought) < count and time.monotonic() < deadline:
+    while len(sender.sent) < count and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(0.05)  # nothing more may come
-    return postman.brought
+    time.sleep(0.05)  # no other may follow
+    return sender.sent
 
 
-def kinds(letters: list[dict[str, Any]]) -> list[str]:
-    return [letter["type"].removeprefix("charge.") for letter in letters]
+def kinds(webhooks: list[dict[str, Any]]) -> list[str]:
+    return [webhook["type"].removeprefix("charge.") for webhook in webhooks]
 
 
-def test_webhooks_say_how_a_capture_stands_in_its_order(elsewhere):
-    assert kinds(brought(elsewhere, 2)) == ["captured", "refunded"]
+def test_webhooks_report_the_states_of_a_capture_in_order(refusing_server):
+    assert kinds(sent(refusing_server, 2)) == ["captured", "refunded"]
 
 
-def test_reordered_the_later_one_comes_first(elsewhere):
-    assert kinds(brought(elsewhere, 2, reorder=True)) == ["refunded", "captured"]
+def test_reordered_the_later_one_comes_first(refusing_server):
+    assert kinds(sent(refusing_server, 2, reorder=True)) == ["refunded", "captured"]
 
 
-def test_late_they_come_later(elsewhere):
+def test_late_they_come_later(refusing_server):
     began = time.monotonic()
-    brought(elsewhere, 2, late=0.5)
+    sent(refusing_server, 2, late=0.5)
     assert time.monotonic() - began >= 0.5
 
 
-def test_doubled_each_comes_twice_with_one_id(elsewhere):
-    letters = brought(elsewhere, 4, double=True)
-    assert kinds(letters) == ["captured"] * 2 + ["refunded"] * 2
-    assert len({letter["id"] for letter in letters}) == 2
+def test_doubled_each_comes_twice_with_one_id(refusing_server):
+    webhooks = sent(refusing_server, 4, double=True)
+    assert kinds(webhooks) == ["captured"] * 2 + ["refunded"] * 2
+    assert len({webhook["id"] for webhook in webhooks}) == 2
 
 
-def test_a_forgery_comes_before_each(elsewhere):
-    assert [letter["forged"] for letter in brought(elsewhere, 4, forge=True)] == [True, False] * 2
+def test_a_forgery_comes_before_each(refusing_server):
+    assert [webhook["forged"] for webhook in sent(refusing_server, 4, forge=True)] == [
+        True,
+        False,
+    ] * 2
 
 
-def test_told_again_with_the_same_key_nothing_is_said_twice(elsewhere):
-    told: list[dict[str, str]] = []
-    played = PlayedBank(told.append)
+def test_a_repeated_request_sends_no_second_webhook(refusing_server):
+    charges: list[dict[str, str]] = []
+    bank = InMemoryBank(charges.append)
     for _ in range(3):
-        played.capture("k", Decimal("20.00"), "EUR", "tok_insufficient_funds")
-    assert [(charge["state"], charge["reason"]) for charge in told] == [
+        bank.capture("k", Decimal("20.00"), "EUR", "tok_insufficient_funds")
+    assert [(charge["state"], charge["reason"]) for charge in charges] == [
         ("declined", "insufficient funds")
     ]

@@ -1,4 +1,4 @@
-"""Stripe's own library against a stand-in that speaks its API; no network."""
+"""Stripe's library against a fake of its API on the loopback interface."""
 
 import json
 import threading
@@ -21,24 +21,17 @@ from payments.gateway.minor_units import from_minor, in_minor
 from payments.gateway.port import Charge
 from payments.gateway.stripe import StripeBank
 from payments.models import Payment, Webhook
-from tests.payments.conftest import (
-    asked_again,
-    cancelled,
-    now,
-    pinned,
-    redelivered,
-    requested,
-)
-from tests.payments.stripe_standin import KEY, SECRET, Standin
+from tests.payments.conftest import cancel_order, new_payment, pin, reconcile, redeliver, reload
+from tests.payments.fake_stripe import KEY, SECRET, FakeStripe
 
 PRICE = Decimal("20.00")
-PATIENCE = 0.3
+TIMEOUT = 0.3
 ADDRESS = "/v1/payments/webhooks/stripe"
 
 
 @pytest.fixture
-def account() -> Iterator[Standin]:
-    with Standin() as server:
+def account() -> Iterator[FakeStripe]:
+    with FakeStripe() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server
@@ -48,15 +41,15 @@ def account() -> Iterator[Standin]:
 
 @pytest.fixture
 def bank(account) -> StripeBank:
-    return StripeBank(KEY, account.url, PATIENCE)
+    return StripeBank(KEY, account.url, TIMEOUT)
 
 
 @pytest.fixture
-def shop(account, settings) -> Standin:
-    """A shop that is paid by Stripe."""
+def shop(account, settings) -> FakeStripe:
+    """A shop whose bank is Stripe."""
     ours = {"BANK": "stripe", "STRIPE_API_KEY": KEY, "STRIPE_API_BASE": account.url}
     secrets = {"stripe": ["whsec_older", SECRET]}
-    more = {"BANK_TIMEOUT": PATIENCE, "FRAUD_URL": "", "WEBHOOK_SECRETS": secrets}
+    more = {"BANK_TIMEOUT": TIMEOUT, "FRAUD_URL": "", "WEBHOOK_SECRETS": secrets}
     settings.PAYMENTS = {**settings.PAYMENTS, **ours, **more}
     return account
 
@@ -87,7 +80,7 @@ def test_amounts_are_in_the_smallest_unit_there_and_back(amount, currency, minor
     ("amount", "currency"),
     [("5.50", "JPY"), ("5.50", "ISK"), ("5.001", "EUR"), ("5.125", "KWD"), ("5", "UGX")],
 )
-def test_what_cannot_be_said_exactly_is_not_rounded(amount, currency):
+def test_an_amount_without_an_exact_value_is_not_rounded(amount, currency):
     with pytest.raises(CardDeclined, match="cannot be paid"):
         in_minor(Decimal(amount), currency)
 
@@ -101,7 +94,7 @@ def test_a_capture_is_an_intent_that_carries_our_key(account, bank):
     assert (intent["amount"], intent["currency"], intent["metadata"]) == (2000, "eur", {"key": "k"})
 
 
-def test_a_payment_method_will_do_too(account, bank):
+def test_a_payment_method_is_accepted_too(account, bank):
     bank.capture("k", PRICE, "EUR", "pm_card_visa")
     assert account.requests[0][2]["payment_method"] == "pm_card_visa"
 
@@ -113,49 +106,49 @@ def test_the_same_key_moves_money_once(account, bank):
 
 
 @pytest.mark.parametrize(
-    ("card", "why"),
+    ("card", "reason"),
     [("tok_chargeDeclined", "Your card was declined."), ("tok_nonsense", "not accepted")],
 )
-def test_a_no_is_a_no(bank, card, why):
+def test_a_declined_card_is_declined(bank, card, reason):
     for _ in range(2):
-        with pytest.raises(CardDeclined, match=why):
+        with pytest.raises(CardDeclined, match=reason):
             bank.capture("k", PRICE, "EUR", card)
 
 
 @pytest.mark.parametrize("card", ["tok_500", "tok_slow", "tok_lost"])
-def test_without_a_clear_answer_it_is_asked_once_and_not_by_the_library_again(account, bank, card):
+def test_without_a_clear_answer_the_library_does_not_repeat_the_call(account, bank, card):
     with pytest.raises(NoClearAnswer):
         bank.capture("k", PRICE, "EUR", card)
-    assert [what for _, what, _ in account.requests] == ["payment_intents"]
+    assert [path for _, path, _ in account.requests] == ["payment_intents"]
 
 
-def test_a_key_used_for_something_else_is_no_answer(bank):
+def test_a_key_used_for_another_request_is_no_clear_answer(bank):
     bank.capture("k", PRICE, "EUR", "tok_visa")
     with pytest.raises(NoClearAnswer, match="IdempotencyError"):
         bank.capture("k", PRICE + 1, "EUR", "tok_visa")
 
 
-def test_an_intent_under_way_is_no_answer(account, bank):
-    account.trouble = 200, {"id": "pi_1", "object": "payment_intent", "status": "processing"}
+def test_an_intent_in_processing_is_no_clear_answer(account, bank):
+    account.fixed_answer = 200, {"id": "pi_1", "object": "payment_intent", "status": "processing"}
     with pytest.raises(NoClearAnswer, match="processing"):
         bank.capture("k", PRICE, "EUR", "tok_visa")
 
 
 @pytest.mark.parametrize("status", [401, 403, 429])
-def test_turned_away_at_the_door_nothing_was_asked(account, bank, status):
-    account.trouble = status, {"error": {"type": "x", "message": "no"}}
+def test_refused_by_the_server_nothing_was_done(account, bank, status):
+    account.fixed_answer = status, {"error": {"type": "x", "message": "no"}}
     with pytest.raises(NotReached):
         bank.capture("k", PRICE, "EUR", "tok_visa")
 
 
-def test_who_is_not_there_was_not_asked():
+def test_an_unreachable_server_is_not_reached():
     with pytest.raises(NotReached):
-        StripeBank(KEY, "http://127.0.0.1:9", PATIENCE).capture("k", PRICE, "EUR", "tok_visa")
+        StripeBank(KEY, "http://127.0.0.1:9", TIMEOUT).capture("k", PRICE, "EUR", "tok_visa")
 
 
 @pytest.mark.parametrize("answer", [(409, {}), (200, {}), (503, {}), (302, {}), (200, [])])
-def test_a_strange_answer_is_no_answer(account, bank, answer):
-    account.trouble = answer
+def test_an_unexpected_response_is_no_clear_answer(account, bank, answer):
+    account.fixed_answer = answer
     for ask in (
         lambda: bank.capture("k", PRICE, "EUR", "tok_visa"),
         lambda: bank.charge_of("k"),
@@ -165,8 +158,8 @@ def test_a_strange_answer_is_no_answer(account, bank, answer):
             ask()
 
 
-# --- asking --------------------------------------------------------------------------------------
-def test_asked_by_key_or_reference_it_says_how_it_stands(account, bank):
+# --- questions -----------------------------------------------------------------------------------
+def test_a_capture_is_found_by_key_or_reference(account, bank):
     reference = bank.capture("k", PRICE, "EUR", "tok_visa")
     captured = Charge("captured", PRICE, "EUR", reference)
     assert bank.charge_of("k") == bank.charge_of("k", reference) == captured
@@ -177,14 +170,14 @@ def test_asked_by_key_or_reference_it_says_how_it_stands(account, bank):
     assert bank.charge_of("k").state == bank.charge_of("k", reference).state == "refunded"
 
 
-def test_asked_about_a_declined_one_it_says_why(bank):
+def test_a_declined_capture_has_the_reason(bank):
     with pytest.raises(CardDeclined):
         bank.capture("k", PRICE, "EUR", "tok_chargeDeclined")
     charge = bank.charge_of("k")
     assert (charge.state, charge.reason) == ("declined", "Your card was declined.")
 
 
-def test_asked_about_one_that_was_lost_there_is_none(bank):
+def test_an_unknown_capture_is_none(bank):
     assert bank.charge_of("k") is None
     assert bank.charge_of("k", "pi_99") is None
 
@@ -195,7 +188,7 @@ def test_another_payments_intent_is_not_ours(bank):
 
 
 @pytest.mark.parametrize("status", ["processing", "requires_action", "something new"])
-def test_what_is_not_over_is_pending(account, bank, status):
+def test_an_intent_that_has_not_ended_is_pending(account, bank, status):
     reference = bank.capture("k", PRICE, "EUR", "tok_visa")
     account.intents[reference]["status"] = status
     assert bank.charge_of("k").state == "pending"
@@ -209,14 +202,14 @@ def test_of_two_intents_with_one_key_the_one_with_the_money_counts(account, bank
     assert bank.charge_of("k").reference == reference
 
 
-# --- giving back ---------------------------------------------------------------------------------
-def test_money_goes_back_once(account, bank):
+# --- refunds -------------------------------------------------------------------------------------
+def test_money_is_refunded_once(account, bank):
     reference = bank.capture("k", PRICE, "EUR", "tok_visa")
     assert len({bank.refund("r", reference, PRICE, "EUR") for _ in range(2)}) == 1
     assert len(account.refunds) == 1
 
 
-def test_a_refund_asked_for_again_after_days_is_the_same_refund(account, bank):
+def test_a_refund_repeated_after_days_is_the_same_refund(account, bank):
     reference = bank.capture("k", PRICE, "EUR", "tok_visa")
     first = bank.refund("r", reference, PRICE, "EUR")
     account.forget_keys()
@@ -224,67 +217,69 @@ def test_a_refund_asked_for_again_after_days_is_the_same_refund(account, bank):
     assert len(account.refunds) == 1
 
 
-def test_a_refund_that_failed_is_no_answer(account, bank):
-    account.trouble = 200, {"id": "re_1", "object": "refund", "status": "failed"}
+def test_a_failed_refund_is_no_clear_answer(account, bank):
+    account.fixed_answer = 200, {"id": "re_1", "object": "refund", "status": "failed"}
     with pytest.raises(NoClearAnswer, match="failed"):
         bank.refund("r", "pi_1", PRICE, "EUR")
 
 
 # --- the shop ------------------------------------------------------------------------------------
-def test_a_payment_is_captured_and_given_back(shop):
-    payment = requested("tok_visa")
-    pinned(payment)
-    assert now(payment).status == "captured"
-    assert now(payment).bank_reference in shop.intents
+def test_a_payment_is_captured_and_refunded(shop):
+    payment = new_payment("tok_visa")
+    pin(payment)
+    assert reload(payment).status == "captured"
+    assert reload(payment).bank_reference in shop.intents
 
-    cancelled(payment.order_id)
+    cancel_order(payment.order_id)
     (due,) = Log.objects.filter(name="payments.RefundDue")
-    redelivered(due.id)
-    assert now(payment).status == "refunded"
+    redeliver(due.id)
+    assert reload(payment).status == "refunded"
     assert [refund["amount"] for refund in shop.refunds] == [2000]
 
 
-def test_a_slow_capture_is_found_by_asking_and_made_once(shop):
-    payment = requested("tok_slow")
-    pinned(payment)
-    assert now(payment).status == "requested"
+def test_a_slow_capture_is_found_and_made_once(shop):
+    payment = new_payment("tok_slow")
+    pin(payment)
+    assert reload(payment).status == "requested"
 
-    asked_again()
+    reconcile()
 
-    assert now(payment).status == "captured"
+    assert reload(payment).status == "captured"
     assert len(shop.intents) == 1
 
 
 def test_a_search_that_lags_moves_no_money_twice(shop):
-    payment = requested("tok_slow")
-    pinned(payment)
+    payment = new_payment("tok_slow")
+    pin(payment)
     shop.indexed = False
-    asked_again()  # not found, so it is asked for again with the same key
+    reconcile()  # not found, so it is sent again with the same key
     shop.indexed = True
-    asked_again()
+    reconcile()
 
-    assert now(payment).status == "captured"
+    assert reload(payment).status == "captured"
     assert len(shop.intents) == 1
 
 
-def test_cards_that_are_no_cards_do_not_open_the_breaker(shop):
+def test_invalid_cards_do_not_open_the_breaker(shop):
     for _ in range(6):
-        payment = requested("tok_nonsense")
-        pinned(payment)
-        assert now(payment).status == "declined"
-    assert gateway.BANK.state == "closed"
+        payment = new_payment("tok_nonsense")
+        pin(payment)
+        assert reload(payment).status == "declined"
+    assert gateway.BANK_BREAKER.state == "closed"
 
 
-def test_stripe_in_trouble_opens_the_breaker(shop):
-    shop.trouble = 500, {"error": {"type": "api_error", "message": "down"}}
+def test_errors_of_stripe_open_the_breaker(shop):
+    shop.fixed_answer = 500, {"error": {"type": "api_error", "message": "down"}}
     for _ in range(6):
-        pinned(requested("tok_visa"))
+        pin(new_payment("tok_visa"))
     assert len(shop.requests) == 5
     assert Retry.objects.get().attempts == 0
 
 
 # --- its webhooks --------------------------------------------------------------------------------
-def event(it: dict[str, Any], kind: str = "payment_intent.succeeded", id: str = "evt_1") -> str:
+def webhook_body(
+    it: dict[str, Any], kind: str = "payment_intent.succeeded", id: str = "evt_1"
+) -> str:
     return json.dumps({"id": id, "object": "event", "type": kind, "data": {"object": it}})
 
 
@@ -298,39 +293,39 @@ def call(raw: str, secret: str = SECRET, off: int = 0, **changes: str) -> int:
 
 @pytest.fixture
 def slow(shop) -> Payment:
-    """A payment captured without our knowing."""
-    payment = requested("tok_slow")
-    pinned(payment)
-    return now(payment)
+    """A payment whose capture got no answer."""
+    payment = new_payment("tok_slow")
+    pin(payment)
+    return reload(payment)
 
 
-def test_a_webhook_tells_before_the_search_knows(shop, slow):
+def test_a_webhook_arrives_before_the_search_finds_the_capture(shop, slow):
     (intent,) = shop.intents.values()
     shop.indexed = False
-    assert call(event(intent)) == call(event(intent)) == 204
+    assert call(webhook_body(intent)) == call(webhook_body(intent)) == 204
     for id in Log.objects.filter(name="payments.BankAnswerDue").values_list("id", flat=True):
-        redelivered(id)
-    assert now(slow).status == "captured"
+        redeliver(id)
+    assert reload(slow).status == "captured"
     assert len([f for f in said("payments") if isinstance(f, BankAnswerDue)]) == 1
 
 
-def test_a_refund_made_in_the_dashboard_is_heard_of(shop):
-    payment = requested("tok_visa")
-    pinned(payment)
+def test_a_refund_made_in_the_dashboard_is_recorded(shop):
+    payment = new_payment("tok_visa")
+    pin(payment)
     (intent,) = shop.intents.values()
     shop.make_refund({"payment_intent": intent["id"], "amount": "2000"})
 
-    assert call(event(intent["latest_charge"], "charge.refunded")) == 204
-    assert call(event(shop.refunds[0], "refund.created", "evt_2")) == 204
+    assert call(webhook_body(intent["latest_charge"], "charge.refunded")) == 204
+    assert call(webhook_body(shop.refunds[0], "refund.created", "evt_2")) == 204
     for id in Log.objects.filter(name="payments.BankAnswerDue").values_list("id", flat=True):
-        redelivered(id)
-    assert now(payment).status == "refunded"
+        redeliver(id)
+    assert reload(payment).status == "refunded"
     assert set(Webhook.objects.values_list("payment_id", flat=True)) == {payment.id}
 
 
-def test_another_sum_in_a_webhook_is_shown(shop, slow):
+def test_another_amount_in_a_webhook_is_shown(shop, slow):
     (intent,) = shop.intents.values()
-    assert call(event({**intent, "amount": 1999})) == 204
+    assert call(webhook_body({**intent, "amount": 1999})) == 204
     assert Webhook.objects.get().mismatch == "19.99 EUR, not 20.00 EUR"
     assert not [f for f in said("payments") if isinstance(f, BankAnswerDue)]
 
@@ -351,23 +346,23 @@ def test_another_sum_in_a_webhook_is_shown(shop, slow):
 )
 def test_its_signature_is_checked_by_its_library_and_its_clock_by_ours(shop, slow, changes, status):
     (intent,) = shop.intents.values()
-    assert call(event(intent), **changes) == status
+    assert call(webhook_body(intent), **changes) == status
     assert Webhook.objects.count() == (status == 204)
 
 
 @pytest.mark.parametrize(
     "raw", ["", "{}", "[]", "null", '{"object": "v2.core.event"}', '{"id": "e", "type": "t"}']
 )
-def test_what_is_no_event_is_refused(shop, raw):
+def test_a_body_that_is_no_event_is_refused(shop, raw):
     assert call(raw) == 400
 
 
-def test_what_is_about_something_else_is_taken_and_left(shop):
-    assert call(event({"id": "cus_1", "object": "customer"}, "customer.created")) == 204
+def test_a_webhook_about_another_object_is_accepted_without_effect(shop):
+    assert call(webhook_body({"id": "cus_1", "object": "customer"}, "customer.created")) == 204
     assert Webhook.objects.get().payment_id is None
 
 
 def test_a_webhook_of_the_other_bank_is_not_stripes(shop):
-    raw = event({"id": "cus_1", "object": "customer"})
+    raw = webhook_body({"id": "cus_1", "object": "customer"})
     answer = Client().post("/v1/payments/webhooks/bank", raw, content_type="application/json")
     assert answer.status_code == 404

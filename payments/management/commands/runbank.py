@@ -1,8 +1,8 @@
-"""A bank and a fraud service to run the shop against: HTTP, in memory, no database.
+"""A bank and a fraud service for development and tests: HTTP, in memory, no database.
 
 POST /captures, POST /refunds and POST /assessments, each with an Idempotency-Key;
-GET /captures/<key>, GET /ledger, and GET /webhooks: those it sent, and what was answered.
-What each card token does stands in payments/gateway/fakes.py.
+GET /captures/<key>, GET /ledger, and GET /webhooks: those that were sent, and the status of each
+response. payments/gateway/in_memory.py describes the card tokens.
 """
 
 import json
@@ -16,83 +16,79 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from payments.conf import conf
-from payments.gateway.fakes import Answer, PlayedBank
-from payments.management.postman import WebhookSender
+from payments.gateway.in_memory import InMemoryBank, Response
+from payments.management.webhook_sender import WebhookSender
 
-MOST_BYTES = 100_000
+MAX_BODY_BYTES = 100_000
 
 
 class BankServer(ThreadingHTTPServer):
-    """The played bank's door; `url` is where it is."""
+    """The HTTP server of a bank in memory."""
 
     request_queue_size = 128
 
     def __init__(
-        self, host: str, port: int, slow_seconds: float, postman: WebhookSender | None = None
+        self, host: str, port: int, slow_seconds: float, sender: WebhookSender | None = None
     ) -> None:
-        super().__init__((host, port), Teller)
-        self.slow_seconds, self.postman = slow_seconds, postman
-        self.bank = PlayedBank(postman.take) if postman else PlayedBank()
+        super().__init__((host, port), BankRequestHandler)
+        self.slow_seconds, self.sender = slow_seconds, sender
+        self.bank = InMemoryBank(sender.enqueue) if sender else InMemoryBank()
 
     @property
     def url(self) -> str:
-        """Return the address, with the port that was found where 0 was asked for."""
+        """Return the address, with the real port if it was started with port 0."""
         return f"http://{self.server_address[0]!s}:{self.server_port}"
 
 
-class Teller(BaseHTTPRequestHandler):
-    """Serves one caller."""
-
+class BankRequestHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     timeout = 60
     server: BankServer
 
     def do_GET(self) -> None:
-        """Show what became of a capture, or all money that moved."""
-        folder, _, key = self.path.strip("/").partition("/")
-        if folder == "captures" and key:
-            answer = self.server.bank.charge_of(key)
-            self._send(answer.status, answer.body)
+        path, _, key = self.path.strip("/").partition("/")
+        if path == "captures" and key:
+            response = self.server.bank.charge_of(key)
+            self._send(response.status, response.body)
         elif self.path == "/ledger":
-            self._send(200, {"movements": [_shown(m) for m in self.server.bank.ledger]})
+            self._send(200, {"movements": [_as_json(m) for m in self.server.bank.ledger]})
         elif self.path == "/webhooks":
-            postman = self.server.postman
-            self._send(200, {"webhooks": postman.brought if postman else []})
+            sender = self.server.sender
+            self._send(200, {"webhooks": sender.sent if sender else []})
         else:
             self._send(404, {"reason": "no such page"})
 
     def do_POST(self) -> None:
-        """Move money, or judge."""
         try:
-            answer = self._answer(self._body())
-        except (ValueError, ArithmeticError, KeyError, TypeError) as problem:
-            answer = Answer(400, {"reason": f"not understood: {problem}"})
-        if answer.slow:
+            response = self._handle(self._body())
+        except (ValueError, ArithmeticError, KeyError, TypeError) as error:
+            response = Response(400, {"reason": f"not understood: {error}"})
+        if response.slow:
             time.sleep(self.server.slow_seconds)
-        self._send(answer.status, answer.body)
+        self._send(response.status, response.body)
 
-    def _answer(self, asked: dict[str, Any]) -> Answer:
+    def _handle(self, body: dict[str, Any]) -> Response:
         bank, key = self.server.bank, self.headers["Idempotency-Key"]
-        amount, currency = Decimal(asked["amount"]), asked["currency"]
+        amount, currency = Decimal(body["amount"]), body["currency"]
         if not (key and amount.is_finite() and amount >= 0):
-            raise ValueError("it needs an Idempotency-Key, and an amount that is not negative")
+            raise ValueError("an Idempotency-Key is missing, or the amount is negative")
         if self.path == "/captures":
-            return bank.capture(key, amount, currency, asked["card"])
+            return bank.capture(key, amount, currency, body["card"])
         if self.path == "/refunds":
-            return bank.refund(key, asked["capture"], amount, currency)
+            return bank.refund(key, body["capture"], amount, currency)
         if self.path == "/assessments":
-            return bank.assess(asked["card"])
-        return Answer(404, {"reason": "no such page"})
+            return bank.assess(body["card"])
+        return Response(404, {"reason": "no such page"})
 
     def _body(self) -> dict[str, Any]:
         length = int(self.headers["Content-Length"] or 0)
-        if not 0 <= length <= MOST_BYTES:
+        if not 0 <= length <= MAX_BODY_BYTES:
             self.close_connection = True
-            raise ValueError(f"a body of {length} bytes")
+            raise ValueError(f"the body has {length} bytes")
         body = json.loads(self.rfile.read(length))
         if not isinstance(body, dict):
-            raise TypeError("an object is needed")
+            raise TypeError("the body is not a JSON object")
         return body
 
     def _send(self, status: int, body: Any) -> None:
@@ -104,64 +100,64 @@ class Teller(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(raw)
         except ConnectionError:
-            self.close_connection = True  # who asked has gone
+            self.close_connection = True  # the caller has closed it already
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Stay silent: the ledger tells."""
+        """Log nothing: GET /ledger lists the requests that moved money."""
 
 
-def _shown(movement: Any) -> dict[str, str]:
+def _as_json(movement: Any) -> dict[str, str]:
     return {name: str(value) for name, value in vars(movement).items()}
 
 
 class Command(BaseCommand):
     help = (
-        "Play the bank and the fraud service over HTTP, for development and tests. Run the shop "
+        "Run a fake bank and fraud service over HTTP, for development and tests. Start the shop "
         "with BANK_URL set to its address. Cards: tok_ok, tok_insufficient_funds, tok_fraud, "
-        "tok_slow (answers after --slow-seconds, though the money moved), tok_flaky (fails twice). "
-        "With --webhooks it calls the shop whenever money moved or did not, signed with the first "
-        "secret of BANK_WEBHOOK_SECRET; GET /webhooks lists what it sent and what was answered."
+        "tok_slow (responds after --slow-seconds, though the money moved), tok_flaky (fails twice)."
+        " With --webhooks it sends a webhook after each change of a capture, signed with the first "
+        "secret of BANK_WEBHOOK_SECRET; GET /webhooks lists them with the status of the response."
     )
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--port", type=int, default=8100, help="0 finds a free one")
-        parser.add_argument("--slow-seconds", type=float, default=8.0, help="what tok_slow takes")
-        calls = parser.add_argument_group("webhooks")
-        calls.add_argument(
+        parser.add_argument("--port", type=int, default=8100, help="0 takes a free one")
+        parser.add_argument("--slow-seconds", type=float, default=8.0, help="delay of tok_slow")
+        webhooks = parser.add_argument_group("webhooks")
+        webhooks.add_argument(
             "--webhooks",
             metavar="URL",
             help="where to send them: http://127.0.0.1:8000/v1/payments/webhooks/bank",
         )
-        calls.add_argument(
-            "--late", metavar="S", type=float, default=0.0, help="so many seconds after the event"
+        webhooks.add_argument(
+            "--late", metavar="S", type=float, default=0.0, help="delay of each webhook"
         )
-        calls.add_argument("--double", action="store_true", help="each twice, with the same id")
-        calls.add_argument(
+        webhooks.add_argument("--double", action="store_true", help="each twice, with the same id")
+        webhooks.add_argument(
             "--forge",
             action="store_true",
-            help="before each a forgery, signed with another secret",
+            help="send a forgery, signed with another secret, before each",
         )
-        calls.add_argument(
-            "--reorder", action="store_true", help="each two that come close the other way round"
+        webhooks.add_argument(
+            "--reorder", action="store_true", help="send each two in the reverse order"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        postman = _postman(**options)
-        place = options["host"], options["port"], options["slow_seconds"]
-        with BankServer(*place, postman) as server:
-            if postman:
-                postman.start()
+        sender = _webhook_sender(**options)
+        address = options["host"], options["port"]
+        with BankServer(*address, options["slow_seconds"], sender) as server:
+            if sender:
+                sender.start()
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
-            self.stdout.write(f"The bank is open at {server.url}")
+            self.stdout.write(f"Bank listening on {server.url}")
             self.stdout.flush()
             server.serve_forever(poll_interval=0.1)
-        self.stdout.write("The bank is closed.")
+        self.stdout.write("Bank stopped.")
 
 
-def _postman(
+def _webhook_sender(
     webhooks: str | None, late: float, double: bool, forge: bool, reorder: bool, **_: Any
 ) -> WebhookSender | None:
     if not webhooks:
@@ -170,7 +166,7 @@ def _postman(
         return None
     secrets = conf.WEBHOOK_SECRETS["bank"]
     if not secrets:
-        raise CommandError("Webhooks are signed: set BANK_WEBHOOK_SECRET, here and for the shop.")
+        raise CommandError("Set BANK_WEBHOOK_SECRET for runbank and the shop: it signs webhooks.")
     return WebhookSender(
         webhooks, secrets[0], late=late, double=double, forge=forge, reorder=reorder
     )

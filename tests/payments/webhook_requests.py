@@ -1,4 +1,4 @@
-"""A bank that calls: webhooks as it signs them, and as others would like to."""
+"""Webhooks of the HTTP bank: bodies and signed headers."""
 
 import json
 import time
@@ -11,13 +11,13 @@ SECRET, OLD_SECRET = "whsec_" + "c2VjcmV0" * 6, "an older secret, in plain words
 ADDRESS = "/v1/payments/webhooks/bank"
 
 
-def written(kind: str = "captured", **charge: Any) -> bytes:
+def webhook_body(kind: str = "captured", **charge: Any) -> bytes:
     """Return the body of a webhook."""
-    told = {"amount": "20.00", "currency": "EUR", "reference": "", "state": kind, **charge}
-    return json.dumps({"type": f"charge.{kind}", "data": told}).encode()
+    data = {"amount": "20.00", "currency": "EUR", "reference": "", "state": kind, **charge}
+    return json.dumps({"type": f"charge.{kind}", "data": data}).encode()
 
 
-def signed(
+def signed_headers(
     raw: bytes, secret: str = SECRET, id: str = "", at: float | None = None
 ) -> dict[str, str]:
     """Return the headers that go with a body."""

@@ -1,7 +1,7 @@
-"""Stripe's API as far as we use it, on loopback: forms in, its JSON out, keys kept, cards by token.
+"""The part of Stripe's API that payments uses, on the loopback interface.
 
-tok_visa pays; tok_chargeDeclined does not; tok_lost is cut off before anything happens, tok_slow
-after the money moved; tok_500 fails inside; any other token is not known.
+tok_visa pays; tok_chargeDeclined is declined; tok_lost loses the connection before the capture,
+tok_slow after it; tok_500 is an error of the server; other tokens do not exist.
 """
 
 import itertools
@@ -19,16 +19,16 @@ Form = dict[str, str]
 KEY, SECRET = "sk_test_standin", "whsec_standin"
 
 
-class Standin(ThreadingHTTPServer):
-    """An account with nothing in it."""
+class FakeStripe(ThreadingHTTPServer):
+    """An empty account."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Desk)
+        super().__init__(("127.0.0.1", 0), RequestHandler)
         self.requests: list[tuple[str, str, Form]] = []
         self.intents: dict[str, dict[str, Any]] = {}
         self.refunds: list[dict[str, Any]] = []
-        self.indexed = True  # whether the search knows of what was made
-        self.trouble: Answer | None = None
+        self.indexed = True  # whether the search finds new intents
+        self.fixed_answer: Answer | None = None
         self._kept: dict[str, tuple[Form, Answer]] = {}
         self._numbers = itertools.count(1)
 
@@ -37,14 +37,14 @@ class Standin(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def forget_keys(self) -> None:
-        """Let a day pass."""
+        """Drop the idempotency keys, as after a day."""
         self._kept.clear()
 
     def once(self, key: str, form: Form, act: Callable[[Form], Answer]) -> Answer:
-        """Answer with what was answered before under this key, errors inside included."""
+        """Return the first answer under this key again, also an error of the server."""
         if key not in self._kept:
             answer = act(form)
-            if answer[0] in (400, 404):  # refused before anything began: not kept
+            if answer[0] in (400, 404):  # refused before it began, so the key is not kept
                 return answer
             self._kept[key] = form, answer
         known, answer = self._kept[key]
@@ -91,8 +91,8 @@ class Standin(ThreadingHTTPServer):
     def make_refund(self, form: Form) -> Answer:
         charge = self.intents[form["payment_intent"]]["latest_charge"]
         if charge["refunded"]:
-            words = "Charge ch_ has already been refunded."
-            return _error(400, "invalid_request_error", words, "charge_already_refunded")
+            message = "Charge ch_ has already been refunded."
+            return _error(400, "invalid_request_error", message, "charge_already_refunded")
         charge["amount_refunded"] += int(form["amount"])
         charge["refunded"] = charge["amount_refunded"] == charge["amount"]
         refund = {
@@ -110,45 +110,43 @@ class Standin(ThreadingHTTPServer):
 
     def retrieve(self, id: str) -> Answer:
         if id not in self.intents:
-            words = f"No such payment_intent: '{id}'"
-            return _error(404, "invalid_request_error", words, "resource_missing")
+            message = f"No such payment_intent: '{id}'"
+            return _error(404, "invalid_request_error", message, "resource_missing")
         return 200, self.intents[id]
 
 
-class Desk(BaseHTTPRequestHandler):
-    """Serves one request."""
-
+class RequestHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Standin
+    server: FakeStripe
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         form = _form(url.query)
-        what = url.path.removeprefix("/v1/")
-        self._serve(what, form, lambda: self._look(what, form))
+        path = url.path.removeprefix("/v1/")
+        self._serve(path, form, lambda: self._read(path, form))
 
     def do_POST(self) -> None:
         form = _form(self.rfile.read(int(self.headers["Content-Length"] or 0)).decode())
-        what, key = self.path.removeprefix("/v1/"), self.headers["Idempotency-Key"]
+        path, key = self.path.removeprefix("/v1/"), self.headers["Idempotency-Key"]
         makers = {"payment_intents": self.server.make_intent, "refunds": self.server.make_refund}
-        self._serve(what, form, lambda: self.server.once(key, form, makers[what]))
+        self._serve(path, form, lambda: self.server.once(key, form, makers[path]))
         if form.get("payment_method_data[card][token]") == "tok_slow":
             self.close_connection = True
 
-    def _look(self, what: str, form: Form) -> Answer:
-        if what == "payment_intents/search":
+    def _read(self, path: str, form: Form) -> Answer:
+        if path == "payment_intents/search":
             return self.server.search(form)
-        if what == "refunds":
+        if path == "refunds":
             return 200, {"object": "list", "data": self.server.refunds, "has_more": False}
-        return self.server.retrieve(what.removeprefix("payment_intents/"))
+        return self.server.retrieve(path.removeprefix("payment_intents/"))
 
-    def _serve(self, what: str, form: Form, act: Callable[[], Answer]) -> None:
-        self.server.requests.append((self.command, what, form))
+    def _serve(self, path: str, form: Form, act: Callable[[], Answer]) -> None:
+        self.server.requests.append((self.command, path, form))
         if self.headers["Authorization"] != f"Bearer {KEY}":
             answer = _error(401, "invalid_request_error", "Invalid API Key provided")
         else:
             try:
-                answer = self.server.trouble or act()
+                answer = self.server.fixed_answer or act()
             except ConnectionAbortedError:
                 self.close_connection = True
                 return
@@ -169,7 +167,7 @@ class Desk(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Stay silent."""
+        pass
 
 
 def _form(text: str) -> Form:
@@ -177,9 +175,9 @@ def _form(text: str) -> Form:
 
 
 def _flat(intent: dict[str, Any]) -> dict[str, Any]:
-    """As it is shown where nothing is expanded."""
+    """Return the intent as Stripe does when nothing is expanded."""
     return {**intent, "latest_charge": intent["latest_charge"]["id"]}
 
 
-def _error(status: int, kind: str, words: str, code: str | None = None) -> Answer:
-    return status, {"error": {"type": kind, "message": words, "code": code}}
+def _error(status: int, kind: str, message: str, code: str | None = None) -> Answer:
+    return status, {"error": {"type": kind, "message": message, "code": code}}
