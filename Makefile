@@ -15,7 +15,7 @@ INSTALL := $(if $(UV),uv pip install --python $(BIN)/python,$(BIN)/python -m pip
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stack test check nightly fuzz bench lock fmt storm docs
+.PHONY: help install run stack test check nightly fuzz bench lock fmt chaos docs
 
 help:  ## Print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,8 +57,8 @@ fuzz: install  ## Ask the API thousands of things by its own description (FUZZ=2
 bench: .venv/.run .venv/.stack  ## Measure the bus beside bare Celery and a raw loop (OPTIONS=--quick: a minute or two)
 	@exec $(BIN)/python -m tools.bench $(OPTIONS)
 
-storm: .venv/.run .venv/.stack  ## Kill, freeze, empty and restart things for some minutes, and count what was lost
-	@exec $(BIN)/python manage.py storm $(or $(OPTIONS),--cycles 20)
+chaos: .venv/.run .venv/.stack  ## Kill, freeze, empty and restart parts of a scratch shop for minutes, and count what was lost
+	@exec $(BIN)/python manage.py chaostest $(or $(OPTIONS),--cycles 20)
 
 docs: install  ## Build the documentation site: var/site/index.html
 	@$(BIN)/python -m tools.ops.docs_site

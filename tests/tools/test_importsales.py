@@ -1,4 +1,4 @@
-"""A shop's history comes in by the front door, once, however often it is begun."""
+"""A shop's sales history is imported once, however often the import is started."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -44,24 +44,24 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def delivering(calm: Any, monkeypatch: Any) -> Iterator[None]:
-    """Let the bus of the test carry the news while the import waits for it."""
+    """Let the bus of the test deliver while the import waits."""
     monkeypatch.setattr(embedded, "start", lambda: None)
 
-    def patiently(ready: Any) -> None:
+    def wait_until(ready: Any) -> None:
         calm.settle()
         assert ready()
 
-    monkeypatch.setattr(import_sales, "patiently", patiently)
+    monkeypatch.setattr(import_sales, "wait_until", wait_until)
     yield
 
 
-def test_every_line_is_a_sale_or_left_out_with_a_reason(file):
+def test_every_line_is_a_sale_or_skipped_with_a_reason(file):
     history = sales_file.read(file)
 
     assert history.lines == 13
     assert len(list(history.sales())) == 5
     assert dict(history.reasons()) == {
-        "a credit note: it gives back what another invoice sold": 1,
+        "a credit note: it returns goods of another invoice": 1,
         "the quantity is not positive": 1,
         "the price is not positive": 1,
         "the date is not month/day/year hour:minute": 1,
@@ -90,7 +90,7 @@ def test_history_becomes_orders_paid_at_their_own_date(file, delivering, capsys)
     ]
     printed = capsys.readouterr().out
     assert "by product: 2 sums, 0 differ" in printed
-    assert "left out 1: the price is not positive" in printed
+    assert "skipped 1: the price is not positive" in printed
 
 
 def test_a_price_that_differs_is_a_repricing_and_a_second_one_an_operators(file, delivering):
@@ -102,7 +102,7 @@ def test_a_price_that_differs_is_a_repricing_and_a_second_one_an_operators(file,
     assert [line.unit_price for line in guest.lines.all()] == [Decimal("2.95"), Decimal("2.55")]
 
 
-def test_an_import_begun_again_doubles_nothing(file, delivering, capsys):
+def test_an_import_started_again_duplicates_nothing(file, delivering, capsys):
     call_command("importsales", file, limit=1)
     call_command("importsales", file)
     call_command("importsales", file)
@@ -110,7 +110,7 @@ def test_an_import_begun_again_doubles_nothing(file, delivering, capsys):
     assert Order.objects.count() == 3
     assert Movement.objects.filter(kind="replenished", sku="71053").count() == 2
     assert {item.on_hand for item in StockItem.objects.all()} == {0}
-    assert "0 invoices taken, 3 were there already" in capsys.readouterr().out
+    assert "0 invoices imported, 3 were imported before" in capsys.readouterr().out
 
 
 def test_no_mail_leaves_unless_it_is_asked_for(file, delivering, mailoutbox):
@@ -119,7 +119,7 @@ def test_no_mail_leaves_unless_it_is_asked_for(file, delivering, mailoutbox):
     assert set(Message.objects.values_list("state", flat=True)) == {"muted"}
 
     call_command("importsales", file, notify=True)
-    assert {address for letter in mailoutbox for address in letter.to} == {
+    assert {address for message in mailoutbox for address in message.to} == {
         "guest-536366@import.example",
         "customer-13047@import.example",
     }

@@ -1,6 +1,6 @@
-"""Storms: real processes on servers of their own, killed and frozen by a seeded plan, then counted.
+"""Chaos test: real processes on servers of their own, killed and frozen by a seeded plan.
 
-`plan` says what happens, `house` runs the processes, `strikes` does the damage, `traffic` is who
-orders and pays meanwhile, `patience` is how long it waits, `verdict` counts afterwards, `report`
-prints it, `storm` is the whole.
+`plan` draws the faults, `cluster` runs the processes, `faults` injects, `traffic` orders and pays
+meanwhile, `progress` waits, `evaluate` compares database and promises afterwards, `report` prints
+the result, `runner` runs it all.
 """

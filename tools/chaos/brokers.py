@@ -1,4 +1,4 @@
-"""The broker of a storm: one of its own, so that it may be emptied and cut off."""
+"""The broker of a chaos test: one of its own, which may be emptied and disconnected."""
 
 import os
 import shutil
@@ -12,83 +12,83 @@ from amqp.exceptions import NotFound
 from kombu import Connection, Queue
 from redis import Redis
 
-from tools.chaos.cluster import CONTEXTS, OUTSIDE
+from tools.chaos.cluster import CONTEXTS, EXTERNAL_CONTEXTS
 from tools.devserver.servers import Valkey
 
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 
 
 class Broker(Protocol):
-    """What a storm does to a broker."""
+    """A broker that faults can hit."""
 
     url: str
-    told: str
+    description: str
 
     def empty(self) -> None:
-        """Lose all messages."""
+        """Delete all messages."""
 
     def restart(self) -> bool:
-        """Be away for a moment, where that harms nobody else."""
+        """Break all connections; False where other users would be hit."""
 
-    def holds(self) -> dict[str, int]:
-        """Return how many messages are where; nothing where it is empty."""
+    def messages(self) -> dict[str, int]:
+        """Return the number of messages of each queue that is not empty."""
 
 
 class ValkeyBroker:
-    """A server of the storm's own."""
+    """A server for this test alone."""
 
-    told = "Valkey of its own; emptied by FLUSHALL, restarted by SIGKILL"
+    description = "Valkey of its own; emptied by FLUSHALL, restarted by SIGKILL"
 
     def __init__(self, server: Valkey) -> None:
         self.server, self.url = server, server.broker_url
 
     def empty(self) -> None:
-        """Forget everything, what is being worked on too."""
+        """Delete all keys, unacknowledged messages included."""
         with Redis.from_url(self.server.url) as client:
             client.flushall()
 
     def restart(self) -> bool:
-        """Die, and come back with what the append-only file has."""
+        """Kill the server, and start it from its append-only file."""
         self.server.kill()
         self.server.start()
         return True
 
-    def holds(self) -> dict[str, int]:
-        """Count the lists of Celery's queues, and what workers have not acknowledged."""
+    def messages(self) -> dict[str, int]:
+        """Count Celery's queues, and messages not acknowledged."""
         with Redis.from_url(self.server.url) as client:
-            found = {queue: int(client.llen(queue)) for queue in (*CONTEXTS, *OUTSIDE)}
+            found = {queue: int(client.llen(queue)) for queue in (*CONTEXTS, *EXTERNAL_CONTEXTS)}
             found["unacknowledged"] = int(client.hlen("unacked"))
         return {place: count for place, count in found.items() if count}
 
 
 class RabbitBroker:
-    """A virtual host on a RabbitMQ that others use too: so it is never restarted."""
+    """A virtual host on a RabbitMQ that is never restarted, as it may have other users."""
 
     def __init__(self, url: str, own: str) -> None:
         self.url, self._own = url, own
-        self.told = (
+        self.description = (
             f"RabbitMQ, virtual host {own} of its own; purged, connections cut"
             if own
             else "RabbitMQ, a virtual host shared with others; the contexts' queues purged"
         )
 
     def empty(self) -> None:
-        """Purge the queues; what a worker holds already stays with it."""
+        """Purge the queues; messages already at a worker stay there."""
         with Connection(self.url) as connection:
-            for queue in (*CONTEXTS, *OUTSIDE):
+            for queue in (*CONTEXTS, *EXTERNAL_CONTEXTS):
                 with suppress(NotFound), connection.channel() as channel:
                     Queue(queue, channel=channel).purge()
 
     def restart(self) -> bool:
-        """Cut everybody off."""
-        cut = ("close_all_connections", "--vhost", self._own, "a storm")
+        """Close all connections of the virtual host."""
+        cut = ("close_all_connections", "--vhost", self._own, "chaos test")
         return bool(self._own) and _control(*cut)
 
-    def holds(self) -> dict[str, int]:
-        """Count what waits; what workers have not acknowledged is not told."""
+    def messages(self) -> dict[str, int]:
+        """Count messages that wait; RabbitMQ does not count unacknowledged ones here."""
         found = {}
         with Connection(self.url) as connection:
-            for queue in (*CONTEXTS, *OUTSIDE):
+            for queue in (*CONTEXTS, *EXTERNAL_CONTEXTS):
                 with suppress(NotFound), connection.channel() as channel:
                     declared: Any = Queue(queue, channel=channel).queue_declare(passive=True)
                     found[queue] = int(declared.message_count)
@@ -97,9 +97,9 @@ class RabbitBroker:
 
 @contextmanager
 def rabbitmq() -> Iterator[RabbitBroker]:
-    """Yield a virtual host that goes with the storm, where one may be made."""
+    """Yield a virtual host that is deleted afterwards, or the shared one without rabbitmqctl."""
     url = os.environ.get("RABBITMQ_URL") or RABBITMQ
-    own = f"kabar_storm_{os.getpid()}"
+    own = f"kabar_chaos_{os.getpid()}"
     user = urlsplit(url).username or "guest"
     if not _control("add_vhost", own):
         yield RabbitBroker(url, "")

@@ -1,4 +1,4 @@
-"""The processes of a storm: started, watched, and started again when they die."""
+"""The processes of a chaos test: started, watched, and started again after they died."""
 
 import signal
 import subprocess
@@ -11,47 +11,47 @@ from http.client import HTTPException
 from pathlib import Path
 
 from tools.chaos import traffic
-from tools.chaos.actors import DIRECT, Actor, end, end_group, free_port
+from tools.chaos.processes import DIRECT, ManagedProcess, free_port, kill_group, terminate
 from tools.chaos.progress import Progress, Stuck
 
 WORKER = ("-m", "celery", "-q", "-A", "config", "worker", "-c", "2", "--without-mingle")
-RUN_PATIENCE = 600.0  # for a command, from its start to its end
-CONTEXTS = ("orders", "inventory", "analytics", "accounts", "hazards")
-OUTSIDE = ("payments", "notifications")
+COMMAND_TIMEOUT = 600.0  # seconds
+CONTEXTS = ("orders", "inventory", "analytics", "accounts", "chaosevents")
+EXTERNAL_CONTEXTS = ("payments", "notifications")
 
 
 @dataclass(frozen=True)
-class End:
-    """Of a process that nobody had killed."""
+class UnexpectedExit:
+    """The end of a process that was not killed."""
 
     name: str
     code: int
     at: float  # in Unix time
-    words: str
+    last_line: str
 
     def __str__(self) -> str:
-        return f"{self.name} ended by itself with {self.code}: {self.words}"
+        return f"{self.name} ended by itself with {self.code}: {self.last_line}"
 
 
 @dataclass
 class Cluster:
-    """All of them, and the environment they share."""
+    """The processes, and the environment they share."""
 
     env: dict[str, str]
     folder: Path
     root: Path
-    actors: dict[str, Actor] = field(default_factory=dict)
+    processes: dict[str, ManagedProcess] = field(default_factory=dict)
     groups: list[int] = field(default_factory=list)
-    ended: list[End] = field(default_factory=list)
+    unexpected_exits: list[UnexpectedExit] = field(default_factory=list)
 
-    def hire_bank(self) -> None:
-        """Start the bank, which stands outside of all storms and knows what money moved."""
+    def start_bank(self) -> None:
+        """Start the fake bank, which no fault hits: its ledger is the reference for money."""
         port = free_port()
         self.env["BANK_URL"] = f"http://127.0.0.1:{port}"
         command = ("manage.py", "runbank", "--port", str(port))
-        self._bank = Actor("bank", command, self.folder / "bank.log")
+        self._bank = ManagedProcess("bank", command, self.folder / "bank.log")
         self._start(self._bank)
-        self.until(self._bank_answers, "the bank is open")
+        self.wait_until(self._bank_answers, "the bank answers")
 
     def _bank_answers(self) -> bool:
         with suppress(OSError, HTTPException):
@@ -59,74 +59,80 @@ class Cluster:
             return True
         return False
 
-    def open(self) -> None:
-        """Make the tables, list the goods, and start everybody."""
+    def start(self) -> None:
+        """Migrate, list the products, and start all processes."""
         self.run("manage.py", "migrate", "--noinput", "-v0")
-        self.run("-m", traffic.__name__, str(self.folder), traffic.OPENING)
-        for name, command in self._cast().items():
+        self.run("-m", traffic.__name__, str(self.folder), traffic.SETUP)
+        for name, command in self._commands().items():
             probed = not name.startswith("traffic")
-            self.actors[name] = Actor(name, command, self.folder / f"{name}.log", probed)
-            self._start(self.actors[name])
-        self.until(self.all_ready, "the house is open")
+            process = ManagedProcess(name, command, self.folder / f"{name}.log", probed)
+            self.processes[name] = process
+            self._start(process)
+        self.wait_until(self.all_ready, "all processes are ready")
 
-    def _cast(self) -> dict[str, Sequence[str]]:
+    def _commands(self) -> dict[str, Sequence[str]]:
         relay = ("manage.py", "runrelay")
         customers = ("-m", traffic.__name__, str(self.folder))
         return {
             "worker contexts": (*WORKER, "-Q", ",".join(CONTEXTS)),
-            "worker outside": (*WORKER, "-Q", ",".join(OUTSIDE)),
+            "worker external": (*WORKER, "-Q", ",".join(EXTERNAL_CONTEXTS)),
             "relay 1": relay,
             "relay 2": relay,
             "traffic 1": (*customers, "1"),
             "traffic 2": (*customers, "2"),
         }
 
-    def named(self, kind: str) -> list[str]:
-        """Return the names of all relays, workers, or traffic."""
-        return [name for name in self.actors if name.startswith(kind)]
+    def names(self, kind: str) -> list[str]:
+        """Return the names of all relays, workers, or traffic generators."""
+        return [name for name in self.processes if name.startswith(kind)]
 
-    def _start(self, actor: Actor) -> None:
-        self.groups.append(actor.start(self.env, self.root))
+    def _start(self, process: ManagedProcess) -> None:
+        self.groups.append(process.start(self.env, self.root))
 
-    def tend(self) -> None:
-        """Start again whoever has died; note who ended by themselves."""
-        for actor in self.actors.values():
-            if actor.process is not None and not actor.alive:
-                code = actor.process.returncode
+    def restart_dead(self) -> None:
+        """Start dead processes again; record those that ended without SIGKILL."""
+        for process in self.processes.values():
+            if process.process is not None and not process.alive:
+                code = process.process.returncode
                 if code != -signal.SIGKILL:
-                    self.ended.append(End(actor.name, code, time.time(), actor.last_word()))
-                self._start(actor)
+                    exit = UnexpectedExit(process.name, code, time.time(), process.last_line())
+                    self.unexpected_exits.append(exit)
+                self._start(process)
 
     def all_ready(self) -> bool:
-        """Whether everybody is there."""
-        self.tend()
-        return all(actor.ready for actor in self.actors.values())
+        """Start dead processes again, and return whether all are ready."""
+        self.restart_dead()
+        return all(process.ready for process in self.processes.values())
 
     def ready(self) -> frozenset[str]:
-        """Return who is there."""
-        return frozenset(actor.name for actor in self.actors.values() if actor.ready)
+        """Return the names of the processes that are ready."""
+        return frozenset(process.name for process in self.processes.values() if process.ready)
 
-    def words(self) -> list[str]:
-        """Say what each says of itself."""
-        return [f"{actor.name} says: {actor.word()}" for actor in self.actors.values()]
+    def statuses(self) -> list[str]:
+        """Return a line a process, with its health."""
+        return [f"{process.name}: {process.health()}" for process in self.processes.values()]
 
-    def until(
-        self, holds: Callable[[], bool], what: str, look: Callable[[], Hashable] | None = None
+    def wait_until(
+        self,
+        condition: Callable[[], bool],
+        description: str,
+        observe: Callable[[], Hashable] | None = None,
     ) -> float:
-        """Wait until it holds, as long as there is progress, and return how long that took.
+        """Wait as long as there is progress, and return the seconds. Raises Stuck.
 
-        Progress is that `look` (by default: at who is there) sees something new. Raises Stuck.
+        There is progress while `observe` (default: the names of ready processes) returns values
+        that it has not returned before.
         """
-        begun, patience = time.monotonic(), Progress(look or self.ready)
-        while not holds():
-            if patience.gone():
-                waited = f"waited {time.monotonic() - begun:.0f} s until {what}"
-                raise Stuck(f"{waited}; nothing has changed for the last {patience.seconds:.0f}")
+        begun, progress = time.monotonic(), Progress(observe or self.ready)
+        while not condition():
+            if progress.stalled():
+                waited = f"waited {time.monotonic() - begun:.0f} s until {description}"
+                raise Stuck(f"{waited}; nothing has changed for the last {progress.seconds:.0f}")
             time.sleep(0.05)
         return time.monotonic() - begun
 
     def run(self, *command: str) -> str:
-        """Run a process to its end, and return what it said. Raises Stuck."""
+        """Run a Python command to its end, and return its output. Raises Stuck."""
         try:
             done = subprocess.run(
                 [sys.executable, *command],
@@ -134,24 +140,24 @@ class Cluster:
                 cwd=self.root,
                 capture_output=True,
                 text=True,
-                timeout=RUN_PATIENCE,
+                timeout=COMMAND_TIMEOUT,
                 check=False,
             )
         except subprocess.TimeoutExpired as slow:
-            raise Stuck(f"{' '.join(command)} has not ended in {RUN_PATIENCE:.0f} s") from slow
+            raise Stuck(f"{' '.join(command)} has not ended in {COMMAND_TIMEOUT:.0f} s") from slow
         if done.returncode:
             raise Stuck(f"{' '.join(command)} failed: {done.stdout}{done.stderr}"[-3000:])
         return done.stdout
 
-    def dismiss(self, kind: str) -> None:
-        """Let some end in good order."""
-        leaving = [self.actors.pop(name) for name in self.named(kind)]
-        end([actor.process for actor in leaving if actor.process])
+    def stop(self, kind: str) -> None:
+        """End all relays, workers, or traffic generators, for good."""
+        stopping = [self.processes.pop(name) for name in self.names(kind)]
+        terminate([process.process for process in stopping if process.process])
 
     def close(self) -> None:
-        """End everybody, and whoever outlived a parent that was killed."""
-        everybody = [*self.actors.values(), self._bank]
-        end([actor.process for actor in everybody if actor.process])
+        """End all processes, and the children that outlived a killed parent."""
+        processes = [*self.processes.values(), self._bank]
+        terminate([process.process for process in processes if process.process])
         for group in self.groups:
-            end_group(group)
-        self.actors.clear()
+            kill_group(group)
+        self.processes.clear()

@@ -1,7 +1,7 @@
-"""Duplicate deliveries: workers say which events they hear again; only a strike excuses them.
+"""Duplicate deliveries: workers log them, and only events in flight at a fault may have any.
 
-What had been published at a strike and was not handled a second before it was in flight: it may
-still have waited for its acknowledgement. Its message, or another for it, may come once more.
+An event was in flight at a fault if it had been published by then, and was handled not earlier
+than a second before: its acknowledgement may have been lost, so that it is delivered once more.
 """
 
 import json
@@ -12,32 +12,33 @@ from django.db import connection
 
 from tools.ops.audit import Finding
 
-HITS = "hits.json"  # the Unix times of all strikes, in the storm's folder
+FAULT_TIMES = "fault-times.json"  # a list of Unix times, in the run's folder
 IN_FLIGHT = """
-SELECT count(*) FROM unnest(%s::float8[]) hit
-JOIN eventbus_event e ON e.recorded_at <= to_timestamp(hit)
+SELECT count(*) FROM unnest(%s::float8[]) fault
+JOIN eventbus_event e ON e.recorded_at <= to_timestamp(fault)
 JOIN eventbus_inbox i ON i.event_id = e.id
-  AND i.handled_at >= to_timestamp(hit) - interval '1 second'
+  AND i.handled_at >= to_timestamp(fault) - interval '1 second'
 """
 
 
-def few(folder: Path) -> Finding:
-    """No more than was in flight came again."""
-    again = heard_again(folder.glob("worker*.log"))
-    most = in_flight(json.loads((folder / HITS).read_text()))
-    words = f"duplicate deliveries {again:,} <= {most:,} in flight at the strikes"
-    return Finding(words, again, [] if again <= most else [f"{again - most} too many"])
+def duplicate_deliveries(folder: Path) -> Finding:
+    """Compare the duplicates in the workers' logs with the events in flight at the faults."""
+    duplicates = count_duplicates(folder.glob("worker*.log"))
+    most = in_flight(json.loads((folder / FAULT_TIMES).read_text()))
+    text = f"duplicate deliveries {duplicates:,} <= {most:,} in flight at the faults"
+    too_many = [] if duplicates <= most else [f"{duplicates - most} too many"]
+    return Finding(text, duplicates, too_many)
 
 
-def heard_again(logs: Iterable[Path]) -> int:
-    """Add up what workers say in JSON."""
+def count_duplicates(logs: Iterable[Path]) -> int:
+    """Add up the events of all log lines (JSON) about duplicates."""
     lines = (line for log in logs for line in log.read_text(errors="replace").splitlines())
-    told = (json.loads(line) for line in lines if '"duplicate delivery"' in line)
-    return sum(line["events"] for line in told)
+    records = (json.loads(line) for line in lines if '"duplicate delivery"' in line)
+    return sum(record["events"] for record in records)
 
 
-def in_flight(hits: list[float]) -> int:
-    """Add up, over the strikes, the deliveries that were under way."""
+def in_flight(fault_times: list[float]) -> int:
+    """Add up, over the faults, the deliveries in flight."""
     with connection.cursor() as cursor:
-        cursor.execute(IN_FLIGHT, [hits])
+        cursor.execute(IN_FLIGHT, [fault_times])
         return int(cursor.fetchone()[0])

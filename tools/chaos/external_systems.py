@@ -1,4 +1,4 @@
-"""What happened outside the house: money at the bank, letters in the post."""
+"""Checks of external systems: money at the bank, e-mails sent."""
 
 import json
 import re
@@ -13,19 +13,19 @@ from django.conf import settings
 from notifications.models import Message
 from payments.conf import conf
 from payments.models import Payment
-from tools.chaos.actors import DIRECT
+from tools.chaos.processes import DIRECT
 from tools.ops.audit import Finding
 
 
 def checks() -> Iterator[Finding]:
-    """Make each check."""
+    """Run each check."""
     yield bank(_ledger())
-    yield letters(_posted(Path(settings.VAR, "mail")))
+    yield emails(_sent(Path(settings.VAR, "mail")))
 
 
 def bank(movements: list[dict[str, Any]]) -> Finding:
-    """The bank moved what payments know of, and nothing else."""
-    finding = Finding("the bank moved the money of each payment as payments know it", 0)
+    """Compare the bank's ledger with the payments."""
+    finding = Finding("the bank's ledger agrees with every payment", 0)
     moved: dict[str, Counter[str]] = defaultdict(Counter)
     amounts: dict[str, Decimal] = {}
     for movement in movements:
@@ -37,25 +37,25 @@ def bank(movements: list[dict[str, Any]]) -> Finding:
         "refunded": Counter(capture=1, refund=1),
     }
     for payment in Payment.objects.iterator():
-        finding.looked_at += 1
+        finding.checked += 1
         found, id = moved.pop(str(payment.pk), Counter()), str(payment.pk)
         if found != wanted.get(payment.status, Counter()):
-            finding.against.append(f"{payment} is {payment.status}, at the bank {dict(found)}")
+            finding.violations.append(f"{payment} is {payment.status}, at the bank {dict(found)}")
         elif found and amounts[id] != payment.amount:
-            finding.against.append(f"{payment}: {payment.amount}, at the bank {amounts[id]}")
-    finding.against += [f"money of a payment nobody knows: {id}" for id in moved]
+            finding.violations.append(f"{payment}: {payment.amount}, at the bank {amounts[id]}")
+    finding.violations += [f"money of an unknown payment: {id}" for id in moved]
     return finding
 
 
-def letters(posted: Counter[str]) -> Finding:
-    """What was sent is in the post, and nothing twice."""
-    finding = Finding("every letter that counts as sent was posted, and none twice")
-    sent = Message.objects.filter(channel="mail", state="sent")
-    for id in map(str, sent.values_list("id", flat=True)):
-        finding.looked_at += 1
-        if not posted[id]:
-            finding.against.append(f"never posted: {id}")
-    finding.against += [f"posted {count} times: {id}" for id, count in posted.items() if count > 1]
+def emails(sent: Counter[str]) -> Finding:
+    """Compare the e-mails sent with the messages."""
+    finding = Finding("every e-mail marked as sent was sent once")
+    messages = Message.objects.filter(channel="mail", state="sent")
+    for id in map(str, messages.values_list("id", flat=True)):
+        finding.checked += 1
+        if not sent[id]:
+            finding.violations.append(f"never sent: {id}")
+    finding.violations += [f"sent {count} times: {id}" for id, count in sent.items() if count > 1]
     return finding
 
 
@@ -65,7 +65,7 @@ def _ledger() -> list[dict[str, Any]]:
         return movements
 
 
-def _posted(folder: Path) -> Counter[str]:
+def _sent(folder: Path) -> Counter[str]:
     ids: Counter[str] = Counter()
     for file in folder.glob("*.log"):
         ids.update(re.findall(r"^Message-ID: <([0-9a-f-]{36})@", file.read_text(), re.M))

@@ -1,4 +1,4 @@
-"""The damage: one function for each thing that can happen; it says when it came about."""
+"""Injects faults: each method does one, and reports whether it came about."""
 
 import os
 import signal
@@ -13,87 +13,87 @@ import psycopg
 
 from tools.chaos.brokers import Broker
 from tools.chaos.cluster import Cluster
-from tools.chaos.observe import Gauges
-from tools.chaos.plan import OPERATORS, Strike
+from tools.chaos.observe import Observer
+from tools.chaos.plan import OPERATORS, Fault
 from tools.chaos.progress import Stuck
 from tools.devserver.servers import Postgres
 
-FROZEN = 3.0  # seconds: past the deadline of what a relay was sending
-REACHED_WITHIN = 6.0
-LONGEST_SNAPSHOT = 30.0
+FREEZE_SECONDS = 3.0  # longer than SEND_DEADLINE
+FAILPOINT_TIMEOUT = 6.0
+MAX_SNAPSHOT_SECONDS = 30.0
 
 
 @dataclass
 class Injector:
-    """Strikes a house, its database and its broker."""
+    """Injects faults into a cluster, its database and its broker."""
 
-    house: Cluster
+    cluster: Cluster
     database: Postgres
     broker: Broker
     failpoints: Path
-    gauges: Gauges
+    observer: Observer
     snapshot: "psycopg.Connection[Any] | None" = None
     held_since: float = 0.0
 
-    def strike(self, strike: Strike) -> float | None:
-        """Do what the plan says; return when it hit (Unix time), None where nobody came by."""
-        if strike.failpoint in OPERATORS:
-            return self._operate(OPERATORS[strike.failpoint], self.failpoints / strike.failpoint)
-        if strike.failpoint:
-            return _taken(self.failpoints / strike.failpoint)
-        kind, _, target = strike.what.partition(" ")
+    def inject(self, fault: Fault) -> float | None:
+        """Inject a fault; return its Unix time, or None where it did not come about."""
+        if fault.failpoint in OPERATORS:
+            return self._operate(OPERATORS[fault.failpoint], self.failpoints / fault.failpoint)
+        if fault.failpoint:
+            return _taken(self.failpoints / fault.failpoint)
+        kind, _, target = fault.name.partition(" ")
         if kind == "kill" and target != "child":
-            self.house.actors[strike.one_of(self.house.named(target))].kill()
+            self.cluster.processes[fault.one_of(self.cluster.names(target))].kill()
             return time.time()
         now = time.time()
-        happened = getattr(self, "_" + strike.what.replace(" ", "_"))(strike)
+        happened = getattr(self, "_" + fault.name.replace(" ", "_"))(fault)
         return now if happened else None
 
     def _operate(self, command: Sequence[str], file: Path) -> float | None:
-        """Let an operator die of it, and another one do it."""
-        _taken(self.house.folder / "TrapLaid")
-        _wait(lambda: self.gauges.dead_letters() > 0)
+        """Run an operator's command that dies at the failpoint, and run it again."""
+        _taken(self.cluster.folder / "EarlyWorkRequested")
+        _wait(lambda: self.observer.dead_letters() > 0)
         file.touch()
         try:
-            self.house.run(*command)
+            self.cluster.run(*command)
         except Stuck:
             if file.exists():
                 raise
             died = time.time()
-            self.house.run(*command)
+            self.cluster.run(*command)
             return died
         file.unlink(missing_ok=True)
         return None
 
-    def _kill_child(self, strike: Strike) -> bool:
-        worker = self.house.actors[strike.one_of(self.house.named("worker"))]
+    def _kill_child(self, fault: Fault) -> bool:
+        worker = self.cluster.processes[fault.one_of(self.cluster.names("worker"))]
         children = worker.children()
         if not children:
             return False  # it is just starting
         with suppress(ProcessLookupError):
-            os.kill(children[int(strike.lot * 997) % len(children)], signal.SIGKILL)
+            os.kill(children[int(fault.draw * 997) % len(children)], signal.SIGKILL)
         return True
 
-    def _freeze_relay(self, strike: Strike) -> bool:
-        """Let one sleep past every deadline, and wake it in the middle of what it was doing."""
-        relay = self.house.actors[strike.one_of(self.house.named("relay"))]
+    def _freeze_relay(self, fault: Fault) -> bool:
+        """Stop a relay until all its deadlines have passed, and let it go on where it was."""
+        relay = self.cluster.processes[fault.one_of(self.cluster.names("relay"))]
         os.kill(relay.pid, signal.SIGSTOP)
-        time.sleep(FROZEN)
+        time.sleep(FREEZE_SECONDS)
         os.kill(relay.pid, signal.SIGCONT)
         return True
 
-    def _empty_broker(self, strike: Strike) -> bool:
+    def _empty_broker(self, fault: Fault) -> bool:
         self.broker.empty()
         return True
 
-    def _restart_broker(self, strike: Strike) -> bool:
+    def _restart_broker(self, fault: Fault) -> bool:
         return self.broker.restart()
 
-    def _restart_database(self, strike: Strike) -> bool:
-        """Take it away as a power cut would, or by its own immediate shutdown."""
-        self.let_go()
+    def _restart_database(self, fault: Fault) -> bool:
+        """Kill the server as a power cut would, or shut it down at once (SIGQUIT)."""
+        self.release_snapshot()
         server = self.database.process
-        if strike.lot < 0.5 or server is None:
+        if fault.draw < 0.5 or server is None:
             self.database.kill()
         else:
             server.send_signal(signal.SIGQUIT)
@@ -101,29 +101,29 @@ class Injector:
         self.database.start()
         return True
 
-    def _hold_snapshot(self, strike: Strike) -> bool:
-        """See the database as it is now for a while; dead rows stay meanwhile."""
-        self.let_go()
-        self.snapshot = psycopg.connect(self.house.env["DATABASE_URL"])
+    def _hold_snapshot(self, fault: Fault) -> bool:
+        """Keep a snapshot open: dead rows cannot be vacuumed meanwhile."""
+        self.release_snapshot()
+        self.snapshot = psycopg.connect(self.cluster.env["DATABASE_URL"])
         self.snapshot.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         self.snapshot.execute("SELECT count(*) FROM eventbus_outbox")
         self.held_since = time.monotonic()
         return True
 
-    def let_go(self, after: float = 0.0) -> None:
-        """End a snapshot that has been held so long."""
+    def release_snapshot(self, after: float = 0.0) -> None:
+        """Close the snapshot if it has been open for so many seconds."""
         if self.snapshot and time.monotonic() - self.held_since >= after:
             with suppress(psycopg.Error):
                 self.snapshot.close()
             self.snapshot = None
 
-    def _poison(self, strike: Strike) -> bool:
-        """Have some laid; it is still to be drunk."""
-        return bool(_taken(self.house.folder / "PoisonLaid"))
+    def _poison(self, fault: Fault) -> bool:
+        """Have an event published whose consumer kills its worker."""
+        return bool(_taken(self.cluster.folder / "CrashRequested"))
 
 
 def _taken(file: Path) -> float | None:
-    """Lay a file, wait for somebody to come by and take it away, and return when that was."""
+    """Create a file, and return the Unix time when a process removed it, or None."""
     file.touch()
     _wait(lambda: not file.exists())
     taken = None if file.exists() else time.time()
@@ -131,8 +131,7 @@ def _taken(file: Path) -> float | None:
     return taken
 
 
-def _wait(holds: Callable[[], bool]) -> None:
-    """Return when it holds, or too much time has gone."""
-    deadline = time.monotonic() + REACHED_WITHIN
-    while not holds() and time.monotonic() < deadline:
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + FAILPOINT_TIMEOUT
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What happens in a storm: drawn from shuffled decks, so that everything comes about as often."""
+"""The plan of a chaos test: faults drawn from shuffled decks, so that each comes equally often."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -8,13 +8,13 @@ from itertools import islice
 from infra import failpoints
 
 FAILPOINT = "failpoint "
-# What cannot be struck, and why.
-NOT_STRUCK = {
-    "failpoint retention": "a storm's log is younger than the day that archiveevents leaves alone",
+# Faults that are never injected, with the reason.
+EXCLUDED = {
+    "failpoint retention": "archiveevents leaves the last day alone, and no test runs so long",
 }
-# What can be struck, and how often in a deck: one more line is one more thing that happens.
-# `strikes` does it: a kill by the process's name, a failpoint by its own, all else by a method.
-TABLE = {
+# Faults, and how often each is in a deck. `faults.Injector` has them: a kill by the process's
+# name, a failpoint by its own, all others by a method.
+FAULTS = {
     "kill relay": 2,
     "kill worker": 2,
     "kill child": 2,
@@ -25,44 +25,44 @@ TABLE = {
     "restart database": 1,
     "hold snapshot": 1,
     "poison": 1,
-    **{what: 1 for name in failpoints.NAMES if (what := FAILPOINT + name) not in NOT_STRUCK},
+    **{name: 1 for point in failpoints.NAMES if (name := FAILPOINT + point) not in EXCLUDED},
 }
-# Failpoints that no process of the shop comes by: an operator with this command does.
+# Failpoints that no process of the shop reaches: this command of an operator does.
 OPERATORS = {
     "dead-letters-retried": ("manage.py", "retrydeadletters", "--yes"),
 }
 
 
 @dataclass(frozen=True)
-class Strike:
-    """One cycle: so long a calm, and then this."""
+class Fault:
+    """One cycle: a pause, then this fault."""
 
-    what: str
-    calm: float  # seconds
-    lot: float  # in [0, 1): decides whom it hits
+    name: str
+    pause: float  # seconds
+    draw: float  # in [0, 1): selects the target
 
     @property
     def failpoint(self) -> str:
-        """The failpoint that is armed, if one is."""
-        return self.what.removeprefix(FAILPOINT) if self.what.startswith(FAILPOINT) else ""
+        """The failpoint that is armed, or ""."""
+        return self.name.removeprefix(FAILPOINT) if self.name.startswith(FAILPOINT) else ""
 
-    def one_of(self, those: Sequence[str]) -> str:
-        """Choose whom it hits."""
-        return those[int(self.lot * len(those))]
+    def one_of(self, targets: Sequence[str]) -> str:
+        """Select the target."""
+        return targets[int(self.draw * len(targets))]
 
 
-def plan(seed: int, cycles: int, only: Sequence[str] = ()) -> list[Strike]:
-    """Return what a storm of this seed does; the same seed, the same plan."""
+def plan(seed: int, cycles: int, only: Sequence[str] = ()) -> list[Fault]:
+    """Return the faults of a run; the same seed makes the same plan."""
     dice = random.Random(seed)
-    return list(islice(_strikes(dice, list(only) or everything()), cycles))
+    return list(islice(_faults(dice, list(only) or deck()), cycles))
 
 
-def everything() -> list[str]:
-    """Return one deck of all that can happen."""
-    return [what for what, times in TABLE.items() for _ in range(times)]
+def deck() -> list[str]:
+    """Return one deck: each fault as often as FAULTS has it."""
+    return [name for name, times in FAULTS.items() for _ in range(times)]
 
 
-def _strikes(dice: random.Random, deck: list[str]) -> Iterator[Strike]:
+def _faults(dice: random.Random, names: list[str]) -> Iterator[Fault]:
     while True:
-        for what in dice.sample(deck, len(deck)):
-            yield Strike(what, dice.uniform(0.2, 0.8), dice.random())
+        for name in dice.sample(names, len(names)):
+            yield Fault(name, dice.uniform(0.2, 0.8), dice.random())

@@ -1,33 +1,33 @@
-"""How long a storm waits: as long as anything moves, for a slow machine is not a lost message."""
+"""How long a chaos test waits: as long as anything changes, since slow is not lost."""
 
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-PATIENCE = 120.0  # seconds in which nothing at all happens
-LOOK_EVERY = 1.0
+STALL_TIMEOUT = 120.0  # seconds without any change
+POLL_INTERVAL = 1.0
 
 
 class Stuck(Exception):
-    """Something that should have come about has not."""
+    """An expected state was not reached."""
 
 
 @dataclass
 class Progress:
-    """Runs out when for long nothing is seen that was not seen before."""
+    """Counts as stalled once `observe` has returned only known values for some seconds."""
 
-    look: Callable[[], Hashable]
-    seconds: float = field(default_factory=lambda: PATIENCE)
+    observe: Callable[[], Hashable]
+    seconds: float = field(default_factory=lambda: STALL_TIMEOUT)
     seen: set[Hashable] = field(default_factory=set)
-    looked: float = 0.0
-    moved: float = field(default_factory=time.monotonic)
+    observed_at: float = 0.0
+    changed_at: float = field(default_factory=time.monotonic)
 
-    def gone(self) -> bool:
-        """Look again, now and then."""
+    def stalled(self) -> bool:
+        """Observe, at most every POLL_INTERVAL seconds."""
         now = time.monotonic()
-        if now - self.looked >= LOOK_EVERY:
-            self.looked, sight = now, self.look()
-            if sight not in self.seen:
-                self.seen.add(sight)
-                self.moved = now
-        return now - self.moved > self.seconds
+        if now - self.observed_at >= POLL_INTERVAL:
+            self.observed_at, value = now, self.observe()
+            if value not in self.seen:
+                self.seen.add(value)
+                self.changed_at = now
+        return now - self.changed_at > self.seconds

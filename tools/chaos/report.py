@@ -1,4 +1,4 @@
-"""What a storm has to say: a table for people, JSON for machines."""
+"""The result of a chaos test: a table for people, JSON for programs."""
 
 import time
 from collections import Counter, defaultdict
@@ -7,111 +7,114 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
-from tools.chaos.cluster import End
-from tools.chaos.observe import Gauges
-from tools.chaos.plan import NOT_STRUCK
+from tools.chaos.cluster import UnexpectedExit
+from tools.chaos.observe import Observer
+from tools.chaos.plan import EXCLUDED
 
 EXAMPLES = 30  # of each violation
 
 
 @dataclass
 class Cycle:
-    """One strike, and what came of it; all times are seconds."""
+    """One fault, and the recovery from it; all times are seconds."""
 
-    what: str
+    fault: str
     happened: bool
-    sold: float  # until an order placed after the strike had an answer about its goods
-    whole: float  # until that, and everybody who died was back
-    struck_at: float
-    lost_up_to: int = 0  # the newest message when the broker was emptied
-    found_after: float = 0.0  # until the last of those had arrived
+    sold: float  # until an order placed after the fault had its goods, or was cancelled
+    recovered: float  # until that, and all processes were ready
+    injected_at: float
+    lost_up_to: int = 0  # the newest dispatch when the broker was emptied
+    resent_after: float = 0.0  # until none of those was left
 
     def __str__(self) -> str:
-        missed = "" if self.happened else "  (nobody came by)"
-        return f"{self.what:<33}{self.sold:>6.1f} s{self.whole:>7.1f} s{missed}"
+        missed = "" if self.happened else "  (not reached)"
+        return f"{self.fault:<33}{self.sold:>6.1f} s{self.recovered:>7.1f} s{missed}"
 
 
 @dataclass
 class Report:
-    """All of it."""
+    """All cycles, counts and violations of a run."""
 
     seed: int
     broker: str
-    told: str
+    broker_description: str
     cycles: list[Cycle] = field(default_factory=list)
-    hits: list[float] = field(default_factory=list)  # when a strike hit, in Unix time
+    fault_times: list[float] = field(default_factory=list)  # in Unix time
     seconds: float = 0.0
     drain: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
     checked: dict[str, int] = field(default_factory=dict)
-    dead: dict[str, int] = field(default_factory=dict)
-    ended: list[End] = field(default_factory=list)
+    dead_letters: dict[str, int] = field(default_factory=dict)
+    unexpected_exits: list[UnexpectedExit] = field(default_factory=list)
     violations: dict[str, list[str]] = field(default_factory=dict)
 
     @property
-    def stood(self) -> bool:
-        """Whether nothing was lost, doubled or invented, and no relay gave up.
+    def passed(self) -> bool:
+        """Whether no check was violated, and no relay ended by itself."""
+        # A worker may end by itself: Celery gives up where its broker is away during its start.
+        return not self.violations and not any(
+            "relay" in exit.name for exit in self.unexpected_exits
+        )
 
-        A worker may: Celery's own end when its broker is away while it starts. It is replaced.
-        """
-        return not self.violations and not any("relay" in end.name for end in self.ended)
+    def add(self, results: dict[str, Any]) -> None:
+        """Add the results of the checks."""
+        self.counts, self.checked = results["counts"], results["checked"]
+        self.dead_letters = results["dead_letters"]
+        self.violations |= results["violations"]
 
-    def take(self, verdict: dict[str, Any]) -> None:
-        """Add what was counted afterwards."""
-        self.counts, self.checked = verdict["counts"], verdict["checked"]
-        self.dead = verdict["dead"]
-        self.violations |= verdict["violations"]
-
-    def look_at_lost(self, gauges: Gauges) -> None:
-        """Note when what an emptied broker had lost has arrived after all."""
+    def note_resent(self, observer: Observer) -> None:
+        """Record when all messages lost in an emptied broker had been resent."""
         for cycle in self.cycles:
-            if cycle.lost_up_to and not cycle.found_after and gauges.landed(cycle.lost_up_to):
-                cycle.found_after = time.monotonic() - cycle.struck_at
+            lost = cycle.lost_up_to and not cycle.resent_after
+            if lost and observer.delivered_up_to(cycle.lost_up_to):
+                cycle.resent_after = time.monotonic() - cycle.injected_at
 
     def json(self) -> dict[str, Any]:
-        """Return everything, plain."""
-        return {**asdict(self), "stood": self.stood}
+        """Return everything as plain values."""
+        return {**asdict(self), "passed": self.passed}
 
     def lines(self) -> Iterator[str]:
-        """Return the table."""
-        yield f"{len(self.cycles)} cycles, seed {self.seed}, {self.seconds:.0f} s. {self.told}."
+        """Yield the table."""
+        about = f"{len(self.cycles)} cycles, seed {self.seed}, {self.seconds:.0f} s"
+        yield f"{about}. {self.broker_description}."
         yield ""
-        yield f"{'':<45}{'sells again after':>19}{'all back after':>19}"
-        yield f"{'what':<33}{'times':>6}{'hit':>6}{'median':>11}{'max':>8}{'median':>11}{'max':>8}"
-        for what, cycles in sorted(self._by_kind().items()):
-            yield _row(what, cycles)
+        yield f"{'':<45}{'sells again after':>19}{'all ready after':>19}"
+        columns = ("fault", "times", "hit", "median", "max", "median", "max")
+        yield "{:<33}{:>6}{:>6}{:>11}{:>8}{:>11}{:>8}".format(*columns)
+        for fault, cycles in sorted(self._by_fault().items()):
+            yield _row(fault, cycles)
         yield _row("all", self.cycles)
-        who = Counter(end.name for end in self.ended)
-        told = "  ".join(f"{name}: {times}" for name, times in who.items())
-        yield f"{'ended by itself, started again':<33}{len(self.ended):>6}  {told}".rstrip()
-        yield from (f"not struck: {what}: {reason}" for what, reason in NOT_STRUCK.items())
-        found = [cycle.found_after for cycle in self.cycles if cycle.found_after]
-        if found:
-            words = f"median {median(found):.1f} s, max {max(found):.1f} s"
-            yield f"what an emptied broker lost had all arrived after: {words}"
+        exits = Counter(exit.name for exit in self.unexpected_exits)
+        by_name = "  ".join(f"{name}: {times}" for name, times in exits.items())
+        yield f"{'ended by itself, restarted':<33}{exits.total():>6}  {by_name}".rstrip()
+        yield from (f"not injected: {fault}: {reason}" for fault, reason in EXCLUDED.items())
+        resent = [cycle.resent_after for cycle in self.cycles if cycle.resent_after]
+        if resent:
+            times = f"median {median(resent):.1f} s, max {max(resent):.1f} s"
+            yield f"all messages of an emptied broker were resent and handled after: {times}"
         yield f"drained in {self.drain:.0f} s"
         yield ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
         yield ""
-        for says, looked_at in self.checked.items():
-            word = "WRONG" if says in self.violations else "ok"
-            yield f"{word:<6}{looked_at:>9,}  {says}"
-        yield from map(str, self.ended)
-        yield from (f"dead letters: {count} x {kind}" for kind, count in self.dead.items())
-        for says, against in self.violations.items():
-            yield f"VIOLATED, {len(against)} times: {says}"
-            yield from (f"    {example}" for example in against[:EXAMPLES])
+        for claim, checked in self.checked.items():
+            word = "WRONG" if claim in self.violations else "ok"
+            yield f"{word:<6}{checked:>9,}  {claim}"
+        yield from map(str, self.unexpected_exits)
+        yield from (f"dead letters: {count} x {kind}" for kind, count in self.dead_letters.items())
+        for claim, violations in self.violations.items():
+            yield f"VIOLATED, {len(violations)} times: {claim}"
+            yield from (f"    {example}" for example in violations[:EXAMPLES])
 
-    def _by_kind(self) -> dict[str, list[Cycle]]:
-        kinds: dict[str, list[Cycle]] = defaultdict(list)
+    def _by_fault(self) -> dict[str, list[Cycle]]:
+        by_fault: dict[str, list[Cycle]] = defaultdict(list)
         for cycle in self.cycles:
-            kinds[cycle.what].append(cycle)
-        return kinds
+            by_fault[cycle.fault].append(cycle)
+        return by_fault
 
 
-def _row(what: str, cycles: list[Cycle]) -> str:
+def _row(name: str, cycles: list[Cycle]) -> str:
     hit = sum(cycle.happened for cycle in cycles)
     sold = [cycle.sold for cycle in cycles] or [0.0]
-    whole = [cycle.whole for cycle in cycles] or [0.0]
-    times = (median(sold), max(sold), median(whole), max(whole))
+    recovered = [cycle.recovered for cycle in cycles] or [0.0]
+    times = (median(sold), max(sold), median(recovered), max(recovered))
     shown = "{:>9.1f} s{:>6.1f} s{:>9.1f} s{:>6.1f} s".format(*times)
-    return f"{what:<33}{len(cycles):>6}{hit:>6}{shown}"
+    return f"{name:<33}{len(cycles):>6}{hit:>6}{shown}"

@@ -1,4 +1,4 @@
-"""A storm from its first calm to its verdict."""
+"""Runs a chaos test: start, faults, drain, checks."""
 
 import json
 import os
@@ -10,120 +10,123 @@ from pathlib import Path
 
 from django.conf import settings
 
-from tools.chaos import duplicates, verdict
+from tools.chaos import duplicates, evaluate
 from tools.chaos.brokers import Broker, ValkeyBroker, rabbitmq
 from tools.chaos.cluster import Cluster
-from tools.chaos.faults import LONGEST_SNAPSHOT, Injector
-from tools.chaos.observe import Gauges
-from tools.chaos.plan import Strike, plan
-from tools.chaos.progress import LOOK_EVERY, Stuck
+from tools.chaos.faults import MAX_SNAPSHOT_SECONDS, Injector
+from tools.chaos.observe import Observer
+from tools.chaos.plan import Fault, plan
+from tools.chaos.progress import POLL_INTERVAL, Stuck
 from tools.chaos.report import Cycle, Report
 from tools.devserver.servers import Postgres, Valkey
-from tools.devserver.supervisor import Ending
+from tools.devserver.supervisor import StopRequests
 
-ECHO = 15.0  # seconds for the broker to bring again what was handled and not acknowledged
-Say = Callable[[str], None]
+# Seconds for the broker to redeliver handled messages whose acknowledgement was lost.
+REDELIVERY_TIMEOUT = 15.0
+Print = Callable[[str], None]
 
 
 @dataclass
-class Storm:
-    """One storm, of a seed."""
+class ChaosTest:
+    """One run of a plan."""
 
     seed: int
     cycles: int
     broker: str
     folder: Path
-    say: Say
+    print: Print
     only: Sequence[str] = ()
 
-    def rage(self) -> Report:
-        """Do all of it; the report says whether the house stood."""
+    def run(self) -> Report:
+        """Run all of it, and return the report."""
         with ExitStack() as stack:
-            hand, gauges = stack.enter_context(self._house())
-            report = Report(self.seed, self.broker, hand.broker.told)
+            injector, observer = stack.enter_context(self._cluster())
+            report = Report(self.seed, self.broker, injector.broker.description)
             begun = time.monotonic()
-            hand.house.open()
-            for stage in (self._strike_all, self._drain):
+            injector.cluster.start()
+            for stage in (self._inject_all, self._drain):
                 try:
-                    stage(hand, gauges, report)
+                    stage(injector, observer, report)
                 except Stuck as stuck:
-                    report.violations[str(stuck)] = self._stuck(hand, gauges)
+                    report.violations[str(stuck)] = self._undelivered(injector, observer)
             report.seconds = time.monotonic() - begun
-            self._judge(hand.house, report)
+            self._evaluate(injector.cluster, report)
         return report
 
-    def _strike_all(self, hand: Injector, gauges: Gauges, report: Report) -> None:
-        strikes = plan(self.seed, self.cycles, self.only)
-        ending = Ending()
-        for number, strike in enumerate(strikes, 1):
-            if ending.asked:
-                self.say("asked to end: counting what there is")
+    def _inject_all(self, injector: Injector, observer: Observer, report: Report) -> None:
+        faults = plan(self.seed, self.cycles, self.only)
+        requests = StopRequests()
+        for number, fault in enumerate(faults, 1):
+            if requests.count:
+                self.print("stopping: draining and checking what was done so far")
                 return
-            time.sleep(strike.calm)
-            cycle = self._cycle(hand, gauges, report, strike)
+            time.sleep(fault.pause)
+            cycle = self._cycle(injector, observer, report, fault)
             report.cycles.append(cycle)
-            report.look_at_lost(gauges)
-            self.say(f"{number:>4}/{len(strikes)}  {cycle}")
+            report.note_resent(observer)
+            self.print(f"{number:>4}/{len(faults)}  {cycle}")
 
-    def _cycle(self, hand: Injector, gauges: Gauges, report: Report, strike: Strike) -> Cycle:
-        """Strike, start again who died, and wait until the shop sells again."""
-        hand.let_go(after=LONGEST_SNAPSHOT)
-        dispatch, begun = gauges.newest_dispatch(), time.monotonic()
-        hit_at = hand.strike(strike)
-        report.hits += [hit_at] if hit_at else []
-        struck, moment, sold = time.monotonic(), None, 0.0
+    def _cycle(self, injector: Injector, observer: Observer, report: Report, fault: Fault) -> Cycle:
+        """Inject a fault, start dead processes again, and wait until the shop sells."""
+        injector.release_snapshot(after=MAX_SNAPSHOT_SECONDS)
+        dispatch, begun = observer.newest_dispatch(), time.monotonic()
+        fault_time = injector.inject(fault)
+        report.fault_times += [fault_time] if fault_time else []
+        injected, moment, sold = time.monotonic(), None, 0.0
 
         def recovered() -> bool:
             nonlocal moment, sold
-            everybody, moment = hand.house.all_ready(), moment or gauges.now()
-            sold = sold or (time.monotonic() if gauges.sells_since(moment) else 0.0)
-            return everybody and bool(sold)
+            ready, moment = injector.cluster.all_ready(), moment or observer.now()
+            sold = sold or (time.monotonic() if observer.sells_since(moment) else 0.0)
+            return ready and bool(sold)
 
         def progress() -> tuple[object, ...]:
-            return hand.house.ready(), () if sold else gauges.arrived()
+            return injector.cluster.ready(), () if sold else observer.progress()
 
-        whole = hand.house.until(recovered, f"all is well after: {strike.what}", progress)
-        lost = dispatch if strike.what == "empty broker" else 0
-        return Cycle(strike.what, hit_at is not None, sold - struck, whole, begun, lost)
+        description = f"all is well after: {fault.name}"
+        recovery = injector.cluster.wait_until(recovered, description, progress)
+        lost = dispatch if fault.name == "empty broker" else 0
+        return Cycle(fault.name, fault_time is not None, sold - injected, recovery, begun, lost)
 
-    def _drain(self, hand: Injector, gauges: Gauges, report: Report) -> None:
-        """Let everything arrive, what was scheduled too."""
-        self.say("draining")
-        hand.let_go()
-        hand.house.dismiss("traffic")
+    def _drain(self, injector: Injector, observer: Observer, report: Report) -> None:
+        """Wait until every event has arrived, scheduled ones too."""
+        self.print("draining")
+        injector.release_snapshot()
+        injector.cluster.stop("traffic")
 
         def empty() -> bool:
-            hand.house.tend()
-            report.look_at_lost(gauges)
-            return set(gauges.waiting().values()) == {0}
+            injector.cluster.restart_dead()
+            report.note_resent(observer)
+            return set(observer.waiting().values()) == {0}
 
-        report.drain = hand.house.until(empty, "everything has arrived", gauges.arrived)
-        deadline = time.monotonic() + ECHO
-        while hand.broker.holds() and time.monotonic() < deadline:
-            hand.house.tend()
-            time.sleep(LOOK_EVERY / 5)
+        description = "every event has arrived"
+        report.drain = injector.cluster.wait_until(empty, description, observer.progress)
+        deadline = time.monotonic() + REDELIVERY_TIMEOUT
+        while injector.broker.messages() and time.monotonic() < deadline:
+            injector.cluster.restart_dead()
+            time.sleep(POLL_INTERVAL / 5)
 
-    def _stuck(self, hand: Injector, gauges: Gauges) -> list[str]:
-        """Say where everything is, now and in the report."""
+    def _undelivered(self, injector: Injector, observer: Observer) -> list[str]:
+        """Print and return where undelivered events are."""
         try:
-            holds = hand.broker.holds().items()
-            held = [f"{count} messages in the broker: {place}" for place, count in holds]
-        except Exception as away:
-            held = [f"the broker does not answer: {away}"]
-        found = [*hand.house.words(), *held, *gauges.stayed()]
+            messages = injector.broker.messages().items()
+            held = [f"{count} messages in the broker: {place}" for place, count in messages]
+        except Exception as error:
+            held = [f"the broker is unreachable: {error}"]
+        found = [*injector.cluster.statuses(), *held, *observer.undelivered()]
         for line in ("stuck:", *found):
-            self.say(f"    {line}")
+            self.print(f"    {line}")
         return found
 
-    def _judge(self, house: Cluster, report: Report) -> None:
-        report.ended = house.ended
-        hits = [*report.hits, *(end.at for end in house.ended)]
-        (house.folder / duplicates.HITS).write_text(json.dumps(hits))
-        said = house.run("-m", verdict.__name__, str(house.folder))
-        report.take(json.loads(said.splitlines()[-1]))
+    def _evaluate(self, cluster: Cluster, report: Report) -> None:
+        report.unexpected_exits = cluster.unexpected_exits
+        fault_times = [*report.fault_times, *(exit.at for exit in cluster.unexpected_exits)]
+        (cluster.folder / duplicates.FAULT_TIMES).write_text(json.dumps(fault_times))
+        output = cluster.run("-m", evaluate.__name__, str(cluster.folder))
+        report.add(json.loads(output.splitlines()[-1]))
 
     @contextmanager
-    def _house(self) -> Iterator[tuple[Injector, Gauges]]:
+    def _cluster(self) -> Iterator[tuple[Injector, Observer]]:
         with ExitStack() as stack:
             database = stack.enter_context(Postgres(self.folder, durable=True))
             valkey = stack.enter_context(Valkey(self.folder))
@@ -133,27 +136,27 @@ class Storm:
             failpoints = self.folder / "failpoints"
             failpoints.mkdir(exist_ok=True)
             env = self._environment(database, valkey, broker, failpoints)
-            house = Cluster(env, self.folder, Path(settings.BASE_DIR))
-            stack.callback(house.close)
-            house.hire_bank()
-            gauges = Gauges(env["DATABASE_URL"])
-            yield Injector(house, database, broker, failpoints, gauges), gauges
+            cluster = Cluster(env, self.folder, Path(settings.BASE_DIR))
+            stack.callback(cluster.close)
+            cluster.start_bank()
+            observer = Observer(env["DATABASE_URL"])
+            yield Injector(cluster, database, broker, failpoints, observer), observer
 
     def _environment(
         self, database: Postgres, valkey: Valkey, broker: Broker, failpoints: Path
     ) -> dict[str, str]:
-        kept = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR")
+        inherited = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR")
         return {
-            **{name: os.environ[name] for name in kept if name in os.environ},
+            **{name: os.environ[name] for name in inherited if name in os.environ},
             **database.environment(),
             "BROKER_URL": broker.url,
             "CACHE_URL": valkey.cache_url,
             "DJANGO_SETTINGS_MODULE": "tools.chaos.settings",
             "KABAR_FAILPOINTS": str(failpoints),
             "VAR_DIR": str(self.folder / "var"),
-            "SECRET_KEY": f"of a storm of seed {self.seed}, longer than thirty-two bytes",
+            "SECRET_KEY": f"chaos test of seed {self.seed}, longer than thirty-two bytes",
             "LOG_LEVEL": "INFO",
             "LOG_FORMAT": "json",
-            "MOST_OPEN_ORDERS": "1000000",  # each orders for a whole town
+            "MOST_OPEN_ORDERS": "1000000",  # a few customers place all orders
             "PYTHONUNBUFFERED": "1",
         }

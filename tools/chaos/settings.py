@@ -1,4 +1,4 @@
-"""The settings of a storm's processes: the ordinary ones, impatient."""
+"""Settings of a chaos test's processes: the ordinary ones with short timeouts."""
 
 import os
 import sys
@@ -15,10 +15,9 @@ from config.settings import (
     INSTALLED_APPS,
 )
 
-HAZARDS = Path(BASE_DIR, "tools", "chaos")
-sys.path.append(str(HAZARDS))
-CONTEXTS += ["hazards"]
-INSTALLED_APPS.insert(INSTALLED_APPS.index("eventbus"), "hazards")
+sys.path.append(str(Path(BASE_DIR, "tools", "chaos", "contexts")))
+CONTEXTS += ["chaosevents"]
+INSTALLED_APPS.insert(INSTALLED_APPS.index("eventbus"), "chaosevents")
 
 # All seconds. A worker may keep a message for twice the hard limit: it takes one in advance.
 CELERY_TASK_SOFT_TIME_LIMIT = 6

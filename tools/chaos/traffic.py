@@ -1,7 +1,7 @@
-"""Who orders and pays during a storm, and writes down what was promised to them.
+"""Customers that order and pay during a chaos test, and a log of acknowledged writes.
 
-`python -m tools.chaos.traffic FOLDER NUMBER`. A line of FOLDER/acknowledged-NUMBER is on disk once
-the transaction has committed: what it says must be found afterwards.
+`python -m tools.chaos.traffic FOLDER NUMBER`. A line of FOLDER/acknowledged-NUMBER is written after
+the commit of its transaction: the row must be in the database afterwards.
 """
 
 import importlib
@@ -15,62 +15,63 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from tools.chaos.ledger import Ledger
+from tools.chaos.acknowledgements import AcknowledgementLog
 
-OPENING = "opening"
-GOODS = {"teapot": 100_000, "cup": 100_000, "kettle": 100_000, "vase": 40, "lamp": 20}
+SETUP = "setup"
+PRODUCTS = {"teapot": 100_000, "cup": 100_000, "kettle": 100_000, "vase": 40, "lamp": 20}
 CARDS = ["tok_ok"] * 17 + ["tok_insufficient_funds", "tok_fraud", "tok_flaky"]
-CROWDED = 60  # messages under way: more would only wait
-ON_REQUEST = ("PoisonLaid", "TrapLaid")  # a file of this name asks for one
+MAX_UNDER_WAY = 60  # messages under way: more would only wait
+ON_REQUEST = ("CrashRequested", "EarlyWorkRequested")  # a file of this name requests one
 
 
-class Crowd:
-    """Customers of all kinds."""
+class TrafficGenerator:
+    """Random customers."""
 
     def __init__(self, folder: Path, number: str) -> None:
         self.folder, self.number = folder, number
-        self.ledger = Ledger(folder / f"acknowledged-{number}")
+        self.log = AcknowledgementLog(folder / f"acknowledged-{number}")
         self.dice = random.Random()
         self.customers: list[UUID] = []
         self.unpaid: deque[tuple[UUID, UUID]] = deque(maxlen=200)
         self.paid: deque[UUID] = deque(maxlen=50)
 
     def act(self) -> None:
-        """Do one thing that people do."""
+        """Do one random thing."""
         if not self.customers or self.dice.random() < 0.05:
             self.sign_up()
-        deed = self.dice.choices(
-            [self.order, self.pay, self.withdraw, self.deliver, self.lay], [40, 40, 4, 2, 4]
+        action = self.dice.choices(
+            [self.order, self.pay, self.withdraw, self.replenish, self.publish_work],
+            [40, 40, 4, 2, 4],
         )[0]
-        deed()
-        for what in ON_REQUEST:
+        action()
+        for event in ON_REQUEST:
             with suppress(FileNotFoundError):
-                (self.folder / what).unlink()
-                self.lay(what)
+                (self.folder / event).unlink()
+                self.publish_work(event)
 
     def sign_up(self) -> None:
-        """Become a customer."""
+        """Sign a customer up."""
         from accounts.services import sign_up
 
         name = uuid4().hex[:12]
         user = sign_up(f"{name}@example.org", None, name, "en", "ID", phone="+628111111111")
         self.customers.append(user.pk)
-        self.ledger.note("signed", user.pk)
+        self.log.record("signed", user.pk)
 
     def order(self) -> None:
         """Place an order; one in eight is never paid."""
         from orders.services import RequestedLine, place_order
 
-        skus = self.dice.sample(sorted(GOODS), self.dice.randint(1, 3))
+        skus = self.dice.sample(sorted(PRODUCTS), self.dice.randint(1, 3))
         wanted = [RequestedLine(sku=sku, quantity=self.dice.randint(1, 2)) for sku in skus]
         customer = self.dice.choice(self.customers)
         order = place_order(customer, wanted, "ID")
-        self.ledger.note("placed", order.pk)
+        self.log.record("placed", order.pk)
         if self.dice.random() < 7 / 8:
             self.unpaid.append((order.pk, customer))
 
     def pay(self) -> None:
-        """Pay what was ordered first, once payments knows of it."""
+        """Pay the oldest unpaid order, once payments knows it."""
         from payments.errors import NoSuchOrder
         from payments.services import request_payment
 
@@ -82,58 +83,57 @@ class Crowd:
         except NoSuchOrder:
             self.unpaid.append((order, customer))
             return
-        self.ledger.note("paying", payment.pk)
+        self.log.record("paying", payment.pk)
         self.paid.append(order)
 
     def withdraw(self) -> None:
-        """Change one's mind, often after the money has gone."""
+        """Cancel an order, often after the capture."""
         from orders.services import cancel_on_request
 
         if self.paid:
             order = self.paid.popleft()
             cancel_on_request(order, "by_customer", "changed my mind")
-            self.ledger.note("withdrawn", order)
+            self.log.record("withdrawn", order)
 
-    def deliver(self) -> None:
-        """Put some of what runs out on the shelf."""
-        from inventory.services import replenish
+    def replenish(self) -> None:
+        """Replenish a product that runs out."""
+        from inventory import services
 
-        movement = replenish(self.dice.choice(["vase", "lamp"]), 5)
-        self.ledger.note("delivered", movement.pk)
+        movement = services.replenish(self.dice.choice(["vase", "lamp"]), 5)
+        self.log.record("delivered", movement.pk)
 
-    def lay(self, what: str = "StoneLaid") -> None:
-        """Put something in the way."""
+    def publish_work(self, event: str = "FlakyWorkRequested") -> None:
+        """Publish an event whose consumer fails."""
         from django.db import transaction
 
         from eventbus import publish
 
-        events = importlib.import_module("hazards.events")
-        field = f"{what.removesuffix('Laid').lower()}_id"
+        events = importlib.import_module("chaosevents.events")
         with transaction.atomic():
-            id = publish(getattr(events, what)(**{field: uuid4()}))
-        self.ledger.note("published", id)
+            id = publish(getattr(events, event)(work_id=uuid4()))
+        self.log.record("published", id)
 
 
-def open_shop() -> None:
-    """List the goods, with their stock."""
+def stock_shop() -> None:
+    """List the products, with their stock."""
     from inventory import services as inventory
     from orders import services as orders
 
-    for sku, pieces in GOODS.items():
+    for sku, pieces in PRODUCTS.items():
         orders.list_product(sku, sku, Decimal("10.00"), "EUR")
         inventory.add_stock_item(sku, 0)
         inventory.replenish(sku, pieces)
 
 
-def crowded() -> bool:
-    """Whether more than enough is under way."""
+def overloaded() -> bool:
+    """Whether enough events are under way."""
     from eventbus.models import Dispatch, Outbox
 
-    return Dispatch.objects.count() + Outbox.objects.count() > CROWDED
+    return Dispatch.objects.count() + Outbox.objects.count() > MAX_UNDER_WAY
 
 
 def main(folder: str, number: str) -> None:
-    """Act until SIGTERM; a database that is away is waited for."""
+    """Act until SIGTERM, also through a time without database."""
     import django
 
     django.setup()
@@ -141,17 +141,17 @@ def main(folder: str, number: str) -> None:
 
     from eventbus import Refusal
 
-    if number == OPENING:
-        open_shop()
+    if number == SETUP:
+        stock_shop()
         return
-    leaving: list[int] = []
-    signal.signal(signal.SIGTERM, lambda *_: leaving.append(1))
-    crowd = Crowd(Path(folder), number)
-    while not leaving:
+    stopping: list[int] = []
+    signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
+    traffic = TrafficGenerator(Path(folder), number)
+    while not stopping:
         try:
-            if not crowded():
+            if not overloaded():
                 with suppress(Refusal):
-                    crowd.act()
+                    traffic.act()
         except Error:
             connection.close()
             time.sleep(0.1)

@@ -1,1 +1,1 @@
-"""Runs the shop and its servers on one machine: `make run`, `make stack` and the tests."""
+"""Runs the shop and its servers on one machine, for `make stack` and the tests."""

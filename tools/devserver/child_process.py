@@ -1,4 +1,4 @@
-"""Children that end when their parent does, however it ends, and that need not be root."""
+"""Child processes that end with their parent, and that can run as another user than root."""
 
 import ctypes
 import os
@@ -20,14 +20,14 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a child runs as; without anything said, who we are."""
+    """User and group of a child; by default those of the parent."""
 
     namespace: bool = False
     user: int | None = None
     group: int | None = None
 
-    def owns(self, folder: Path) -> None:
-        """Give the folder to this identity: it may have been another's when it ran last."""
+    def own(self, folder: Path) -> None:
+        """Make this identity the owner of the folder, which another run may have owned."""
         owner = os.geteuid() if self.user is None else self.user
         if os.geteuid() == 0 and folder.stat().st_uid != owner:
             for path in (folder, *folder.rglob("*")):
@@ -35,7 +35,7 @@ class Identity:
 
 
 def identities() -> Iterator[Identity]:
-    """Offer, best first, the identities in which we are not root."""
+    """Yield identities that are not root, the best first."""
     if os.geteuid() != 0:
         yield Identity()
         return
@@ -50,17 +50,17 @@ def identities() -> Iterator[Identity]:
 
 def spawn(
     command: Sequence[str | Path],
-    parting: signal.Signals,
+    on_parent_exit: signal.Signals,
     *,
     identity: Identity | None = None,
     output: IO[bytes] | int = subprocess.DEVNULL,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a child, out of reach of Ctrl-C, that gets `parting` when its parent ends.
+    """Start a child in a session of its own, which gets `on_parent_exit` when its parent ends.
 
-    Its parent is, to Linux, the *thread* that called this: call it from one that lives as long
-    as the child should. Elsewhere than on Linux a killed parent leaves its children behind.
+    To Linux the parent is the calling *thread*, which must live as long as the child should.
+    On other systems a killed parent leaves its children behind.
     """
     identity = identity or Identity()
     return subprocess.Popen(
@@ -74,20 +74,20 @@ def spawn(
         group=identity.group,
         extra_groups=[] if identity.user is not None else None,
         start_new_session=True,
-        preexec_fn=_leash(parting, identity.namespace),
+        preexec_fn=_before_exec(on_parent_exit, identity.namespace),
     )
 
 
-def _leash(parting: signal.Signals, namespace: bool) -> Callable[[], None]:
+def _before_exec(on_parent_exit: signal.Signals, namespace: bool) -> Callable[[], None]:
     parent = os.getpid()
 
     def before_exec() -> None:
         if namespace:
             _enter_user_namespace()
-        # After the change of identity, which clears it.
+        # After the change of user, which clears the setting.
         if LINUX:
-            LIBC.prctl(PR_SET_PDEATHSIG, int(parting))
-        # The parent may have ended before the leash was on.
+            LIBC.prctl(PR_SET_PDEATHSIG, int(on_parent_exit))
+        # The parent may have ended before prctl.
         if os.getppid() != parent:
             os._exit(1)
 
@@ -95,7 +95,7 @@ def _leash(parting: signal.Signals, namespace: bool) -> Callable[[], None]:
 
 
 def _enter_user_namespace() -> None:
-    """Be uid 1000 to ourselves, and to the file system who we were: PostgreSQL refuses uid 0."""
+    """Map uid 1000 of a new user namespace to our uid: PostgreSQL refuses to run as uid 0."""
     uid, gid = os.geteuid(), os.getegid()
     if LIBC.unshare(CLONE_NEWUSER) != 0:
         raise OSError(ctypes.get_errno(), "unshare")

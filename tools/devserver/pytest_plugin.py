@@ -1,7 +1,7 @@
 """Starts real servers before Django's settings are read: `-p tools.devserver.pytest_plugin`.
 
-What the machine runs by itself is never used by accident: only TEST_DATABASE_URL, TEST_CACHE_URL
-and TEST_BROKER_URL name servers, and KABAR_TEST_DB=sqlite asks for none at all. BROKER_URL stays
+Servers that already run are used only if TEST_DATABASE_URL, TEST_CACHE_URL or TEST_BROKER_URL name
+them, and KABAR_TEST_DB=sqlite needs none at all. BROKER_URL stays
 unset, so that the bus runs in-process; tests that start real workers give them TEST_BROKER_URL.
 
 With `-n 2` only the controller acts here, and the workers of pytest-xdist inherit its environment.
@@ -26,17 +26,17 @@ from tools.devserver.servers import NoServers, Valkey, needed, running
 
 NAMES = ("DATABASE_URL", "BROKER_URL", "CACHE_URL")
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
-UNHEARD = pytest.StashKey[str]()
+NOT_RUN = pytest.StashKey[str]()
 
 
 def on_sqlite() -> bool:
-    """Whether this run is the one without servers."""
+    """Whether this run is without servers."""
     return os.environ.get("KABAR_TEST_DB") == "sqlite"
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
-    """Act before pytest-django, which reads the settings in this same hook."""
+    """Set the environment before pytest-django reads the settings in the same hook."""
     for name in NAMES:
         os.environ.pop(name, None)
         os.environ.pop(f"{name}_FILE", None)
@@ -47,7 +47,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 
 
 def _addresses(config: pytest.Config) -> dict[str, str]:
-    """Start what the environment does not name, until the end of the session."""
+    """Start the servers missing in the environment, until the end of the session."""
     given = {name: url for name in NAMES if (url := os.environ.get(f"TEST_{name}"))}
     session = ExitStack()
     config.add_cleanup(session.close)
@@ -104,7 +104,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header() -> str:
-    """Say what the tests ran on, as the servers themselves say it."""
+    """Print the versions of the servers."""
     if on_sqlite():
         return f"servers: none; SQLite {sqlite3.sqlite_version}, on request of KABAR_TEST_DB"
     return f"servers: {_database_version()}, {_cache_version()}"
@@ -130,8 +130,8 @@ def _cache_version() -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what cannot run here, with the reason."""
     rabbitmq = [item for item in items if item.get_closest_marker("rabbitmq")]
-    if rabbitmq and (reason := _rabbitmq_is_deaf()):
-        config.stash[UNHEARD] = f"{reason}; tests not run: {len(rabbitmq)}"
+    if rabbitmq and (reason := _rabbitmq_error()):
+        config.stash[NOT_RUN] = f"{reason}; tests not run: {len(rabbitmq)}"
         _skip(rabbitmq, reason)
     if on_sqlite():
         postgres = [item for item in items if item.get_closest_marker("postgres")]
@@ -143,7 +143,7 @@ def _skip(items: list[pytest.Item], reason: str) -> None:
         item.add_marker(pytest.mark.skip(reason=reason))
 
 
-def _rabbitmq_is_deaf() -> str | None:
+def _rabbitmq_error() -> str | None:
     """Return why RabbitMQ cannot be used; an open port alone is no RabbitMQ."""
     with Connection(os.environ["RABBITMQ_URL"], connect_timeout=2) as connection:
         try:
@@ -156,6 +156,6 @@ def _rabbitmq_is_deaf() -> str | None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say loudly what was not proved."""
-    if unheard := config.stash.get(UNHEARD, None):
-        terminalreporter.write_sep("!", unheard, yellow=True, bold=True)
+    """Print which tests were not run."""
+    if not_run := config.stash.get(NOT_RUN, None):
+        terminalreporter.write_sep("!", not_run, yellow=True, bold=True)

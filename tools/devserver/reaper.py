@@ -1,6 +1,6 @@
-"""Outlives a supervisor that was killed, to take along the workers of its children.
+"""Kills the children of a supervisor that was killed, and the processes these had started.
 
-It is told on its standard input which process groups are alive: 123 is born, -123 has ended.
+Standard input has a line for each process group: 123 has started, -123 has ended.
 """
 
 import os
@@ -11,7 +11,7 @@ from contextlib import suppress
 
 
 def main(lines: Iterable[str]) -> None:
-    """Listen for as long as the supervisor lives, then kill what it can no longer end."""
+    """Read until the supervisor ends, then kill the groups that are left."""
     groups: set[int] = set()
     for line in lines:
         group = int(line)

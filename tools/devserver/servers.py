@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Valkey out of pip wheels: for tests and `make stack`, not for production."""
+"""PostgreSQL and Valkey from wheels: for tests and `make stack`, not for production."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ import psycopg
 from psycopg import errors, sql
 
 from tools.devserver.child_process import Identity, identities, spawn
-from tools.devserver.server import INSTEAD, NoServers, Server, ServerDied, binary
+from tools.devserver.server import HINT, NoServers, Server, ServerDied, binary
 
 __all__ = [
     "NoServers",
@@ -33,9 +33,9 @@ class Postgres(Server):
     """PostgreSQL; `durable=False` survives its own crash, not the machine's, and is for tests."""
 
     name = "postgres"
-    parting = signal.SIGINT
-    # Gone at once, and recovered by the next start, which may come at once too.
-    orphaned = signal.SIGQUIT
+    stop_signal = signal.SIGINT
+    # An immediate shutdown: the next start, which may follow at once, recovers from the log.
+    orphan_signal = signal.SIGQUIT
 
     def __init__(self, root: Path, *, durable: bool = True) -> None:
         super().__init__(root)
@@ -44,19 +44,19 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        """The address of the database that is always there."""
+        """The URL of the database `postgres`, which always exists."""
         return self.url_of("postgres")
 
     def url_of(self, database: str) -> str:
-        """Return an address for libpq and for django-environ alike; the port outranks PGPORT."""
+        """Return a URL for libpq and Django; its port has precedence over PGPORT."""
         return f"postgresql://postgres@:5432/{database}?host={self.sockets}"
 
     def environment(self) -> dict[str, str]:
-        """Name a database of Kabar's own."""
+        """Return DATABASE_URL, of a database for Kabar."""
         return {"DATABASE_URL": self.create_database(DATABASE)}
 
     def create_database(self, name: str) -> str:
-        """Return the address of the database, which exists from now on."""
+        """Create the database where it is missing, and return its URL."""
         create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         with (
             psycopg.connect(self.url, autocommit=True) as connection,
@@ -66,26 +66,26 @@ class Postgres(Server):
         return self.url_of(name)
 
     def _prepare(self) -> Sequence[str | Path]:
-        self.identity = self._some_identity()
+        self.identity = self._find_identity()
         if self.identity.user is not None:
             self.root.chmod(self.root.stat().st_mode | 0o011)
         if not self.home.exists():
             self._initdb()
         for folder in {self.home, self.sockets}:
-            self.identity.owns(folder)
+            self.identity.own(folder)
         # Without fsync a crash of the machine loses data. Without synchronous_commit even a
-        # killed server loses commits it has acknowledged, so that stays on in any case.
+        # killed server loses acknowledged commits: it stays on, also in tests.
         fsync = "on" if self.durable else "off"
         settings = f"-c fsync={fsync} -c full_page_writes={fsync} -c synchronous_commit=on"
         socket_only = ("-k", self.sockets, "-h", "", "-p", "5432", "-N", "200")
         return [self.binaries / "postgres", "-D", self.home, *socket_only, *settings.split()]
 
     def _initdb(self) -> None:
-        """Make the cluster beside its place, so that one cut short is never taken for whole."""
+        """Create the data under another name first: an interrupted initdb is never used."""
         draft = self.home.with_name(f"{self.name}.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
-        self.identity.owns(draft)
+        self.identity.own(draft)
         options = "-U postgres -A trust -E UTF8 --locale=C"
         options += " --locale-provider=builtin --builtin-locale=C.UTF-8"
         options += "" if self.durable else " --no-sync"
@@ -93,23 +93,23 @@ class Postgres(Server):
         with self.log.open("ab") as log:
             process = spawn(command, signal.SIGKILL, identity=self.identity, output=log)
         if process.wait() != 0:
-            raise ServerDied(f"initdb failed; {self._last_words()}")
+            raise ServerDied(f"initdb failed; {self._log_end()}")
         draft.rename(self.home)
 
-    def _some_identity(self) -> Identity:
-        """Return the first identity in which the binary runs at all."""
+    def _find_identity(self) -> Identity:
+        """Return the first identity that can run the binary."""
         version = (self.binaries / "postgres", "--version")
         for identity in identities():
             with suppress(OSError, subprocess.SubprocessError):
                 if spawn(version, signal.SIGKILL, identity=identity).wait() == 0:
                     return identity
-        raise NoServers(f"{_why_not(self.binaries)}; {INSTEAD}.")
+        raise NoServers(f"{_why_not(self.binaries)}. {HINT}.")
 
     def _answers(self) -> bool:
-        """Read the server's own word: a file left by a killed one names another process."""
+        """Read postmaster.pid; a file left by a killed server has another process id."""
         with suppress(FileNotFoundError):
-            words = (self.home / "postmaster.pid").read_text().split()
-            return bool(words) and words[0] == str(self._pid()) and words[-1] == "ready"
+            fields = (self.home / "postmaster.pid").read_text().split()
+            return bool(fields) and fields[0] == str(self._pid()) and fields[-1] == "ready"
         return False
 
     def _pid(self) -> int | None:
@@ -117,10 +117,10 @@ class Postgres(Server):
 
 
 class Valkey(Server):
-    """Valkey, its keys kept in an append-only file; database 0 is the broker's, 1 the cache's."""
+    """Valkey with an append-only file; database 0 is the broker, 1 the cache."""
 
     name = "valkey"
-    parting = orphaned = signal.SIGTERM
+    stop_signal = orphan_signal = signal.SIGTERM
 
     def __init__(self, root: Path, *, appendonly: bool = True) -> None:
         super().__init__(root)
@@ -129,26 +129,26 @@ class Valkey(Server):
 
     @property
     def address(self) -> Path:
-        """The socket itself; there is no port."""
+        """Path of the socket; no port is open."""
         return self.sockets / "valkey.sock"
 
     @property
     def url(self) -> str:
-        """What redis.from_url takes."""
+        """URL for redis.from_url."""
         return f"unix://{self.address}?db=0"
 
     @property
     def broker_url(self) -> str:
-        """What Celery takes."""
+        """URL for Celery."""
         return f"redis+socket://{self.address}?virtual_host=0"
 
     @property
     def cache_url(self) -> str:
-        """What django-redis takes."""
+        """URL for django-redis."""
         return f"unix://{self.address}?db=1"
 
     def environment(self) -> dict[str, str]:
-        """Name it twice: emptying the cache must not empty the broker."""
+        """Return BROKER_URL and CACHE_URL, of two databases."""
         return {"BROKER_URL": self.broker_url, "CACHE_URL": self.cache_url}
 
     def _prepare(self) -> Sequence[str | Path]:
@@ -169,22 +169,22 @@ class Valkey(Server):
 
 
 def needed(root: Path, *, durable: bool = True, given: Mapping[str, str]) -> list[Server]:
-    """Return, not yet started, the servers that `given` does not name (NAME, or NAME_FILE)."""
+    """Return servers, not yet started, for variables missing in `given` (NAME, or NAME_FILE)."""
 
-    def named(name: str) -> bool:
+    def has(name: str) -> bool:
         return bool(given.get(name) or given.get(f"{name}_FILE"))
 
     wanted: list[Server] = []
-    if not named("DATABASE_URL"):
+    if not has("DATABASE_URL"):
         wanted.append(Postgres(root, durable=durable))
-    if not (named("BROKER_URL") and named("CACHE_URL")):
+    if not (has("BROKER_URL") and has("CACHE_URL")):
         wanted.append(Valkey(root))
     return wanted
 
 
 @contextmanager
 def running(wanted: Sequence[Server]) -> Iterator[dict[str, str]]:
-    """Yield the variables by which Kabar finds these servers while they run."""
+    """Start the servers; yield the environment variables that name them; stop the servers."""
     with ExitStack() as stack:
         environment: dict[str, str] = {}
         for server in wanted:

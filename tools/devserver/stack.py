@@ -1,10 +1,10 @@
-"""The full set on one machine without Docker: `python -m tools.devserver.stack`, or `make stack`.
+"""The deployment on one machine without Docker: `make stack`, `python -m tools.devserver.stack`.
 
 PostgreSQL, Valkey, web, relay, two workers and a fake bank, until Ctrl-C; data stays. Variables:
 
-DATABASE_URL, BROKER_URL, CACHE_URL, BANK_URL   a server to use in place of one started here
-PORT, BANK_PORT                                 where web and the fake bank listen: 8000, 8100
-KABAR_STACK_DIR                                 where data and logs are kept: var/stack
+DATABASE_URL, BROKER_URL, CACHE_URL, BANK_URL   a running server; without it, one is started
+PORT, BANK_PORT                                 ports of web and the fake bank: 8000, 8100
+KABAR_STACK_DIR                                 folder of data and logs: var/stack
 """
 
 import argparse
@@ -21,23 +21,23 @@ from pathlib import Path
 from string import Template
 
 from tools.devserver.servers import NoServers, Server, ServerDied, needed, running
-from tools.devserver.supervisor import ChildEnded, Ending, Supervisor, say
+from tools.devserver.supervisor import ChildEnded, StopRequests, Supervisor, log
 
 ROOT = Path(__file__).resolve().parents[2]
 MANAGE = (sys.executable, "manage.py")
 WORKER = (sys.executable, "-m", "celery", "-q", "-A", "config", "worker", "-c", "3")
 
-# Each to its end, before the house opens.
+# Run one after the other before the start.
 PREPARE: dict[str, Sequence[str]] = {
     "migrate": (*MANAGE, "migrate", "--noinput"),
     "static": (*MANAGE, "collectstatic", "--noinput", "-v0"),
     "demoshop": (*MANAGE, "demoshop"),
 }
-# In the order in which they start; they end the other way round. $NAME is a variable. What calls
-# the outside has a worker of its own: a mail server that hangs must not delay stock.
+# Started in this order, stopped in the reverse order; $NAME is a variable. External calls have a
+# worker of their own: a mail server that hangs must not delay stock.
 CHILDREN: dict[str, Sequence[str]] = {
     "bank": (*MANAGE, "runbank", "--port", "$BANK_PORT"),
-    "outside": (*WORKER, "-Q", "payments,notifications", "-n", "outside@%h"),
+    "external": (*WORKER, "-Q", "payments,notifications", "-n", "external@%h"),
     "contexts": (
         *WORKER,
         "-Q",
@@ -54,70 +54,70 @@ DEFAULTS = {
     "BANK_PORT": "8100",
     "KABAR_STACK_DIR": "var/stack",
 }
-# No proxy of the environment stands between us and our own web process.
+# A proxy named in the environment would not reach the web process on loopback.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class NoPlace(Exception):
-    """Something else stands where the stack should."""
+class Occupied(Exception):
+    """A port or the folder is used by another process."""
 
 
-class Door:
-    """Says once, when web answers, that the house is open."""
+class OpenNotice:
+    """Prints once that the web process answers."""
 
     def __init__(self, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}"
-        self.look_at = time.monotonic()
+        self.next_probe = time.monotonic()
         self.open = False
 
-    def look(self) -> None:
-        """Ask web twice a second, until it answers."""
-        if self.open or time.monotonic() < self.look_at:
+    def probe(self) -> None:
+        """Probe the web process twice a second until it answers."""
+        if self.open or time.monotonic() < self.next_probe:
             return
         with suppress(OSError, HTTPException):
             DIRECT.open(f"{self.address}/health/live", timeout=1).close()
             self.open = True
-            say("kabar", f"Kabar is open at {self.address}")
-        self.look_at = time.monotonic() + 0.5
+            log("kabar", f"Kabar is open at {self.address}")
+        self.next_probe = time.monotonic() + 0.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0 when asked to end, 1 when something else ended the stack."""
+    """Return 0 after a request to stop, 1 after an error."""
     _parser().parse_args(arguments)
-    ending = Ending()
+    requests = StopRequests()
     environment = _environment()
     try:
-        with _claimed(ROOT / environment["KABAR_STACK_DIR"]) as folder:
-            _run(ending, needed(folder, given=environment), environment)
-    except (NoPlace, NoServers, ServerDied, ChildEnded) as error:
-        say("kabar", str(error))
+        with _locked(ROOT / environment["KABAR_STACK_DIR"]) as folder:
+            _run(requests, needed(folder, given=environment), environment)
+    except (Occupied, NoServers, ServerDied, ChildEnded) as error:
+        log("kabar", str(error))
         return 1
-    say("kabar", "The stack has ended.")
+    log("kabar", "The stack has stopped.")
     return 0
 
 
-def _run(ending: Ending, wanted: list[Server], environment: dict[str, str]) -> None:
+def _run(requests: StopRequests, wanted: list[Server], environment: dict[str, str]) -> None:
     children = _children(environment)
     _check_ports(children, environment)
-    door = Door(int(environment["PORT"]))
+    notice = OpenNotice(int(environment["PORT"]))
 
-    def look() -> None:
+    def check() -> None:
         for server in wanted:
             if not server.alive:
                 raise ChildEnded(f"{server.name} ended; its log is {server.log}.")
-        door.look()
+        notice.probe()
 
     with running(wanted) as addresses:
         for name in addresses.keys() - environment.keys():
-            say("kabar", f"{name}={addresses[name]}")
-        with Supervisor(ending, addresses | environment, ROOT) as supervisor:
+            log("kabar", f"{name}={addresses[name]}")
+        with Supervisor(requests, addresses | environment, ROOT) as supervisor:
             supervisor.run_all(PREPARE)
             supervisor.start_all(children)
-            supervisor.watch(look)
+            supervisor.watch(check)
 
 
 def _environment() -> dict[str, str]:
-    """Return ours with the defaults filled in; a variable set to nothing counts as unset."""
+    """Return the environment with defaults; an empty variable counts as unset."""
     ours = DEFAULTS | {name: value for name, value in os.environ.items() if value}
     more = "".join(
         f",{context}" for context in ours.get("EXTRA_CONTEXTS", "").split(",") if context
@@ -127,7 +127,7 @@ def _environment() -> dict[str, str]:
 
 
 def _children(environment: Mapping[str, str]) -> dict[str, Sequence[str]]:
-    """Return those to start: who names a bank needs no fake one."""
+    """Return the commands to start; BANK_URL replaces the fake bank."""
     has_bank = os.environ.get("BANK_URL")
     return {
         name: [Template(part).safe_substitute(environment) for part in command]
@@ -137,15 +137,15 @@ def _children(environment: Mapping[str, str]) -> dict[str, Sequence[str]]:
 
 
 def _check_ports(children: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> None:
-    """Refuse a port that is taken, before another's answer is mistaken for ours."""
+    """Refuse a used port: its owner's answer would count as the web process's."""
     for name, variable in (("web", "PORT"), ("bank", "BANK_PORT")):
         port = int(environment[variable])
-        if name in children and (trouble := _trouble_at(port)):
-            hint = f"{variable}={port + 1} make stack takes another"
-            raise NoPlace(f"Port {port} cannot be had ({trouble}); {hint}.")
+        if name in children and (error := _bind_error(port)):
+            hint = f"use another: {variable}={port + 1} make stack"
+            raise Occupied(f"Port {port} cannot be used ({error}); {hint}.")
 
 
-def _trouble_at(port: int) -> str | None:
+def _bind_error(port: int) -> str | None:
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -156,15 +156,15 @@ def _trouble_at(port: int) -> str | None:
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[Path]:
-    """Yield the folder to one stack at a time: two Valkeys would write to one file."""
+def _locked(folder: Path) -> Iterator[Path]:
+    """Lock the folder: two Valkeys would write to one file."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            hint = "KABAR_STACK_DIR names another place"
-            raise NoPlace(f"Another stack runs in {folder}; {hint}.") from None
+            hint = "set KABAR_STACK_DIR to use another folder"
+            raise Occupied(f"Another stack runs in {folder}; {hint}.") from None
         yield folder
 
 

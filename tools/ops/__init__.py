@@ -1,1 +1,1 @@
-"""Commands that operators use: import, audit, demo data, the lock of the REST contract."""
+"""Commands for operators: import, audit, demo data, REST contract, known vulnerabilities."""

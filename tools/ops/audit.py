@@ -1,4 +1,4 @@
-"""Whether stock, money, orders and figures agree, on any database: each check is a sentence."""
+"""Compares stock, money, orders, figures and deliveries; each check is a claim about all rows."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -26,11 +26,11 @@ from payments.models import Payment
 
 @dataclass
 class Finding:
-    """One check: what it says, how much it looked at, and what contradicts it."""
+    """A claim, the number of rows checked, and the rows that violate it."""
 
-    says: str
-    looked_at: int = 0
-    against: list[str] = field(default_factory=list)
+    claim: str
+    checked: int = 0
+    violations: list[str] = field(default_factory=list)
     unknown: bool = False
 
 
@@ -39,116 +39,120 @@ Check = Callable[[], Finding]
 
 
 def run() -> Iterator[Finding]:
-    """Make every check."""
+    """Run every check."""
     for check in CHECKS:
         yield check()
 
 
 def under_way() -> int:
-    """Return how much news is not delivered: until it is, contexts may differ honestly."""
+    """Return the number of undelivered messages; until it is 0, contexts may differ."""
     return Outbox.objects.count() + Dispatch.objects.count() + Retry.objects.count()
 
 
 def ledger() -> Finding:
-    """Quantities are the sums of the movements."""
+    """Compare the quantities with the movements."""
     finding = Finding("every quantity is the sum of its movements, and none is oversold")
     sums = {
         row["sku"]: (row["h"], row["r"])
         for row in Movement.objects.values("sku").annotate(h=Sum("on_hand"), r=Sum("reserved"))
     }
     for item in StockItem.objects.iterator():
-        finding.looked_at += 1
+        finding.checked += 1
         if (item.on_hand, item.reserved) != sums.get(item.sku, (0, 0)):
-            finding.against.append(f"{item}: the ledger says {sums.get(item.sku)}")
+            finding.violations.append(f"{item}: movements say {sums.get(item.sku)}")
         if not 0 <= item.reserved <= item.on_hand:
-            finding.against.append(f"{item}: {item.reserved} reserved of {item.on_hand}")
+            finding.violations.append(f"{item}: {item.reserved} reserved of {item.on_hand}")
     return finding
 
 
 def reservations() -> Finding:
-    """What is reserved is what reservations hold."""
-    finding = Finding("what is reserved is what open reservations hold")
+    """Compare reserved quantities with reservations."""
+    finding = Finding("every reserved quantity is the sum of open reservations")
     held: dict[str, int] = defaultdict(int)
     for goods in Reservation.objects.filter(state="reserved").values_list("goods", flat=True):
         for sku, pieces in goods.items():
             held[sku] += pieces
     for item in StockItem.objects.iterator():
-        finding.looked_at += 1
+        finding.checked += 1
         if item.reserved != held[item.sku]:
-            finding.against.append(f"{item.sku}: {item.reserved} reserved, {held[item.sku]} held")
+            finding.violations.append(
+                f"{item.sku}: {item.reserved} reserved, {held[item.sku]} held"
+            )
     return finding
 
 
-def shelves() -> Finding:
-    """Orders know what can be had."""
-    finding = Finding("the catalogue offers what inventory has")
-    offered = dict(Availability.objects.values_list("sku", "available"))
+def availability() -> Finding:
+    """Compare the catalogue with inventory."""
+    finding = Finding("the catalogue shows the stock of inventory")
+    shown = dict(Availability.objects.values_list("sku", "available"))
     for item in StockItem.objects.iterator():
-        finding.looked_at += 1
-        if offered.get(item.sku, 0) != item.available:
-            finding.against.append(f"{item}, but {offered.get(item.sku, 0)} offered")
+        finding.checked += 1
+        if shown.get(item.sku, 0) != item.available:
+            finding.violations.append(f"{item}, but {shown.get(item.sku, 0)} shown")
     return finding
 
 
 def totals() -> Finding:
-    """An order costs what its lines cost."""
-    finding = Finding("every order costs what its lines cost")
+    """Compare the totals of orders with their lines."""
+    finding = Finding("every total is the sum of the order's lines")
     lines = OrderLine.objects.values("order_id").annotate(sum=Sum(AMOUNT))
     sums = {row["order_id"]: _money(row["sum"]) for row in lines}
     for id, total in Order.objects.values_list("id", "total"):
-        finding.looked_at += 1
+        finding.checked += 1
         if total != sums.get(id):
-            finding.against.append(f"order {id}: {total}, its lines {sums.get(id)}")
+            finding.violations.append(f"order {id}: {total}, its lines {sums.get(id)}")
     return finding
 
 
 def money() -> Finding:
-    """Paid orders are paid for, and nobody else's money is kept."""
-    finding = Finding("paid orders are paid for, once, and no other money is kept")
+    """Compare paid orders with captured payments."""
+    finding = Finding("every paid order has one captured payment, and no other order has one")
     held: dict[UUID, list[tuple[Decimal, str]]] = defaultdict(list)
     captured = Payment.objects.filter(status="captured")
     for id, amount, currency in captured.values_list("order_id", "amount", "currency"):
         held[id].append((amount, currency))
     for order in Order.objects.iterator():
-        finding.looked_at += 1
+        finding.checked += 1
         due = [(order.total, order.currency)] if order.status == "paid" else []
         if held.pop(order.pk, []) != due:
-            finding.against.append(f"{order} is {order.status}, its money is not as it should be")
-    finding.against += [f"money of an order nobody knows: {id}" for id in held]
+            finding.violations.append(f"{order} is {order.status}, its payments differ")
+    finding.violations += [f"payment of an unknown order: {id}" for id in held]
     return finding
 
 
 def goods() -> Finding:
-    """Paid orders have their goods, and nobody else has any."""
-    finding = Finding("paid orders have their goods, and cancelled ones have none")
+    """Compare the status of orders with their reservations."""
+    finding = Finding("every paid order has its goods, and no cancelled order has any")
     states = dict(Reservation.objects.values_list("order_id", "state"))
     for id, status in Order.objects.values_list("id", "status"):
-        finding.looked_at += 1
+        finding.checked += 1
         state = states.get(id, "")
         if (status == "paid") != (state == "sold") or (status, state) == ("cancelled", "reserved"):
-            finding.against.append(f"order {id} is {status}, its goods are {state or 'nowhere'}")
+            finding.violations.append(
+                f"order {id} is {status}, its goods are {state or 'not reserved'}"
+            )
     return finding
 
 
 def figures() -> Finding:
-    """Analytics counts what orders sold."""
-    finding = Finding("analytics counts what orders sold")
-    theirs = counted("product")
+    """Compare analytics with orders."""
+    finding = Finding("analytics agrees with the paid orders")
+    figures_by_sku = counted("product")
     sold = OrderLine.objects.filter(order__paid_at__isnull=False).values("sku")
     for row in sold.annotate(n=Sum("quantity"), sum=Sum(AMOUNT)):
-        finding.looked_at += 1
-        if theirs.get(row["sku"]) != (row["n"], _money(row["sum"])):
-            finding.against.append(f"{row['sku']}: {theirs.get(row['sku'])}, sold {row}")
+        finding.checked += 1
+        if figures_by_sku.get(row["sku"]) != (row["n"], _money(row["sum"])):
+            finding.violations.append(f"{row['sku']}: {figures_by_sku.get(row['sku'])}, sold {row}")
     return finding
 
 
 def complete() -> Finding:
-    """Every event owed was handled, is under way, or was given up."""
-    finding = Finding("every event owed is handled, under way, retried, or given up on record")
+    """Check that each event reached each of its consumers, or is a dead letter."""
+    finding = Finding("every delivery owed is handled, under way, retried, dead or discarded")
     finding.unknown = under_way() > 0
     for consumer, names in _owed().items():
         missing = Event.objects.filter(names)
-        finding.looked_at += missing.count()
+        finding.checked += missing.count()
         for table in (
             Inbox.objects.exclude(handled_at=None),
             DeadLetter.objects,
@@ -157,7 +161,7 @@ def complete() -> Finding:
             same = table.filter(consumer=consumer, event_id=OuterRef("pk"))
             missing = missing.exclude(Exists(same))
         lost = [] if finding.unknown else missing.values_list("id", flat=True)
-        finding.against += [f"{consumer} was never told {id}" for id in lost]
+        finding.violations += [f"{consumer} never handled {id}" for id in lost]
     return finding
 
 
@@ -169,20 +173,20 @@ def _owed() -> dict[str, Q]:
 
 
 def counted(group_by: str, currency: str | None = None) -> dict[str, tuple[int, Decimal]]:
-    """Return pieces and revenue as analytics counts them, by day, product or country."""
+    """Return units and revenue from analytics, by day, product or country."""
     rows = analytics.sales(group_by)
     return {r.key: (r.units, _money(r.revenue)) for r in rows if currency in (None, r.currency)}
 
 
 def _money(amount: Decimal) -> Decimal:
-    """Round to cents: SQLite adds up in binary."""
+    """Round to cents: SQLite sums decimals as floats."""
     return round(amount, 2)
 
 
 CHECKS: list[Check] = [
     ledger,
     reservations,
-    shelves,
+    availability,
     totals,
     money,
     goods,

@@ -1,6 +1,7 @@
-"""Lists known vulnerabilities of the pinned packages, by pip-audit; offline it says so.
+"""Lists known vulnerabilities of the pinned packages, by pip-audit.
 
-A hole that does not concern us, or has no remedy yet, is named in ACCEPTED with the reason.
+Without a network it prints that. ACCEPTED has vulnerabilities that do not concern Kabar, or
+have no fix yet, with the reason.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCEPTED: dict[str, str] = {}
-NO_ANSWER = 90.0  # seconds
+TIMEOUT = 90.0  # seconds
 COMMAND = (
     "pip_audit",
     "--disable-pip",
@@ -25,28 +26,31 @@ COMMAND = (
 
 
 def main(pins: Sequence[str] = ("requirements.txt",)) -> int:
-    """Return 0 where nothing is known, also where nobody could be asked."""
+    """Return 1 where vulnerabilities are known, else 0, also without an answer."""
     wanted = [word for name in pins for word in ("-r", str(ROOT / name))]
     try:
         done = subprocess.run(
             [sys.executable, "-m", *COMMAND, *wanted],
-            capture_output=True, text=True, timeout=NO_ANSWER, check=False,
+            capture_output=True, text=True, timeout=TIMEOUT, check=False,
         )  # fmt: skip
-        told = json.loads(done.stdout)
+        report = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, json.JSONDecodeError):
-        print("Known holes were not looked for: the list could not be had.", file=sys.stderr)
+        print("Vulnerabilities: not checked, as their database is unreachable.", file=sys.stderr)
         return 0
-    holes = list(_holes(told))
-    print("\n".join(holes) or f"No known holes in {len(told['dependencies'])} packages.")
-    return 1 if holes else 0
+    vulnerabilities = list(_vulnerabilities(report))
+    print(
+        "\n".join(vulnerabilities)
+        or f"No known vulnerabilities in {len(report['dependencies'])} packages."
+    )
+    return 1 if vulnerabilities else 0
 
 
-def _holes(told: dict[str, Any]) -> Iterator[str]:
-    for package in told["dependencies"]:
-        for hole in package.get("vulns", ()):
-            if not {hole["id"], *hole["aliases"]} & ACCEPTED.keys():
-                mended = ", ".join(hole["fix_versions"]) or "no version yet"
-                yield f"{package['name']} {package['version']}: {hole['id']}; mended in {mended}"
+def _vulnerabilities(report: dict[str, Any]) -> Iterator[str]:
+    for package in report["dependencies"]:
+        for found in package.get("vulns", ()):
+            if not {found["id"], *found["aliases"]} & ACCEPTED.keys():
+                fixed = ", ".join(found["fix_versions"]) or "no version"
+                yield f"{package['name']} {package['version']}: {found['id']}; fixed in {fixed}"
 
 
 if __name__ == "__main__":

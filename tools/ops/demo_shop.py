@@ -1,4 +1,4 @@
-"""A small shop to look at: a catalogue with stock, an operator."""
+"""Demo data: a catalogue with stock, and an operator."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -28,7 +28,7 @@ CATALOGUE = [
 
 
 def stock_up() -> int:
-    """List what is not listed yet, with its stock; return how many products that was."""
+    """List the missing products, with stock; return their number."""
     new = 0
     for sku, name, description, price, pieces in CATALOGUE:
         if Product.objects.filter(pk=sku).exists():
@@ -42,7 +42,7 @@ def stock_up() -> int:
 
 
 def operator() -> tuple[str, str | None]:
-    """Make an operator where there is none; return the e-mail, and the password where known."""
+    """Create an operator where there is none; return e-mail, and the password where known."""
     note = Path(settings.VAR, "operator_password")
     if not User.objects.filter(is_superuser=True).exists():
         password = make_operator(OPERATOR)

@@ -1,8 +1,8 @@
-"""Bring a shop's history in: through the front of the services, invoice by invoice.
+"""Imports the sales history of a shop by the contexts' services, invoice by invoice.
 
-An invoice is one transaction: what it lists, reprices, stocks and orders is there, or nothing of
-it. The order's id follows from the invoice's number, so that an import can be stopped anywhere
-and continued without doubling anything. Money and goods then follow by news.
+An invoice is one transaction: products, prices, stock and order are stored together. The order's
+id follows from the invoice's number, so that an import can be stopped at any time and continued
+without duplicates. Payment and goods follow by events.
 """
 
 import time
@@ -28,24 +28,24 @@ from tools.ops.sales_file import History, Sale
 CURRENCY = "GBP"
 ACTOR = "command:importsales"
 UNDER_WAY = 20  # invoices placed but not yet paid: well inside the time a reservation lasts
-STUCK = 60.0  # seconds without any progress after which nobody seems to carry the news
+STALL_TIMEOUT = 60.0  # seconds without progress: no relay or worker seems to run
 
 
 class Stuck(Exception):
-    """Nobody carries the news."""
+    """No event is delivered any more."""
 
 
 @dataclass
 class Report:
-    """What became of a file."""
+    """Counts of an import."""
 
-    taken: int = 0
-    found: int = 0
+    imported: int = 0
+    present: int = 0
     counts: Counter[str] = field(default_factory=Counter)
 
 
 def order_ids(invoice: str) -> Iterator[UUID]:
-    """Ids for an invoice: the first, and another whenever an order lapsed meanwhile."""
+    """Yield ids for an invoice: the first, then one for each time its order was cancelled."""
     attempt = 0
     while True:
         yield uuid5(NAMESPACE_URL, f"kabar:invoice:{invoice}:{attempt}")
@@ -54,7 +54,7 @@ def order_ids(invoice: str) -> Iterator[UUID]:
 
 @dataclass
 class Import:
-    """One run over a history."""
+    """One import of a history."""
 
     history: History
     notify: bool = False
@@ -63,28 +63,28 @@ class Import:
     _waiting: deque[tuple[UUID, Sale]] = field(default_factory=deque)
 
     def run(self) -> Report:
-        """Take every invoice, and wait until each is paid or cancelled. Raises Stuck."""
+        """Import every invoice, and wait until each is paid or cancelled. Raises Stuck."""
         for invoice, sales in self.history.invoices.items():
-            self._take(invoice, sales)
+            self._import(invoice, sales)
             while len(self._waiting) >= UNDER_WAY:
                 self._pay_next()
             self.progress(len(sales))
         while self._waiting:
             self._pay_next()
-        patiently(lambda: not still_under_way())
+        wait_until(lambda: not still_under_way())
         return self.report
 
-    def _take(self, invoice: str, sales: Sequence[Sale]) -> None:
+    def _import(self, invoice: str, sales: Sequence[Sale]) -> None:
         for id in order_ids(invoice):
             order = Order.objects.filter(pk=id).first()
             if order is None:
                 with acting_as(ACTOR), transaction.atomic():
                     self._place(id, sales)
-                self.report.taken += 1
+                self.report.imported += 1
                 self._waiting.append((id, sales[0]))
                 return
             if order.status != Order.Status.CANCELLED:
-                self.report.found += 1
+                self.report.present += 1
                 if order.status != Order.Status.PAID:
                     self._waiting.append((id, sales[0]))
                 return
@@ -126,7 +126,7 @@ class Import:
         return user.pk
 
     def _prices(self, sales: Sequence[Sale]) -> dict[str, Decimal]:
-        """List what is new, reprice what costs otherwise now; an invoice's first price counts."""
+        """List new products, and change prices; the first price of an invoice counts."""
         first = {sale.sku: sale for sale in reversed(sales)}
         known = Product.objects.in_bulk(list(first))
         for sku, sale in sorted(first.items()):
@@ -143,7 +143,7 @@ class Import:
 
     def _pay_next(self) -> None:
         id, sale = self._waiting.popleft()
-        patiently(lambda: Bill.objects.filter(pk=id).exists())
+        wait_until(lambda: Bill.objects.filter(pk=id).exists())
         live = Payment.objects.filter(order_id=id).exclude(status="declined")
         order = Order.objects.get(pk=id)
         if not live.exists() and order.status != Order.Status.CANCELLED:
@@ -153,18 +153,18 @@ class Import:
 
 
 def still_under_way() -> int:
-    """Return how much the bus has not delivered yet."""
+    """Return the number of undelivered messages."""
     return Outbox.objects.count() + Dispatch.objects.count() + Retry.objects.count()
 
 
-def patiently(ready: Callable[[], bool]) -> None:
-    """Wait until something is so, as long as anything moves. Raises Stuck."""
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, as long as deliveries go on. Raises Stuck."""
     pause, seen, since = 0.005, -1, time.monotonic()
-    while not ready():
+    while not condition():
         time.sleep(pause)
         pause = min(pause * 1.5, 0.25)
         left = still_under_way()
         if left != seen:
             seen, since = left, time.monotonic()
-        if time.monotonic() - since > STUCK:
+        if time.monotonic() - since > STALL_TIMEOUT:
             raise Stuck

@@ -1,9 +1,8 @@
-"""What a change of the REST contract would break for a client that reads the old one.
+"""Changes of the REST contract that would break a client of the old one.
 
-A client sends what the old document lets it send, and reads what the old document promised. So
-requests may ask for no more and answers may hold no less; paths, methods, parameters and the
-statuses of success stay. A word that is new in an answer's list of words breaks nothing: clients
-take a status they do not know for one they need not act on.
+Requests of the old document must stay valid, and responses must keep its fields; paths, methods,
+parameters and success statuses stay. A new enum value in a response breaks nothing: clients
+ignore a status that they do not know.
 """
 
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 def breakages(old: Document, new: Document) -> list[str]:
-    """Say in words what would break; nothing for a document that has only grown."""
-    return list(dict.fromkeys(_paths(old, new)))  # several media types, one complaint
+    """Return a sentence for each breaking change."""
+    return list(dict.fromkeys(_paths(old, new)))  # one line for several media types
 
 
 def _paths(old: Document, new: Document) -> Iterator[str]:
@@ -33,13 +32,13 @@ def _paths(old: Document, new: Document) -> Iterator[str]:
 
 
 class _Call:
-    """An operation and the document in which its references are found."""
+    """An operation, and the document of its references."""
 
     def __init__(self, document: Document, operation: Document) -> None:
         self.document, self.operation = document, operation
 
     def schema(self, holder: Document, *, answer: bool = False) -> Document:
-        """Return a schema in the terms of the events' contracts, with all it refers to."""
+        """Return a schema as JSON Schema, with the schemas it refers to."""
         named = self.document.get("components", {}).get("schemas", {})
         plain = {name: _plain(schema, answer) for name, schema in named.items()}
         return {**_plain(holder.get("schema", {}), answer), "$defs": plain}
@@ -59,13 +58,13 @@ class _Call:
         return {status: answer for status, answer in answers if status.startswith("2")}
 
     @property
-    def for_anybody(self) -> bool:
+    def public(self) -> bool:
         security = self.operation.get("security", self.document.get("security", []))
         return not security or {} in security
 
 
 def _operation(old: _Call, new: _Call) -> Iterator[str]:
-    if old.for_anybody and not new.for_anybody:
+    if old.public and not new.public:
         yield "it was open to all"
     yield from _parameters(old, new)
     yield from _requests(old, new)
@@ -117,9 +116,9 @@ def _answers(old: _Call, new: _Call) -> Iterator[str]:
 
 
 def _plain(schema: Any, answer: bool) -> Any:
-    """Put an OpenAPI 3.0 schema into the terms of JSON Schema.
+    """Convert an OpenAPI 3.0 schema to JSON Schema.
 
-    In an answer every field counts as promised: Django REST framework leaves none out.
+    In a response every field is required: Django REST framework omits none.
     """
     if isinstance(schema, list):
         return [_plain(item, answer) for item in schema]

@@ -1,4 +1,4 @@
-"""A shop's history as a file: which lines are sales, and why others are not.
+"""The sales history of a shop as a file: sales, and skipped lines with the reason.
 
 The format is that of the UCI "Online Retail" data set: InvoiceNo, StockCode, Description,
 Quantity, InvoiceDate (month/day/year hour:minute), UnitPrice, CustomerID, Country; Latin-1.
@@ -29,8 +29,8 @@ NAMES = {
     "RSA": "ZA",
     "USA": "US",
     "Channel Islands": "JE",
-}  # what ISO calls otherwise
-MOST_PIECES = 1_000_000
+}  # not ISO names
+MAX_QUANTITY = 1_000_000
 
 
 class NotASale(ValueError):
@@ -53,30 +53,30 @@ class Sale:
 
     @property
     def amount(self) -> Decimal:
-        """Pieces times price."""
+        """Quantity times price."""
         return self.quantity * self.unit_price
 
 
 @dataclass
 class History:
-    """What a file holds: sales by invoice, and the lines left out with the reason."""
+    """Sales by invoice, and skipped lines with the reason."""
 
     invoices: dict[str, list[Sale]] = field(default_factory=lambda: defaultdict(list))
     skipped: list[tuple[int, str]] = field(default_factory=list)
     lines: int = 0
 
     def sales(self) -> Iterator[Sale]:
-        """All sales, invoice by invoice."""
+        """Yield all sales, invoice by invoice."""
         for sales in self.invoices.values():
             yield from sales
 
     def reasons(self) -> Counter[str]:
-        """How many lines were left out, by reason."""
+        """Count the skipped lines by reason."""
         return Counter(reason for _, reason in self.skipped)
 
 
 def read(path: Path) -> History:
-    """Read a file. Raises NotASale where it is not such a file at all."""
+    """Read a file. Raises NotASale where its columns differ."""
     history = History()
     with path.open(encoding="latin-1", newline="") as file:
         rows = csv.DictReader(file)
@@ -99,7 +99,7 @@ def _sale(line: int, row: Mapping[str, str | None]) -> Sale:
     if not text["InvoiceNo"] or not text["StockCode"]:
         raise NotASale("no invoice number or stock code")
     if text["InvoiceNo"].startswith("C"):
-        raise NotASale("a credit note: it gives back what another invoice sold")
+        raise NotASale("a credit note: it returns goods of another invoice")
     return Sale(
         line=line,
         invoice=text["InvoiceNo"],
@@ -118,8 +118,10 @@ def _quantity(text: str) -> int:
         quantity = int(text)
     except ValueError:
         raise NotASale("the quantity is not a number") from None
-    if not 0 < quantity <= MOST_PIECES:
-        raise NotASale("the quantity is not positive" if quantity <= 0 else "too many pieces")
+    if not 0 < quantity <= MAX_QUANTITY:
+        raise NotASale(
+            "the quantity is not positive" if quantity <= 0 else "the quantity is too large"
+        )
     return quantity
 
 
@@ -152,7 +154,7 @@ def _country(text: str) -> str:
 
 
 def sums(sales: Iterable[Sale], group_by: str) -> dict[str, tuple[int, Decimal]]:
-    """Return pieces and revenue by day, product or country, straight from the file."""
+    """Return units and revenue of the sales, by day, product or country."""
     key = {
         "day": lambda sale: sale.at.date().isoformat(),
         "product": lambda sale: sale.sku,

@@ -1,4 +1,4 @@
-"""Do the books agree?"""
+"""Compares the books of all contexts."""
 
 from typing import Any
 
@@ -8,28 +8,24 @@ from tools.ops import audit
 
 
 class Command(BaseCommand):
-    """See `help`."""
-
-    help = "Hold stock, money, orders, figures and deliveries against each other; changes nothing."
+    help = "Compare stock, money, orders, figures and deliveries with each other; changes nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take --most."""
-        parser.add_argument("--most", type=int, default=5, help="examples to show of each finding")
+        parser.add_argument("--most", type=int, default=5, help="examples of each violation")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print a line a check; fail where one is contradicted."""
-        busy = audit.under_way()
-        if busy:
+        under_way = audit.under_way()
+        if under_way:
             self.stdout.write(
-                f"{busy} messages are under way: contexts may differ until they arrive."
+                f"{under_way} messages are under way: contexts may differ until they arrive."
             )
         wrong = 0
         for finding in audit.run():
-            word = "wrong" if finding.against else "unknown" if finding.unknown else "ok"
-            self.stdout.write(f"{word:8}{finding.looked_at:>9}  {finding.says}")
-            for example in finding.against[: options["most"]]:
+            word = "wrong" if finding.violations else "unknown" if finding.unknown else "ok"
+            self.stdout.write(f"{word:8}{finding.checked:>9}  {finding.claim}")
+            for example in finding.violations[: options["most"]]:
                 self.stdout.write(f"{'':19}{example}")
-            wrong += len(finding.against)
+            wrong += len(finding.violations)
         if wrong:
-            raise CommandError(f"{wrong} contradictions.")
+            raise CommandError(f"{wrong} violations.")
         self.stdout.write("The books agree.")

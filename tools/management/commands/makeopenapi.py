@@ -1,4 +1,4 @@
-"""Lock what the REST API promises."""
+"""Writes the contract of the REST API."""
 
 from pathlib import Path
 from typing import Any
@@ -17,35 +17,33 @@ PLACE = "docs/openapi.yaml"
 
 
 class Command(BaseCommand):
-    """See `help`."""
-
-    help = f"Write {PLACE}, which only grows: a break is a new version (/v2)."
+    help = f"Write {PLACE}, which may only grow: a breaking change needs a new version (/v2)."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take --check."""
-        parser.add_argument("--check", action="store_true", help="write nothing; fail where stale")
+        parser.add_argument(
+            "--check", action="store_true", help="only compare; fail if out of date"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write, or only compare."""
         path = Path(settings.BASE_DIR, PLACE)
         locked, document = path.read_text() if path.exists() else "", described()
         if locked:
             _refuse_breaks(yaml.safe_load(locked), yaml.safe_load(document))
         if options["check"]:
             if locked != document:
-                raise CommandError(f"{PLACE} is not what the API says. Run manage.py makeopenapi.")
+                raise CommandError(f"{PLACE} is out of date. Run manage.py makeopenapi.")
             return
         path.parent.mkdir(exist_ok=True)
         path.write_text(document)
-        self.stdout.write(f"locked {PLACE}")
+        self.stdout.write(f"wrote {PLACE}")
 
 
 def described() -> str:
-    """Return the API's description as YAML. Raises CommandError where it is not whole."""
+    """Return the API's description as YAML. Raises CommandError where it is incomplete."""
     GENERATOR_STATS.reset()
     document = SchemaGenerator().get_schema(request=None, public=True)
     if GENERATOR_STATS:
-        raise CommandError("The API is not described wholly: mend what is said above.")
+        raise CommandError("The description of the API is incomplete: fix the warnings above.")
     validate_schema(document)
     return str(OpenApiYamlRenderer().render(document, renderer_context={}).decode())
 
@@ -53,5 +51,5 @@ def described() -> str:
 def _refuse_breaks(old: dict[str, Any], new: dict[str, Any]) -> None:
     broken = breakages(old, new)
     if broken:
-        complaints = "\n".join(f"  {problem}" for problem in broken)
-        raise CommandError(f"A break is a new version (/v2), and this would be one:\n{complaints}")
+        changes = "\n".join(f"  {problem}" for problem in broken)
+        raise CommandError(f"Breaking changes need a new version (/v2):\n{changes}")

@@ -19,34 +19,30 @@ Kabar is open at {url}
             curl -s {url}/v1/products
             .venv/bin/python manage.py importsales --help
   Mail      {mail}
-  Data      is in {var}; Ctrl-C closes the shop, nothing is lost
+  Data      is in {var}; Ctrl-C stops the shop, and nothing is lost
 """
 
 
 class Command(BaseCommand):
-    """See `help`."""
-
-    help = "Migrate, stock a small shop, and serve web and relay in one process on SQLite."
+    help = "Migrate, create demo data, and serve web and relay in one process on SQLite."
     requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take --port and --host."""
         parser.add_argument(
             "--port", type=int, default=settings.PORT, help="default: PORT, or 8000"
         )
         parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Prepare and serve until Ctrl-C or SIGTERM."""
         if settings.BROKER_URL:
-            raise CommandError("BROKER_URL is set: `make stack` serves with a broker.")
+            raise CommandError("BROKER_URL is set: unset it, or use `make stack`.")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             call_command("migrate", interactive=False, verbosity=0)
             demo_shop.stock_up()
             self._serve(options["host"], options["port"])
         except KeyboardInterrupt:
-            self.stdout.write("\nClosing: what is under way is finished first.")
+            self.stdout.write("\nStopping after the current deliveries.")
         finally:
             embedded.stop()
 
@@ -64,12 +60,12 @@ class Command(BaseCommand):
             var=settings.VAR,
         )
         try:
-            run(host, port, application, threading=True, on_bind=lambda _: self._say(welcome))
-        except OSError as problem:
+            run(host, port, application, threading=True, on_bind=lambda _: self._print(welcome))
+        except OSError as error:
             raise CommandError(
-                f"Port {port} cannot be had ({problem.strerror}). Try PORT=8001 make run."
-            ) from problem
+                f"Port {port} cannot be used ({error.strerror}). Use another: PORT=8001 make run"
+            ) from error
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()

@@ -1,4 +1,4 @@
-"""One process that a storm may kill, and that is started again."""
+"""A process that a chaos test kills, and that is started again."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from urllib.error import HTTPError
 
 from tools.devserver.child_process import spawn
 
-# No proxy of the environment stands between us and our own processes.
+# A proxy named in the environment would not reach processes on loopback.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass
-class Actor:
-    """One process that is there all the time, whatever happens to it."""
+class ManagedProcess:
+    """A command that should be running all the time, and its current process."""
 
     name: str
     command: Sequence[str]
@@ -30,47 +30,48 @@ class Actor:
     probed: bool = True
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
-    up: bool = False
+    was_ready: bool = False
 
     @property
     def pid(self) -> int:
-        """Of the process that is there now."""
+        """Process id of the current process."""
         assert self.process is not None
         return self.process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, or is frozen."""
+        """Whether the process exists; a frozen one does."""
         return self.process is not None and self.process.poll() is None
 
     @property
     def ready(self) -> bool:
-        """Whether it has said so itself since it started: to be asked all the time costs it."""
-        if not self.probed or self.up:
+        """Whether it has been ready since its start."""
+        # Asked until the first yes only: each probe costs the process a database query.
+        if not self.probed or self.was_ready:
             return self.alive
-        self.up = self.word() == "ok"
-        return self.up
+        self.was_ready = self.health() == "ok"
+        return self.was_ready
 
-    def word(self) -> str:
-        """Return what it says of itself now."""
+    def health(self) -> str:
+        """Return the status of /health/ready, `ended`, or `unreachable`."""
         if not self.alive or not self.probed:
             return "ok" if self.alive else "ended"
         try:
             with DIRECT.open(f"http://127.0.0.1:{self.port}/health/ready", timeout=2) as answer:
                 return str(json.load(answer)["status"])
-        except HTTPError as no:
-            return str(json.load(no)["status"])
+        except HTTPError as error:
+            return str(json.load(error)["status"])
         except (OSError, HTTPException, ValueError):
-            return "deaf"
+            return "unreachable"
 
-    def last_word(self) -> str:
-        """Return the last line it has printed."""
-        said = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
-        return next((line.strip()[-160:] for line in reversed(said) if line.strip()), "")
+    def last_line(self) -> str:
+        """Return the last line of its log."""
+        lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
+        return next((line.strip()[-160:] for line in reversed(lines) if line.strip()), "")
 
     def start(self, env: Mapping[str, str], root: Path) -> int:
-        """Begin, at a port of its own, and return the number of its group."""
-        self.port, self.up = free_port(), False
+        """Start it with a health port of its own, and return its process group."""
+        self.port, self.was_ready = free_port(), False
         command = list(self.command)
         if self.name.startswith("worker"):
             command += ["-n", f"{self.port}@%h"]
@@ -85,21 +86,21 @@ class Actor:
         return self.pid
 
     def kill(self) -> None:
-        """End it without a word; its children are left to themselves."""
+        """Kill it with SIGKILL; its children live on."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
 
     def children(self) -> list[int]:
-        """Return the processes it has forked."""
+        """Return the process ids of its children."""
         with suppress(OSError):
             listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
             return [int(child) for child in listed.split()]
         return []
 
 
-def end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
-    """Ask all to end; who does not is killed."""
+def terminate(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """End processes by SIGTERM, and by SIGKILL after 20 seconds."""
     for process in processes:
         process.send_signal(signal.SIGCONT)
         process.terminate()
@@ -112,13 +113,13 @@ def end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
 
 
 def free_port() -> int:
-    """Return a port nobody listens at."""
+    """Return an unused port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def end_group(group: int) -> None:
-    """End whoever is left of a process and those it started."""
+def kill_group(group: int) -> None:
+    """Kill what is left of a process group."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)

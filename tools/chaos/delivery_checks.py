@@ -1,14 +1,16 @@
-"""Lost, unexpected, doubled: set differences between what was promised, owed and done."""
+"""Lost, unexpected, duplicate: set differences between acknowledged, owed and handled."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import connection
 
+from eventbus.errors import OutcomeUnknown, WorkerKilled
+from notifications.errors import Interrupted
 from tools.ops.audit import Finding
 
-# What was acknowledged, and where it and its news must be found.
-KEPT = {
+# Kind of acknowledged write: the query that finds it, its event, and the name of the aggregate.
+ACKNOWLEDGED = {
     "placed": ("SELECT id FROM orders_order", "orders.OrderPlaced", "order"),
     "signed": ("SELECT id FROM accounts_user", "accounts.CustomerSignedUp", "customer"),
     "withdrawn": (
@@ -26,30 +28,38 @@ JOIN eventbus_event e ON e.name = s.event AND e.recorded_at >= s.since WHERE s.u
 """
 DONE = "SELECT consumer, event_id FROM eventbus_inbox WHERE handled_at IS NOT NULL"
 DEAD = "SELECT consumer, event_id FROM eventbus_dead_letter"
-# Expected ends of a delivery: worker-killers, calls that nobody may simply repeat, and traps.
-EXPECTED_DEATHS = ("WorkerKilled", "OutcomeUnknown", "CutOff", "It was cut off", "Fell")
+# Killed workers, external calls that may not be repeated, and work requested too early.
+EXPECTED_DEAD_LETTERS = (
+    WorkerKilled.__name__,
+    OutcomeUnknown.__name__,
+    Interrupted.__name__,
+    str(Interrupted.__doc__),
+    "TooEarly",
+)
 
 
-def promised(promises: list[tuple[str, str]]) -> Finding:
-    """Nothing acknowledged is missing."""
-    finding = Finding("what was acknowledged is there, with its news", len(promises))
-    for what, (rows, event, aggregate) in KEPT.items():
-        given = {id for kind, id in promises if kind == what}
-        there = {str(id) for (id,) in _rows(rows)}
-        finding.against += [f"lost: {what} {id}" for id in sorted(given - there)]
+def acknowledged(writes: list[tuple[str, str]]) -> Finding:
+    """Check that acknowledged writes are in the database, with their events."""
+    finding = Finding("acknowledged writes are in the database, with their events", len(writes))
+    for kind, (rows, event, aggregate) in ACKNOWLEDGED.items():
+        expected = {id for written, id in writes if written == kind}
+        found = {str(id) for (id,) in _rows(rows)}
+        finding.violations += [f"lost: {kind} {id}" for id in sorted(expected - found)]
         if event:
-            said = {id.partition(":")[2] for (id,) in _rows(_ABOUT, event, f"{aggregate}:%")}
-            finding.against += [f"no {event} of {id}" for id in sorted(given - said)]
+            published = {
+                id.partition(":")[2] for (id,) in _rows(_AGGREGATES, event, f"{aggregate}:%")
+            }
+            finding.violations += [f"no {event} of {id}" for id in sorted(expected - published)]
     return finding
 
 
-_ABOUT = "SELECT aggregate FROM eventbus_event WHERE name = %s AND aggregate LIKE %s"
+_AGGREGATES = "SELECT aggregate FROM eventbus_event WHERE name = %s AND aggregate LIKE %s"
 
 
-def zombies() -> Finding:
-    """No order without its news."""
+def orders_published() -> Finding:
+    """Check that each order has one OrderPlaced."""
     return _none(
-        "no zombies: every order was told of, once",
+        "every order was published once",
         "SELECT count(*) FROM orders_order",
         """SELECT o.id FROM orders_order o LEFT JOIN eventbus_event e
            ON e.name = 'orders.OrderPlaced' AND e.aggregate = 'order:' || o.id
@@ -57,10 +67,10 @@ def zombies() -> Finding:
     )
 
 
-def ghosts() -> Finding:
-    """No news of what is not there."""
+def events_backed() -> Finding:
+    """Check that events about orders and payments have their rows."""
     return _none(
-        "no ghosts: what was told of is there",
+        "every published order and payment exists",
         "SELECT count(*) FROM eventbus_event",
         """SELECT name || ' of ' || aggregate FROM eventbus_event
            WHERE name IN ('orders.OrderPlaced', 'orders.OrderPaid', 'orders.OrderCancelled')
@@ -72,39 +82,39 @@ def ghosts() -> Finding:
 
 
 def lost() -> Finding:
-    """Every owed delivery had an outcome."""
+    """Check that every owed delivery has an outcome."""
     return _none(
-        "nothing lost: every event owed to a consumer was handled, or is a dead letter",
+        "nothing lost: every event owed to a consumer was handled or is a dead letter",
         f"SELECT count(*) FROM ({OWED}) owed",
         f"SELECT consumer || ' never handled ' || id FROM ({OWED} EXCEPT ({DONE} UNION {DEAD})) x",
     )
 
 
 def unexpected() -> Finding:
-    """Nothing was handled that is not owed."""
+    """Check that every handled delivery was owed."""
     return _none(
-        "nothing unexpected: what was handled was owed, and is in the log",
+        "nothing unexpected: every handled event was owed, and is in the log",
         f"SELECT count(*) FROM ({DONE}) done",
         f"SELECT consumer || ' handled ' || event_id FROM (({DONE}) EXCEPT {OWED}) x",
     )
 
 
-def deaths() -> Finding:
-    """Nothing died that a storm does not excuse."""
-    # A letter that an operator retried dies of its former reason: that is in the error's words.
-    expected = " AND ".join(["signature || error NOT LIKE %s"] * len(EXPECTED_DEATHS))
+def dead_letters() -> Finding:
+    """Check that every dead letter follows from a fault."""
+    # A dead letter that was retried fails with its former reason, which is in the error's text.
+    expected = " AND ".join(["signature || error NOT LIKE %s"] * len(EXPECTED_DEAD_LETTERS))
     return _none(
-        "no dead letters but of killed workers, calls cut off and traps",
+        "dead letters come from killed workers, interrupted calls and early work only",
         "SELECT count(*) FROM eventbus_dead_letter",
         f"SELECT signature || ': ' || right(error, 200) FROM eventbus_dead_letter WHERE {expected}",
-        *(f"%{name}%" for name in EXPECTED_DEATHS),
+        *(f"%{name}%" for name in EXPECTED_DEAD_LETTERS),
     )
 
 
 def moved_twice() -> Finding:
-    """One event moves goods once."""
+    """Check that an event has moved stock once."""
     return _none(
-        "no goods moved twice for one cause",
+        "no event has moved stock twice",
         "SELECT count(*) FROM inventory_movement",
         """SELECT kind || ' ' || sku || ' twice by ' || cause FROM inventory_movement
            WHERE order_id IS NOT NULL GROUP BY kind, sku, cause, order_id HAVING count(*) > 1""",
@@ -112,23 +122,23 @@ def moved_twice() -> Finding:
 
 
 def paid_twice() -> Finding:
-    """One order is paid once."""
+    """Check that an order was paid once."""
     return _none(
         "no order paid twice",
         "SELECT count(*) FROM payments_payment",
         """SELECT order_id::text || ' paid twice' FROM payments_payment
            WHERE status = 'captured' GROUP BY order_id HAVING count(*) > 1
-           UNION ALL SELECT payment_id || ' told twice: ' || name FROM
+           UNION ALL SELECT payment_id || ' published twice: ' || name FROM
              (SELECT name, aggregate AS payment_id FROM eventbus_event
-              WHERE name LIKE 'payments.Payment%%') told
+              WHERE name LIKE 'payments.Payment%%') published
            GROUP BY payment_id, name HAVING count(*) > 1""",
     )
 
 
-def _none(says: str, looked_at: str, against: str, *values: str) -> Finding:
-    """Make a finding of a count, and of a query that should return nothing."""
-    ((count,),) = _rows(looked_at)
-    return Finding(says, count, [str(row[0]) for row in _rows(against, *values)])
+def _none(claim: str, count: str, violations: str, *values: str) -> Finding:
+    """Make a finding from a count, and a query that should return no row."""
+    ((checked,),) = _rows(count)
+    return Finding(claim, checked, [str(row[0]) for row in _rows(violations, *values)])
 
 
 def _rows(statement: str, *values: str) -> Iterable[tuple[Any, ...]]:
@@ -138,11 +148,11 @@ def _rows(statement: str, *values: str) -> Iterable[tuple[Any, ...]]:
 
 
 CHECKS: list[Callable[[], Finding]] = [
-    zombies,
-    ghosts,
+    orders_published,
+    events_backed,
     lost,
     unexpected,
-    deaths,
+    dead_letters,
     moved_twice,
     paid_twice,
 ]

@@ -1,0 +1,1 @@
+"""A context of the chaos test: events whose consumers fail, give up, or kill their process."""
