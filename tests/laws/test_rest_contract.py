@@ -208,7 +208,7 @@ def test_a_break_is_refused_and_nothing_written(
 
     # then
     for only_check in (True, False):
-        with pytest.raises(CommandError, match=r"Breaking changes need a new version \(/v2\)") as refused:
+        with pytest.raises(CommandError, match="Breaking changes need") as refused:
             call_command("makeopenapi", check=only_check)
         assert "no field 'note' in the answer 201" in str(refused.value)
     assert yaml.safe_load(locked.read_text()) == OLD
