@@ -13,7 +13,7 @@ NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 LINES = [Line(sku="teapot", name="Teapot", quantity=2, unit_price=Decimal("10.00"))]
 
 
-def order(status: str = "placed") -> Order:
+def an_order(status: str = "placed") -> Order:
     return Order(
         customer_id=uuid4(),
         country="ID",
@@ -25,49 +25,49 @@ def order(status: str = "placed") -> Order:
 
 
 def test_an_order_is_cancelled_once():
-    placed = order()
-    assert placed.cancel("by_customer", "changed my mind", NOW) == OrderCancelled(
-        order_id=placed.id,
-        customer_id=placed.customer_id,
+    order = an_order()
+    assert order.cancel("by_customer", "changed my mind", NOW) == OrderCancelled(
+        order_id=order.id,
+        customer_id=order.customer_id,
         code="by_customer",
         reason="changed my mind",
         was_paid=False,
         cancelled_at=NOW,
     )
-    assert placed.cancel("by_operator", "twice", NOW) is None
-    assert placed.reason == "changed my mind"
+    assert order.cancel("by_operator", "twice", NOW) is None
+    assert order.reason == "changed my mind"
 
 
 def test_cancelling_a_paid_order_has_was_paid():
-    event = order("paid").cancel("by_customer", "broken", NOW)
+    event = an_order("paid").cancel("by_customer", "broken", NOW)
     assert event and event.was_paid
 
 
 @pytest.mark.parametrize("status", ["placed", "reserved"])
 def test_a_payment_makes_an_order_paid_reserved_or_not(status):
-    placed = order(status)
-    event = placed.pay(LINES, NOW)
+    order = an_order(status)
+    event = order.pay(LINES, NOW)
     assert isinstance(event, OrderPaid)
-    assert (placed.status, placed.paid_at, event.total) == ("paid", NOW, Decimal("20.00"))
+    assert (order.status, order.paid_at, event.total) == ("paid", NOW, Decimal("20.00"))
 
 
 @pytest.mark.parametrize("status", ["paid", "cancelled"])
 def test_a_payment_for_a_paid_or_cancelled_order_changes_nothing(status):
-    placed = order(status)
-    assert placed.pay(LINES, NOW) is None
-    assert placed.status == status
+    order = an_order(status)
+    assert order.pay(LINES, NOW) is None
+    assert order.status == status
 
 
 def test_a_paid_order_does_not_lapse():
-    placed = order("paid")
-    assert placed.lapse(NOW) is None
-    assert placed.status == "paid"
+    order = an_order("paid")
+    assert order.lapse(NOW) is None
+    assert order.status == "paid"
 
 
 def test_a_late_reservation_does_not_reopen_an_order():
-    placed = order("cancelled")
-    placed.reserve()
-    assert placed.status == "cancelled"
+    order = an_order("cancelled")
+    order.reserve()
+    assert order.status == "cancelled"
 
 
 def test_the_same_price_is_no_event():

@@ -81,11 +81,11 @@ def test_a_dead_letter_holds_back_as_of(shop):
     # given
     shop.shelve(teapot=3)
     order = shop.checkout(teapot=2)
-    news = Event.objects.get(name="inventory.StockReserved")
+    event = Event.objects.get(name="inventory.StockReserved")
     DeadLetter.objects.create(
         consumer="orders.record_stock_reserved",
-        event_id=news.pk,
-        name=news.name,
+        event_id=event.pk,
+        name=event.name,
         envelope={},
         died_at=clock.now(),
     )
@@ -94,7 +94,7 @@ def test_a_dead_letter_holds_back_as_of(shop):
     result = overview(shop, order).data
 
     # then
-    assert dt.datetime.fromisoformat(result["as_of"]) == news.recorded_at
+    assert dt.datetime.fromisoformat(result["as_of"]) == event.recorded_at
 
 
 def test_the_overview_of_another_customers_order_is_404(shop):
