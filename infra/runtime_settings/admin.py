@@ -3,6 +3,7 @@
 from typing import Any
 
 from constance.admin import Config, ConstanceAdmin
+from django.apps import apps
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +13,9 @@ from infra.runtime_settings import store
 from infra.runtime_settings.models import Change, as_text
 
 admin.site.unregister([Config])
+# The menu names the settings, not the library that shows them.
+apps.get_app_config("constance").verbose_name = "Runtime settings"
+Config._meta.verbose_name_plural = "values"
 
 
 @admin.register(Config)
