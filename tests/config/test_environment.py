@@ -58,7 +58,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Start:
         ),
     ],
 )
-def test_what_is_wrong_is_a_sentence_with_value_and_way_out(environment, read, value, sentence):
+def test_a_wrong_variable_is_a_sentence_with_value_and_next_step(
+    environment, read, value, sentence
+):
     env = environment({"X": value})
     kind, *arguments = read
     getattr(env, kind)("X", *arguments)
@@ -82,7 +84,7 @@ def test_a_choice_names_the_choices(environment):
     ]
 
 
-def test_all_problems_are_told_at_once_and_end_the_process(environment):
+def test_all_problems_are_listed_together_and_end_the_process(environment):
     env = environment({"A": "x", "B": "perhaps"})
     env.int("A", 1), env.bool("B", True)
     with pytest.raises(InvalidEnvironment) as told:
@@ -100,7 +102,7 @@ def test_all_problems_are_told_at_once_and_end_the_process(environment):
         ("DB_URL", "postgres//db?password=hunter2&x=1"),
     ],
 )
-def test_no_secret_is_told(environment, name, value):
+def test_no_secret_is_shown(environment, name, value):
     env = environment({name: value})
     env.int(name, 1)
     assert name in env.problems[0]
@@ -113,7 +115,7 @@ def test_a_value_may_come_from_a_file_and_keeps_its_dollars(environment, tmp_pat
     assert env.str("X") == "$ecret "
 
 
-def test_a_file_that_is_not_there_is_told_of(environment):
+def test_a_missing_file_is_a_sentence(environment):
     env = environment({"X_FILE": "/nowhere/secret"})
     env.str("X")
     assert env.problems == [

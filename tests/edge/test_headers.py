@@ -28,7 +28,7 @@ def tls(settings: Any) -> Client:
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*"])
-def test_every_answer_says_what_a_page_may_do(page: str, accept: str) -> None:
+def test_every_response_has_the_security_headers(page: str, accept: str) -> None:
     answer = Client().get(page, headers={"accept": accept})
     policy = dict(
         part.strip().partition(" ")[::2]
@@ -44,7 +44,7 @@ def test_every_answer_says_what_a_page_may_do(page: str, accept: str) -> None:
     assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
-def test_pages_of_others_may_call_the_api_if_they_are_named(settings: Any) -> None:
+def test_only_configured_origins_may_call_the_api(settings: Any) -> None:
     settings.CORS_ALLOWED_ORIGINS = ["https://app.example"]
     asks = {"origin": "https://app.example"}
     answer = Client().get("/v1/products", headers=asks)
@@ -67,26 +67,26 @@ def test_pages_of_others_may_call_the_api_if_they_are_named(settings: Any) -> No
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_who_comes_without_tls_is_sent_to_it_and_told_to_stay(tls: Client) -> None:
+def test_a_request_without_tls_is_redirected_and_gets_hsts(tls: Client) -> None:
     assert tls.get("/v1/products").headers["Location"] == "https://testserver/v1/products"
     answer = tls.get("/v1/products", headers={"x-forwarded-proto": "https"})
     assert answer.status_code == 200
     assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
 
 
-def test_a_form_that_is_not_ours_is_refused() -> None:
+def test_a_form_from_another_site_is_refused() -> None:
     client = Client(enforce_csrf_checks=True)
     assert client.post("/admin/login/", {"username": "a", "password": "b"}).status_code == 403
 
 
-def test_cookies_are_for_us_alone(settings: Any) -> None:
+def test_cookies_are_secure_and_same_site(settings: Any) -> None:
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
     cookie = Client().get("/admin/login/").cookies["csrftoken"]
     assert cookie["secure"]
     assert cookie["samesite"] == "Lax"
 
 
-def test_django_finds_nothing_to_say_about_production(tmp_path: Any) -> None:
+def test_django_s_deployment_check_finds_no_issue(tmp_path: Any) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
         cwd=settings.BASE_DIR,

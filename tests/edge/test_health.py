@@ -29,14 +29,14 @@ def test_a_process_answers_that_it_lives() -> None:
     assert answer.json()["status"] == "ok"
 
 
-def test_a_house_without_a_relay_is_not_ready() -> None:
+def test_a_process_without_a_relay_is_not_ready() -> None:
     answer = Client().get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["status"] == "no relay runs"
     assert answer.json()["checks"]["database"] == "ok"
 
 
-def test_draining_is_the_first_that_is_told(draining: None) -> None:
+def test_draining_is_the_first_reason(draining: None) -> None:
     answer = Client().get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["status"] == "draining"
@@ -50,7 +50,7 @@ def test_people_see_a_page(draining: None) -> None:
     assert "draining" in page.text
 
 
-def test_probes_are_never_cached_and_need_nobody() -> None:
+def test_probes_are_never_cached_and_need_no_log_in() -> None:
     answer = Client().get("/health/ready")
     assert "no-store" in answer.headers["Cache-Control"]
     assert "sessionid" not in answer.cookies
@@ -69,7 +69,7 @@ def test_a_warning_does_not_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_what_fails_inside_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_not_revealed(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: object) -> None:
         raise RuntimeError("host db.internal, password swordfish")
 

@@ -164,7 +164,7 @@ def test_a_hostile_body_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(("path", "status"), PATHS)
-def test_a_hostile_address_leads_nowhere(client: Client, path: str, status: int) -> None:
+def test_a_hostile_path_is_not_found(client: Client, path: str, status: int) -> None:
     answer = client.get(path)
     assert answer.status_code == status, answer.content[:300]
     assert "evil" not in str(answer.headers)
@@ -173,7 +173,7 @@ def test_a_hostile_address_leads_nowhere(client: Client, path: str, status: int)
     assert Product.objects.count() == 1
 
 
-def test_nobody_gets_more_than_a_page_at_once(client: Client) -> None:
+def test_a_list_is_limited_to_a_page(client: Client) -> None:
     for number in range(201):
         orders.list_product(f"p{number}", "P", Decimal("1.00"), "EUR")
     page = client.get("/v1/products?limit=100000").json()
@@ -189,7 +189,7 @@ def test_hostile_headers_do_no_harm(client: Client, headers: dict[str, str]) -> 
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_nobody_writes_lines_of_their_own_into_the_log(client: Client, log: StringIO) -> None:
+def test_a_client_cannot_add_lines_to_the_log(client: Client, log: StringIO) -> None:
     forged = '{"event": "request", "who": "operator:1"}'
     client.get(f"/v1/products/x%0a{forged}")
     client.get(

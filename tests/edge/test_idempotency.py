@@ -66,7 +66,7 @@ def news() -> Counter[str]:
     return Counter(waiting.values_list("name", flat=True))
 
 
-def test_a_request_sent_again_is_not_done_again(sari: APIClient) -> None:
+def test_a_repeated_request_is_not_executed_again(sari: APIClient) -> None:
     first, again = order(sari), order(sari)
 
     assert first.status_code == again.status_code == 201
@@ -78,7 +78,7 @@ def test_a_request_sent_again_is_not_done_again(sari: APIClient) -> None:
     assert news()["orders.OrderPlaced"] == 1
 
 
-def test_the_same_is_the_same_however_it_is_written(sari: APIClient) -> None:
+def test_payloads_are_compared_as_json_and_not_as_text(sari: APIClient) -> None:
     order(sari)
     spelt = '{ "country":"ID",\n "lines":[{"quantity":1, "sku":"cup"}] }'
     again = sari.post(
@@ -112,7 +112,7 @@ def test_a_refusal_is_replayed_too(sari: APIClient, cup: Product) -> None:
     assert order(sari, key="another").status_code == 201
 
 
-def test_what_a_refused_request_wrote_is_undone(
+def test_the_writes_of_a_refused_request_are_rolled_back(
     sari: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write_and_refuse(*args: Any) -> None:
@@ -127,7 +127,7 @@ def test_what_a_refused_request_wrote_is_undone(
 
 
 @pytest.mark.parametrize(("kind", "status"), [("bug", 500), ("away", 503), ("throttled", 429)])
-def test_what_may_go_well_later_is_not_kept(
+def test_a_temporary_failure_is_not_stored(
     sari: APIClient, kind: str, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ask() -> int:
@@ -140,7 +140,7 @@ def test_what_may_go_well_later_is_not_kept(
     assert ask() == 200
 
 
-def test_what_fails_at_the_end_leaves_neither_key_nor_change_nor_news(
+def test_a_failure_at_the_end_leaves_neither_key_nor_change_nor_event(
     sari: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: Any) -> None:
@@ -157,11 +157,11 @@ def test_what_fails_at_the_end_leaves_neither_key_nor_change_nor_news(
     assert order(sari).status_code == 201
 
 
-def test_a_key_is_its_caller_s_own(sari: APIClient) -> None:
+def test_a_key_belongs_to_its_caller(sari: APIClient) -> None:
     assert order(sari).json()["id"] != order(as_("budi")).json()["id"]
 
 
-def test_a_key_is_good_for_one_operation(sari: APIClient) -> None:
+def test_a_key_belongs_to_one_operation(sari: APIClient) -> None:
     where = order(sari)["Location"] + "/cancellation"
     assert sari.post(where, {}, headers={"idempotency-key": KEY}).status_code == 202
 
@@ -186,7 +186,7 @@ def test_a_key_is_forgotten_after_a_day(sari: APIClient) -> None:
     assert (Order.objects.count(), StoredResponse.objects.count()) == (2, 1)
 
 
-def test_old_answers_go_away_as_new_ones_come(
+def test_new_responses_delete_some_expired_ones(
     sari: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(models, "DELETED_PER_REQUEST", 2)
@@ -200,17 +200,17 @@ def test_old_answers_go_away_as_new_ones_come(
 
 
 @pytest.mark.parametrize("key", ["", '""', '"', "a" * 256, "é", 'a"b', '"a', "tab\there"])
-def test_what_is_no_key_is_refused(sari: APIClient, key: str) -> None:
+def test_a_malformed_key_is_refused(sari: APIClient, key: str) -> None:
     answer = order(sari, key)
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/KeyMalformed")
 
 
 @pytest.mark.parametrize("key", ["a", "a" * 255, f'"{"a" * 255}"', "a b", "~!#[]"])
-def test_what_is_a_key_is_taken(sari: APIClient, key: str) -> None:
+def test_a_valid_key_is_accepted(sari: APIClient, key: str) -> None:
     assert order(sari, key).status_code == 201
 
 
-def test_who_is_refused_at_the_door_has_used_up_no_key(sari: APIClient) -> None:
+def test_a_request_refused_before_the_view_uses_up_no_key(sari: APIClient) -> None:
     headers = {"idempotency-key": KEY}
     product = {"sku": "bowl", "name": "Bowl", "unit_price": "5.00", "currency": "EUR"}
     assert APIClient().post("/v1/orders", BODY, headers=headers).status_code == 401
@@ -218,7 +218,7 @@ def test_who_is_refused_at_the_door_has_used_up_no_key(sari: APIClient) -> None:
     assert not StoredResponse.objects.exists()
 
 
-def test_who_is_not_known_yet_signs_up_once() -> None:
+def test_an_anonymous_sign_up_is_executed_once() -> None:
     headers = {"idempotency-key": KEY}
     first, again = (APIClient().post("/v1/customers", SIGN_UP, headers=headers) for _ in range(2))
     assert first.status_code == again.status_code == 201
@@ -226,7 +226,7 @@ def test_who_is_not_known_yet_signs_up_once() -> None:
     assert User.objects.count() == 1
 
 
-def test_neither_tokens_nor_passwords_are_kept() -> None:
+def test_neither_tokens_nor_passwords_are_stored() -> None:
     headers = {"idempotency-key": KEY}
     APIClient().post("/v1/customers", SIGN_UP, headers=headers)
     login = {name: SIGN_UP[name] for name in ("email", "password")}
@@ -239,7 +239,7 @@ def test_neither_tokens_nor_passwords_are_kept() -> None:
     assert b"kopi" not in bytes(kept.body)
 
 
-def test_the_description_says_where_a_key_may_and_must_come() -> None:
+def test_the_description_has_the_key_where_it_is_optional_or_required() -> None:
     paths = Client().get("/v1/schema", headers={"accept": "application/json"}).json()["paths"]
     found = {
         f"{method.upper()} {path}": parameter.get("required", False)
@@ -263,9 +263,7 @@ def test_the_description_says_where_a_key_may_and_must_come() -> None:
 class TestRivals:
     """Two at once, on a database where that is possible."""
 
-    def test_a_rival_is_told_at_once_that_the_first_is_under_way(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_racing_request_is_refused_immediately(self, monkeypatch: pytest.MonkeyPatch) -> None:
         begun, go_on = threading.Event(), threading.Event()
 
         def slowly(*args: Any) -> Any:
@@ -287,7 +285,7 @@ class TestRivals:
         assert order(as_("sari"))["Idempotency-Replayed"] == "true"
         assert (Order.objects.count(), news()["orders.OrderPlaced"]) == (1, 1)
 
-    def test_of_many_at_once_one_is_done(self) -> None:
+    def test_of_racing_requests_with_one_key_one_is_executed(self) -> None:
         as_("sari")
         with ThreadPoolExecutor(8) as crowd:
             answers = list(crowd.map(lambda _: _in_its_own_session(), range(24)))

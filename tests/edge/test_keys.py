@@ -44,7 +44,7 @@ def turn_back(path: Path) -> None:
     os.utime(path, (0, 0))
 
 
-def test_keys_are_made_once_and_for_their_owner_alone(ring: Path) -> None:
+def test_keys_are_created_once_and_readable_by_their_owner_alone(ring: Path) -> None:
     token = access_tokens.sign(CLAIMS)
 
     assert ring.stat().st_mode & 0o777 == 0o600
@@ -52,7 +52,7 @@ def test_keys_are_made_once_and_for_their_owner_alone(ring: Path) -> None:
     assert list(ring.parent.iterdir()) == [ring]
 
 
-def test_processes_that_start_at_once_agree_on_the_keys(tmp_path: Path) -> None:
+def test_processes_that_start_together_agree_on_the_keys(tmp_path: Path) -> None:
     script = "from edge import jwks; import django; print(jwks.signing_key().key_id)"
     env = os.environ | {
         "VAR_DIR": str(tmp_path / "var"),
@@ -69,7 +69,7 @@ def test_processes_that_start_at_once_agree_on_the_keys(tmp_path: Path) -> None:
     assert all(process.returncode == 0 for process in begun)
 
 
-def test_of_those_who_race_to_make_a_secret_one_wins(tmp_path: Path) -> None:
+def test_racing_processes_agree_on_one_secret(tmp_path: Path) -> None:
     for turn in range(20):
         path = tmp_path / str(turn)
         with ThreadPoolExecutor(8) as pool:
@@ -94,7 +94,7 @@ def test_the_page_shows_public_keys_only(ring: Path) -> None:
     assert Client().post("/.well-known/jwks.json").status_code == 405
 
 
-def test_who_has_the_page_verifies_alone(ring: Path) -> None:
+def test_the_public_keys_suffice_to_verify_a_token(ring: Path) -> None:
     token = access_tokens.sign(CLAIMS)
     elsewhere = jwt.PyJWKSet.from_json(page().text)
     ring.unlink()
@@ -105,7 +105,7 @@ def test_who_has_the_page_verifies_alone(ring: Path) -> None:
     assert said["sub"] == "somebody"
 
 
-def test_keys_rotate_and_nobody_notices(ring: Path) -> None:
+def test_tokens_stay_valid_across_a_rotation_of_keys(ring: Path) -> None:
     before = access_tokens.sign(CLAIMS)
     seen_elsewhere = {key["kid"] for key in page().json()["keys"]}
     turn_back(ring)
@@ -125,7 +125,7 @@ def test_keys_rotate_and_nobody_notices(ring: Path) -> None:
     assert access_tokens.read(after)
 
 
-def test_keys_do_not_rotate_faster_than_tokens_end(ring: Path) -> None:
+def test_keys_do_not_rotate_faster_than_tokens_expire(ring: Path) -> None:
     token = access_tokens.sign(CLAIMS)
 
     with pytest.raises(CommandError, match="again after"):
@@ -133,7 +133,7 @@ def test_keys_do_not_rotate_faster_than_tokens_end(ring: Path) -> None:
     assert access_tokens.read(token)
 
 
-def test_keys_that_leaked_are_trusted_no_more(ring: Path) -> None:
+def test_compromised_keys_are_not_trusted(ring: Path) -> None:
     token = access_tokens.sign(CLAIMS)
 
     call_command("rotatekeys", compromised=True)
@@ -143,7 +143,7 @@ def test_keys_that_leaked_are_trusted_no_more(ring: Path) -> None:
     assert access_tokens.read(access_tokens.sign(CLAIMS))
 
 
-def test_keys_that_are_named_have_to_be_there(ring: Path, settings: Any) -> None:
+def test_a_named_file_of_keys_has_to_exist(ring: Path, settings: Any) -> None:
     settings.JWT = settings.JWT | {"KEYS_FILE": str(ring)}
     with pytest.raises(FileNotFoundError):
         access_tokens.sign(CLAIMS)
@@ -172,7 +172,7 @@ def moved_out(live_server: Any, settings: Any, ring: Path) -> Any:
     return ask
 
 
-def test_a_context_that_moved_out_knows_its_callers_by_the_page(
+def test_another_deployment_authenticates_callers_by_the_public_keys(
     moved_out: Any, ring: Path, django_assert_num_queries: Any
 ) -> None:
     who = {"sub": str(uuid4()), "sid": str(uuid4())}
@@ -191,7 +191,7 @@ def test_a_context_that_moved_out_knows_its_callers_by_the_page(
     assert moved_out(customer).is_authenticated
 
 
-def test_where_the_page_cannot_be_had_nobody_is_let_in_nor_blamed(
+def test_while_the_public_keys_are_unreachable_the_answer_is_try_later(
     moved_out: Any, settings: Any
 ) -> None:
     settings.JWT = settings.JWT | {"JWKS_URL": "http://127.0.0.1:9/jwks.json"}

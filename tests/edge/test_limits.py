@@ -48,7 +48,7 @@ def statuses(client: Any, path: str, times: int, **more: Any) -> list[int]:
     return [client.get(path, **more).status_code for _ in range(times)]
 
 
-def test_a_user_may_ask_so_often_and_is_told(settings: Any) -> None:
+def test_a_user_is_limited_and_the_headers_have_the_numbers(settings: Any) -> None:
     settings.LIMITS = settings.LIMITS | {"user": "2/min"}
     sari = as_("sari")
     first = sari.get("/v1/orders")
@@ -85,7 +85,7 @@ def test_a_burst_around_the_turn_of_a_minute_gets_no_second_quota(settings: Any)
         assert statuses(sari, "/v1/orders", 4) == [200, 200, 200, 429]
 
 
-def test_an_address_may_ask_so_often_whoever_it_says_it_is(settings: Any) -> None:
+def test_an_address_is_limited_whichever_token_it_sends(settings: Any) -> None:
     settings.LIMITS = settings.LIMITS | {"ip": "3/min"}
     stale = {"authorization": "Bearer nonsense"}
     assert statuses(Client(), "/v1/orders", 3, headers=stale) == [401, 401, 401]
@@ -107,7 +107,7 @@ def test_an_operation_may_have_a_stricter_limit(settings: Any) -> None:
     assert sari.get("/v1/orders").status_code == 200
 
 
-def test_passwords_are_guessed_slowly_at_every_door(settings: Any) -> None:
+def test_log_ins_are_limited_in_the_api_and_the_admin(settings: Any) -> None:
     settings.LIMITS = settings.LIMITS | {"login": "2/min"}
     assert [Client().post("/v1/tokens", LOGIN).status_code for _ in range(3)] == [401, 401, 429]
     page = Client().post("/admin/login/", LOGIN)
@@ -136,7 +136,7 @@ def test_limits_change_while_the_shop_runs(settings: Any) -> None:
         (1, None, "192.0.2.1"),
     ],
 )
-def test_only_our_own_proxies_say_where_a_request_comes_from(
+def test_only_trusted_proxies_determine_the_client_s_address(
     settings: Any, proxies: int, forwarded: str | None, who: str
 ) -> None:
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "NUM_PROXIES": proxies}
@@ -148,7 +148,7 @@ def test_only_our_own_proxies_say_where_a_request_comes_from(
 
 
 @pytest.mark.parametrize("text", ["10", "10/fortnight", "ten/min", "/min"])
-def test_what_is_no_rate_is_refused(text: str) -> None:
+def test_a_malformed_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         rate_limits.rate(text)
 
@@ -222,7 +222,7 @@ def test_two_processes_count_together() -> None:
     assert sum(allowed) == 250, allowed
 
 
-def test_without_counters_all_goes_on_but_log_ins(settings: Any) -> None:
+def test_without_redis_all_requests_pass_but_log_ins(settings: Any) -> None:
     settings.LIMITS = dict.fromkeys(settings.LIMITS, "9/min")
     with socket.socket() as closed_port:
         closed_port.bind(("127.0.0.1", 0))
@@ -239,7 +239,7 @@ def test_without_counters_all_goes_on_but_log_ins(settings: Any) -> None:
         assert "RateLimit" not in closed
 
 
-def test_counters_that_hang_are_not_waited_for_by_each(settings: Any) -> None:
+def test_of_a_process_one_request_waits_for_a_redis_that_hangs(settings: Any) -> None:
     settings.LIMITS = settings.LIMITS | {"ip": "9/min", "user": "9/min"}
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.CACHE_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"

@@ -37,7 +37,7 @@ def problem_in(answer: Any, status: int) -> dict[str, Any]:
     return problem
 
 
-def test_a_refusal_says_its_sentence_its_status_and_its_field(client: Client) -> None:
+def test_a_refusal_has_its_sentence_its_status_and_its_field(client: Client) -> None:
     problem = problem_in(client.get("/v1/broken/refusal"), 418)
     assert problem["title"] == "I'm a Teapot"
     assert problem["detail"] == "Tea of 101 degrees is not served."
@@ -45,17 +45,17 @@ def test_a_refusal_says_its_sentence_its_status_and_its_field(client: Client) ->
     assert problem["type"] == "/problems/TeapotTooHot"
 
 
-def test_a_refusal_of_no_field_names_none(client: Client) -> None:
+def test_a_refusal_without_a_field_names_none(client: Client) -> None:
     assert problem_in(client.get("/v1/broken/gone"), 410)["errors"] == []
 
 
-def test_a_refusal_while_a_field_is_looked_at_keeps_its_status(client: Client) -> None:
+def test_a_refusal_during_validation_keeps_its_status(client: Client) -> None:
     tea = {"degrees": 101, "cups": [], "guests": []}
     answer = client.post("/v1/kettle", tea, content_type="application/json")
     assert problem_in(answer, 418)["errors"][0]["field"] == "degrees"
 
 
-def test_every_bad_field_is_told_with_its_path(client: Client) -> None:
+def test_every_invalid_field_is_listed_with_its_path(client: Client) -> None:
     tea = {
         "degrees": "hot",
         "cups": [{"sugar": 1}, {"sugar": 9}, {}],
@@ -78,7 +78,7 @@ def test_every_bad_field_is_told_with_its_path(client: Client) -> None:
     ]
 
 
-def test_a_body_of_the_wrong_shape_is_a_problem_of_no_field(client: Client) -> None:
+def test_a_body_of_the_wrong_type_is_a_problem_without_a_field(client: Client) -> None:
     problem = problem_in(client.post("/v1/kettle", [1], content_type="application/json"), 400)
     assert problem["errors"][0]["field"] == ""
 
@@ -92,9 +92,7 @@ def test_a_malformed_body_is_a_problem(client: Client, body: Any) -> None:
     ("body", "words"),
     [('{"name": "\\ud800"}', "half a character"), ("[" * 100_000, "too deeply")],
 )
-def test_json_that_would_fail_further_inside_is_refused(
-    client: Client, body: str, words: str
-) -> None:
+def test_json_that_would_fail_later_is_refused(client: Client, body: str, words: str) -> None:
     answer = client.post("/v1/kettle", body, content_type="application/json")
     assert words in problem_in(answer, 400)["detail"]
 
@@ -106,29 +104,27 @@ def test_a_body_that_is_too_large_is_refused_unread(client: Client, settings: An
 
 
 @pytest.mark.parametrize(("address", "status"), [("/v1/kettle%00", 404), ("/v1/kettle?a=%00", 400)])
-def test_an_address_with_nul_is_answered_in_order(
-    client: Client, address: str, status: int
-) -> None:
+def test_a_path_with_nul_gets_a_proper_answer(client: Client, address: str, status: int) -> None:
     problem_in(client.get(address), status)
 
 
-def test_what_a_model_refuses_is_a_bad_request(client: Client) -> None:
+def test_a_value_that_a_model_refuses_is_a_bad_request(client: Client) -> None:
     problem = problem_in(client.get("/v1/broken/model"), 400)
     assert problem["errors"] == [{"field": "sku", "detail": "This is no sku."}]
 
 
-def test_what_is_not_there_is_not_found_and_says_no_more(client: Client) -> None:
+def test_a_missing_row_is_not_found_without_details(client: Client) -> None:
     problem = problem_in(client.get("/v1/broken/missing"), 404)
     assert "query" not in problem["detail"]
 
 
-def test_who_does_not_say_who_it_is_is_asked_to(client: Client) -> None:
+def test_an_anonymous_request_gets_www_authenticate(client: Client) -> None:
     answer = client.get("/v1/private")
     problem_in(answer, 401)
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_a_token_that_is_none_is_refused(client: Client) -> None:
+def test_a_malformed_token_is_refused(client: Client) -> None:
     answer = client.get("/v1/private", headers={"authorization": "Bearer nonsense"})
     assert "token" in problem_in(answer, 401)["detail"].lower()
 
@@ -139,22 +135,24 @@ def test_a_method_that_is_not_allowed_says_which_are(client: Client) -> None:
     assert "POST" in answer.headers["Allow"]
 
 
-def test_a_media_type_nobody_takes_is_a_problem(client: Client) -> None:
+def test_an_unsupported_media_type_is_a_problem(client: Client) -> None:
     problem_in(client.post("/v1/kettle", "a,b", content_type="text/csv"), 415)
 
 
-def test_an_answer_nobody_can_give_is_a_problem(client: Client) -> None:
+def test_an_unavailable_media_type_is_a_problem(client: Client) -> None:
     problem_in(client.get("/v1/broken/gone", headers={"accept": "image/png"}), 406)
 
 
 @pytest.mark.parametrize(("kind", "status", "after"), [("throttled", 429, "7"), ("away", 503, "3")])
-def test_who_may_come_back_is_told_when(client: Client, kind: str, status: int, after: str) -> None:
+def test_a_retryable_refusal_has_retry_after(
+    client: Client, kind: str, status: int, after: str
+) -> None:
     answer = client.get(f"/v1/broken/{kind}")
     problem_in(answer, status)
     assert answer.headers["Retry-After"] == after
 
 
-def test_a_bug_tells_nothing_of_the_inside(client: Client) -> None:
+def test_a_bug_reveals_nothing_of_the_inside(client: Client) -> None:
     problem = problem_in(client.get("/v1/broken/bug"), 500)
     assert "request_id" in problem["detail"]
 
@@ -170,13 +168,13 @@ def test_django_s_own_errors_are_problems_in_the_api_and_pages_elsewhere(
     assert "swordfish" not in page.text
 
 
-def test_a_path_that_leads_nowhere_is_a_problem(client: Client) -> None:
+def test_an_unknown_path_is_a_problem(client: Client) -> None:
     problem_in(client.get("/v1/nowhere"), 404)
     problem_in(client.get("/v1/orders/"), 404)
     problem_in(client.get("/v1/nowhere%00"), 404)
 
 
-def test_a_host_that_is_not_ours_is_a_problem(client: Client) -> None:
+def test_an_unknown_host_is_a_problem(client: Client) -> None:
     answer = client.get("/v1/private", headers={"host": "elsewhere.example"})
     assert answer.status_code == 400
     assert answer.headers["Content-Type"] == "application/problem+json"

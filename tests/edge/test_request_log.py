@@ -56,7 +56,7 @@ def test_a_request_is_one_line(log: StringIO) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("log", ["json"], indirect=True)
-def test_nobody_is_called_nobody_and_probes_are_not_told(log: StringIO) -> None:
+def test_an_anonymous_request_is_logged_as_nobody_and_probes_are_not_logged(log: StringIO) -> None:
     Client().get("/health/live")
     Client().post("/v1/nowhere", {"a": 1}, content_type="application/json")
     (line,) = lines(log)
@@ -64,7 +64,7 @@ def test_nobody_is_called_nobody_and_probes_are_not_told(log: StringIO) -> None:
 
 
 @pytest.mark.django_db
-def test_no_secret_and_nobody_s_data_is_in_the_log(log: StringIO) -> None:
+def test_no_secret_and_no_personal_data_is_in_the_log(log: StringIO) -> None:
     """Through the front door, rightly and wrongly."""
     client, json_ = Client(raise_request_exception=False), "application/json"
     told = {**SECRETS, "language": "id", "country": "ID"}
@@ -86,7 +86,7 @@ def test_no_secret_and_nobody_s_data_is_in_the_log(log: StringIO) -> None:
 
 
 @pytest.mark.django_db
-def test_what_libraries_and_tracebacks_say_is_masked_too(log: StringIO) -> None:
+def test_messages_of_libraries_and_tracebacks_are_masked(log: StringIO) -> None:
     ours = logging.getLogger("elsewhere")
     ours.warning("login of %s with password=%s", SECRETS["email"], "'kopi tubruk 7'")
     ours.warning('body {"password": "kopi tubruk 7", "card": "%s"}', CARD)
@@ -114,7 +114,7 @@ def must_not_leak(written: str, token: str) -> None:
     assert [word for word in [*unwanted, "4111 1111"] if word in written] == []
 
 
-def test_what_is_no_secret_is_left_alone() -> None:
+def test_ordinary_text_is_not_masked() -> None:
     harmless = (
         "2026-11-20T14:39:00.123456Z [info] duplicate delivery consumer=orders.pay_order "
         "event=0190f3a1-0000-7000-8000-000000000001 at 2026-11-20 14:39:00 in 1234567890 us"

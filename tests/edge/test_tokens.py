@@ -119,14 +119,14 @@ FORGED: dict[str, Callable[[str], str]] = {
 }
 
 
-def test_a_token_opens_the_door(given: Tokens) -> None:
+def test_a_token_authenticates(given: Tokens) -> None:
     assert asked_with(given.access).json()["email"] == "sari@example.org"
     assert asked_with(given.access, "bearer").status_code == 200
     assert asked_with(made(given.access)).status_code == 200, "the forger can do it right, too"
 
 
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
-def test_what_is_forged_opens_nothing(forge: Callable[[str], str], given: Tokens) -> None:
+def test_a_forged_token_does_not_authenticate(forge: Callable[[str], str], given: Tokens) -> None:
     answer = asked_with(forge(given.access))
 
     assert answer.status_code == 401
@@ -144,7 +144,7 @@ def test_an_access_token_is_no_refresh_token(given: Tokens) -> None:
     assert asked_with(given.access).status_code == 200
 
 
-def test_a_token_says_who_and_what_and_ends_in_five_minutes(given: Tokens) -> None:
+def test_a_token_has_user_session_and_roles_and_expires_in_five_minutes(given: Tokens) -> None:
     said = access_tokens.read(given.access)
 
     assert said["sub"] == str(User.objects.get().pk)
@@ -153,6 +153,6 @@ def test_a_token_says_who_and_what_and_ends_in_five_minutes(given: Tokens) -> No
     assert jwt.get_unverified_header(given.access)["alg"] == "EdDSA"
 
 
-def test_a_token_of_one_stay_does_not_open_for_another_person(given: Tokens) -> None:
+def test_a_session_id_does_not_authenticate_another_user(given: Tokens) -> None:
     budi = sign_up("budi@example.org", None, "Budi", "id", "ID")
     assert asked_with(made(given.access, sub=str(budi.pk))).status_code == 401

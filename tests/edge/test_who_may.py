@@ -162,7 +162,7 @@ def test_every_route_has_a_row_and_every_row_a_route() -> None:
     assert {word for row in table().values() for word in row.values()} <= set(STATUS)
 
 
-def test_everybody_may_what_the_table_says_and_nothing_else(house: House) -> None:
+def test_every_caller_may_do_exactly_the_actions_of_the_table(house: House) -> None:
     wrong = []
     for route in sorted(set(routes())):
         for method in METHODS:
@@ -192,7 +192,7 @@ def _text(answer: Any) -> str:
     return b"".join(answer).decode(errors="replace")
 
 
-def test_head_is_answered_as_get_and_options_tell_strangers_nothing(house: House) -> None:
+def test_head_is_answered_as_get_and_options_need_a_log_in(house: House) -> None:
     for route in sorted(set(routes())):
         closed = {row["nobody"] for at, row in table().items() if at[0] == route} == {"log in"}
         if closed:
@@ -202,7 +202,7 @@ def test_head_is_answered_as_get_and_options_tell_strangers_nothing(house: House
                 assert house.asked(caller, route, "HEAD").status_code in STATUS[row[caller]], route
 
 
-def test_what_is_not_asked_for_is_refused_wherever_something_is_sent(house: House) -> None:
+def test_an_unknown_field_is_refused_by_every_write(house: House) -> None:
     writes = [at for at, row in table().items() if at[1] != "GET" and "yes" in row.values()]
     assert len(writes) > 10
     for route, method in writes:
@@ -218,7 +218,7 @@ def test_what_is_not_asked_for_is_refused_wherever_something_is_sent(house: Hous
         assert not names - refused, f"{method} {route} takes {names - refused}"
 
 
-def test_what_is_not_asked_for_is_refused_further_inside_too(house: House) -> None:
+def test_an_unknown_nested_field_is_refused(house: House) -> None:
     line = {"sku": "teapot", "quantity": 1, "unit_price": "0.01"}
     answer = house.asked("customer", "/v1/orders", "POST", {"lines": [line], "country": "ID"})
 
@@ -270,7 +270,7 @@ SEEN_APART = [model for model in admin.site._registry if model is not Config]
 
 
 @pytest.mark.parametrize("model", SEEN_APART, ids=str)
-def test_who_may_only_view_changes_nothing(model: Any, db: None, rf: Any) -> None:
+def test_a_right_to_view_allows_no_change(model: Any, db: None, rf: Any) -> None:
     viewer = User.objects.create_user("viewer@example.org", name="Viewer", is_staff=True)
     viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     request = rf.get("/")

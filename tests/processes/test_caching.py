@@ -101,7 +101,7 @@ def test_redis_killed_in_the_middle_makes_reads_slower_and_fails_none(house, cac
     assert teapot(web)["name"] == "teapot"
 
 
-def test_live_settings_reach_web_and_worker_within_seconds_and_back(house, cache):
+def test_runtime_settings_reach_web_and_worker_within_seconds_and_back(house, cache):
     web = shop(house)
     (sari,) = buyers(house, web)
 
@@ -122,7 +122,7 @@ def test_live_settings_reach_web_and_worker_within_seconds_and_back(house, cache
     assert house.sql("SELECT count(*) FROM runtime_settings_change") == [(3,)]
 
 
-def test_live_settings_hold_without_redis(house, cache):
+def test_runtime_settings_hold_without_redis(house, cache):
     web = shop(house)
     (sari,) = buyers(house, web)
     cache.kill()

@@ -40,7 +40,7 @@ def at_once(do: Callable[[], Any]) -> list[Any]:
         return list(pool.map(one, range(N)))
 
 
-def test_fifty_who_miss_at_once_ask_the_database_once(cache):
+def test_fifty_simultaneous_misses_query_the_database_once(cache):
     shelf = Shelf(teapot=3)
     shelf.meanwhile = lambda: time.sleep(0.2)
     copies = CacheAside("shelf", shelf.load, ttl=60)
@@ -49,7 +49,7 @@ def test_fifty_who_miss_at_once_ask_the_database_once(cache):
     assert shelf.asked == 1
 
 
-def test_fifty_who_miss_the_same_page_at_once_ask_once(cache):
+def test_fifty_simultaneous_misses_of_a_page_query_once(cache):
     shelf = Shelf(teapot=3, cup=1)
     shelf.meanwhile = lambda: time.sleep(0.2)
     copies = CacheAside("shelf", shelf.load, ttl=60)
@@ -59,7 +59,7 @@ def test_fifty_who_miss_the_same_page_at_once_ask_once(cache):
     assert shelf.asked == 1
 
 
-def test_who_read_before_a_change_and_stores_after_it_is_not_believed(cache, transactional_db):
+def test_a_copy_read_before_a_change_and_stored_after_it_is_not_used(cache, transactional_db):
     # given: a reader who has read, and not stored yet
     shelf = Shelf(teapot=3)
     copies = CacheAside("shelf", shelf.load, ttl=60)
@@ -82,7 +82,7 @@ def test_who_read_before_a_change_and_stores_after_it_is_not_believed(cache, tra
     assert shelf.asked == 2
 
 
-def test_a_stale_copy_that_lands_on_a_fresh_one_is_not_believed(cache, transactional_db):
+def test_a_stale_copy_that_overwrites_a_fresh_one_is_not_used(cache, transactional_db):
     shelf = Shelf(teapot=3)
     copies = CacheAside("shelf", shelf.load, ttl=60)
 
@@ -97,7 +97,7 @@ def test_a_stale_copy_that_lands_on_a_fresh_one_is_not_believed(cache, transacti
     assert copies.get("teapot") == 2
 
 
-def test_a_copy_is_believed_until_the_change_commits_and_not_after(cache, transactional_db):
+def test_a_copy_is_valid_until_the_change_commits_and_not_after(cache, transactional_db):
     shelf = Shelf(teapot=3)
     copies = CacheAside("shelf", shelf.load, ttl=60)
     copies.get("teapot")
@@ -108,7 +108,7 @@ def test_a_copy_is_believed_until_the_change_commits_and_not_after(cache, transa
     assert copies.get("teapot") == 2
 
 
-def test_what_is_not_there_is_known_not_to_be(cache, transactional_db):
+def test_a_missing_value_is_cached_as_missing(cache, transactional_db):
     shelf = Shelf()
     copies = CacheAside("shelf", shelf.load, ttl=60)
     assert [copies.get("teapot"), copies.get("teapot")] == [None, None]
@@ -118,7 +118,7 @@ def test_what_is_not_there_is_known_not_to_be(cache, transactional_db):
     assert copies.get("teapot") == 1
 
 
-def test_only_what_is_missing_is_asked_for(cache):
+def test_only_missing_keys_are_loaded(cache):
     shelf = Shelf(teapot=3, cup=1)
     copies = CacheAside("shelf", shelf.load, ttl=60)
     copies.get("teapot")
@@ -128,7 +128,7 @@ def test_only_what_is_missing_is_asked_for(cache):
     assert asked == [["cup"]]
 
 
-def test_copies_that_belong_together_are_forgotten_together(cache, transactional_db):
+def test_copies_that_belong_together_are_invalidated_together(cache, transactional_db):
     shelf = Shelf(first=1, second=2)
     copies = CacheAside("pages", shelf.load, ttl=60, as_one=True)
     copies.get_many(["first", "second"])
@@ -137,7 +137,7 @@ def test_copies_that_belong_together_are_forgotten_together(cache, transactional
     assert copies.get_many(["first", "second"]) == shelf.pieces
 
 
-def test_nobody_waits_for_one_who_died_in_flight(cache, monkeypatch):
+def test_a_caller_that_died_while_loading_blocks_no_other(cache, monkeypatch):
     monkeypatch.setattr(single_flight, "PATIENCE", 0.1)
     shelf = Shelf(teapot=3)
     copies = CacheAside("shelf", shelf.load, ttl=60)
@@ -145,7 +145,7 @@ def test_nobody_waits_for_one_who_died_in_flight(cache, monkeypatch):
     assert copies.get("teapot") == 3
 
 
-def test_copies_made_together_do_not_end_together(cache, monkeypatch):
+def test_copies_made_together_do_not_expire_together(cache, monkeypatch):
     kept: list[float] = []
     monkeypatch.setattr(cache, "set_many", lambda data, timeout: kept.append(timeout))
     copies = CacheAside("shelf", Shelf(teapot=3).load, ttl=60)
@@ -155,7 +155,7 @@ def test_copies_made_together_do_not_end_together(cache, monkeypatch):
     assert 48 <= min(kept) <= max(kept) <= 60
 
 
-def test_what_is_written_through_is_found_by_the_next_reader(cache, transactional_db):
+def test_a_written_value_is_found_by_the_next_reader(cache, transactional_db):
     shelf = Shelf(teapot=3)
     copies = WriteThrough("shelf", shelf.load, ttl=60)
     copies.get("teapot")
@@ -166,7 +166,7 @@ def test_what_is_written_through_is_found_by_the_next_reader(cache, transactiona
 
 
 @pytest.mark.postgres
-def test_a_redis_that_is_away_is_asked_once_in_a_while_and_harms_nobody(settings, transactional_db):
+def test_an_unreachable_redis_is_tried_rarely_and_requests_go_on(settings, transactional_db):
     fail_open.FailOpen._rests_until = 0.0
     nowhere = {**settings.CACHES["shared"], "LOCATION": "unix:///nowhere/valkey.sock"}
     settings.CACHES = {**settings.CACHES, "shared": nowhere}

@@ -44,7 +44,7 @@ def test_a_thousand_counts_of_many_threads_are_a_few_writes_and_none_is_lost():
     assert table.writes == 2
 
 
-def test_what_the_database_refuses_goes_back():
+def test_counts_that_the_database_refuses_are_kept():
     table = Table()
     views = WriteBehind("views", table.write, every=60)
     views.add("teapot")
@@ -56,7 +56,7 @@ def test_what_the_database_refuses_goes_back():
     assert table.counts == {"teapot": 2}
 
 
-def test_when_redis_forgets_what_is_lost_is_younger_than_the_last_batch():
+def test_when_redis_is_emptied_only_counts_since_the_last_batch_are_lost():
     table = Table()
     views = WriteBehind("views", table.write, every=60)
     views.add("teapot")
@@ -67,7 +67,7 @@ def test_when_redis_forgets_what_is_lost_is_younger_than_the_last_batch():
     assert table.counts == {"teapot": 2}  # the batch before, and what came after
 
 
-def test_without_redis_each_count_is_written_at_once(settings):
+def test_without_redis_each_count_is_written_immediately(settings):
     away = {**settings.CACHES["shared"], "LOCATION": "unix:///nowhere/valkey.sock"}
     dummy = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
     for cache in (away, dummy):

@@ -49,7 +49,7 @@ def test_a_change_is_seen_at_the_next_use_and_undone_with_none():
     assert inventory.RESERVATION == AT_START
 
 
-def test_limits_change_for_the_next_request_and_nonsense_is_refused(monkeypatch, desk):
+def test_a_changed_limit_holds_for_the_next_request_and_a_wrong_one_is_refused(monkeypatch, desk):
     monkeypatch.setattr(settings, "LIMITS", shipped.LIMITS)
     assert limits.user == "300/min"
     store.change("LIMITS_user", "1/day")
@@ -60,7 +60,7 @@ def test_limits_change_for_the_next_request_and_nonsense_is_refused(monkeypatch,
         call_command("constance", "set", "LIMITS_user", "often")
 
 
-def test_reading_writes_nothing_down():
+def test_reading_a_setting_stores_nothing():
     assert config.INVENTORY_RESERVATION == AT_START
     assert not Change.objects.exists()
 
@@ -79,7 +79,7 @@ def test_each_kind_of_value_comes_back_as_it_was():
         assert getattr(SETTINGS[context], key) == value == getattr(config, name)
 
 
-def test_the_history_says_who_changed_what_and_leads_back(desk, operator):
+def test_the_history_has_every_change_and_reverts_it(desk, operator):
     # given
     store.change("INVENTORY_RESERVATION", SPAN, by="operator:anna")
     store.change("INVENTORY_RESERVATION", 2 * SPAN, by="operator:budi")
@@ -109,7 +109,7 @@ def form(desk: Client, **changes: str) -> dict[str, str]:
     return fields | changes
 
 
-def test_the_form_writes_down_who_sent_it_and_only_what_changed(desk, operator):
+def test_the_form_records_the_operator_and_only_real_changes(desk, operator):
     answer = desk.post("/admin/constance/config/", form(desk, INVENTORY_RESERVATION="00:20:00"))
     assert answer.status_code == 302
     (change,) = Change.objects.all()
@@ -126,14 +126,14 @@ def test_the_form_writes_down_who_sent_it_and_only_what_changed(desk, operator):
         ("PAYMENTS_FRAUD_AWAY", "shrug"),
     ],
 )
-def test_nonsense_is_refused_by_form_and_command(desk, name, nonsense):
+def test_a_wrong_value_is_refused_by_form_and_command(desk, name, nonsense):
     assert desk.post("/admin/constance/config/", form(desk, **{name: nonsense})).status_code == 200
     with pytest.raises(CommandError):
         call_command("constance", "set", name, "--", nonsense)
     assert not Change.objects.exists()
 
 
-def test_who_may_not_change_them_does_not_see_them(desk, operator):
+def test_only_superusers_see_runtime_settings(desk, operator):
     User.objects.filter(pk=operator.pk).update(is_superuser=False)
     assert desk.get("/admin/constance/config/").status_code == 403
 

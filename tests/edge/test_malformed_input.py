@@ -94,7 +94,7 @@ def _must_be_in_order(answer: Any, what: object) -> None:
 
 
 @pytest.mark.parametrize(("path", "method"), calls())
-def test_a_nasty_path_is_answered_in_order(path: str, method: str, client: Client) -> None:
+def test_a_hostile_path_gets_a_proper_answer(path: str, method: str, client: Client) -> None:
     for word in [word for word in WORDS if word] if "{" in path else [""]:
         filled = "/".join(quote(word) if part.startswith("{") else part for part in path.split("/"))
         answer = client.generic(method.upper(), filled, "{}", "application/json")
@@ -102,7 +102,7 @@ def test_a_nasty_path_is_answered_in_order(path: str, method: str, client: Clien
 
 
 @pytest.mark.parametrize(("path", "method"), calls())
-def test_nasty_parameters_are_answered_in_order(path: str, method: str, client: Client) -> None:
+def test_hostile_parameters_get_a_proper_answer(path: str, method: str, client: Client) -> None:
     listed = openapi.document()["paths"][path][method].get("parameters", [])
     for name in [p["name"] for p in listed if p["in"] == "query"]:
         for word in WORDS:
@@ -111,7 +111,7 @@ def test_nasty_parameters_are_answered_in_order(path: str, method: str, client: 
 
 
 @pytest.mark.parametrize(("path", "method"), calls())
-def test_a_nasty_body_is_answered_in_order(path: str, method: str, client: Client) -> None:
+def test_a_hostile_body_gets_a_proper_answer(path: str, method: str, client: Client) -> None:
     body = openapi.document()["paths"][path][method].get("requestBody")
     if not body:
         return
