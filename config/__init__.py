@@ -1,4 +1,4 @@
-"""The attic: wiring only. It names contexts by string and imports none."""
+"""Wiring only. It names contexts by string and imports none."""
 
 from config.celery import app as celery
 

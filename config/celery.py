@@ -11,14 +11,14 @@ from config import worker_health
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-# A message whose outcome cannot be stored is given back each second: this is more than a day
-# without a database. RabbitMQ 4 drops it after 20 by itself, for the sweeper to find. What kills
-# its workers is ended long before, by our own count; a limit there is for what nobody thought of.
+# A message whose outcome cannot be stored is returned to the queue each second: this is more than a
+# day without a database. By default RabbitMQ 4 drops it after 20 returns, and it is sent again as
+# lost. Messages that kill their workers end much earlier, by the count of their deliveries.
 DELIVERY_LIMIT = 100_000
 
 
 class Queues(amqp.Queues):
-    """Queues as they come to be named; on RabbitMQ, with our limit."""
+    """Queues as they are first named; on RabbitMQ with DELIVERY_LIMIT."""
 
     def new_missing(self, name: str) -> Any:
         """Describe a queue; only a quorum queue has arguments."""
@@ -29,7 +29,7 @@ class Queues(amqp.Queues):
 
 
 class AMQP(amqp.AMQP):
-    """Celery's own, with our queues."""
+    """Celery's AMQP, with these queues."""
 
     queues_cls = Queues
 
@@ -42,12 +42,12 @@ app.steps["consumer"].add(worker_health.HeartbeatStep)
 
 @setup_logging.connect
 def _keep_our_logging(**kwargs: Any) -> None:
-    """Leave logging as Django's settings made it."""
+    """Keep the logging of Django's settings."""
 
 
 @worker_init.connect
 def _check(**kwargs: Any) -> None:
-    """Refuse to start where contexts misunderstand each other: Celery ignores Django's checks."""
+    """Refuse to start with broken contracts: Celery ignores the result of Django's checks."""
     from eventbus.checks import enforce
     from eventbus.errors import ContractsBroken
 

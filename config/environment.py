@@ -1,4 +1,4 @@
-"""What only `settings.py` reads from the environment: servers, folders, packages."""
+"""The environment of the shop: servers, folders and packages besides single values."""
 
 from importlib.util import find_spec
 from pathlib import Path

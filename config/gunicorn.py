@@ -6,7 +6,7 @@ from mmap import mmap
 from types import FrameType
 from typing import Any
 
-# Read before any worker is: a wrong environment ends us, instead of one worker after another.
+# Imported before any worker starts, so that a wrong environment ends gunicorn itself.
 from config import settings
 
 bind = f"{settings.HOST}:{settings.PORT}"
@@ -21,14 +21,14 @@ control_socket_disable = True
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Give the workers of a generation a word in common: that others have taken their place."""
+    """Share one flag among the workers of a generation: that they are replaced."""
     if not hasattr(server, "replaced"):
         server.replaced = mmap(-1, 1)
     worker.replaced = server.replaced
 
 
 def on_reload(server: Any) -> None:
-    """Say it to those who are there; SIGHUP starts others first, and ends them then."""
+    """Mark the running workers as replaced; SIGHUP starts new workers before it ends them."""
     server.replaced[0] = 1
     del server.replaced
 
@@ -41,7 +41,7 @@ def post_worker_init(worker: Any) -> None:
 
         wait = settings.DRAIN_SECONDS
         if worker.replaced[0]:
-            wait = max(wait, OVERLAP)  # and the house stays ready
+            wait = max(wait, OVERLAP)  # and the deployment stays ready
         else:
             health.draining.set()
         end = threading.Timer(wait, worker.handle_exit, (number, frame))
@@ -52,7 +52,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """Let the embedded relay finish what is under way."""
+    """Let the embedded relay finish its current batch."""
     from eventbus.relay import embedded
 
     embedded.stop()

@@ -1,8 +1,8 @@
 """Liveness and readiness of the web process, for probes (JSON) and for people (a page).
 
-Live: this process can do its work. Ready: it should get requests now. Cache and broker are told
-but do not fail readiness: without a cache the shop is slower, without a broker orders wait in the
-outbox. The answers are for anybody, so they name no address; the log says more.
+Live: this process can do its work. Ready: it should get requests now. Cache and broker are reported
+but do not fail readiness: without a cache the shop is slower, without a broker events wait in the
+outbox. The answers are public, so they name no address; the log has the details.
 """
 
 import threading
@@ -28,13 +28,13 @@ from infra import health
 log = structlog.get_logger(__name__)
 draining = threading.Event()  # set on SIGTERM: requests are still served
 _migrated = threading.Event()
-# A check that hangs holds one of these, and is answered for after its time-out.
+# A check that hangs holds one of these threads, and fails after its time-out.
 _threads = ThreadPoolExecutor(4, thread_name_prefix="health")
 
 
 @dataclass(repr=False)
 class Check(HealthCheck):
-    """A check known by its name in small letters."""
+    """A check; its name in lower case is its key in the answer."""
 
     def __repr__(self) -> str:
         return type(self).__name__.lower()
@@ -42,22 +42,22 @@ class Check(HealthCheck):
 
 @dataclass(repr=False)
 class NotDraining(Check):
-    """New requests are welcome."""
+    """This process is not shutting down."""
 
     def run(self) -> None:
-        """Fail while draining."""
+        """Fail after SIGTERM."""
         if draining.is_set():
             raise ServiceUnavailable("draining")
 
 
 @dataclass(repr=False)
 class Database(Check):
-    """The database answers, and has what this code was written for."""
+    """The database answers, and its migrations are applied."""
 
     def run(self) -> None:
         """Fail if it is unreachable or not migrated; a migrated one is not asked again."""
-        if trouble := health.database():
-            raise ServiceUnavailable(trouble)
+        if reason := health.database():
+            raise ServiceUnavailable(reason)
         if not _migrated.is_set():
             if _has_migrations_left():
                 raise ServiceUnavailable("database not migrated")
@@ -66,7 +66,7 @@ class Database(Check):
 
 @dataclass(repr=False)
 class Cache(Check):
-    """The shared cache keeps what it is given."""
+    """The shared cache stores values."""
 
     def run(self) -> None:
         """Warn where it does not."""
@@ -87,18 +87,18 @@ class Broker(Check):
 
     def run(self) -> None:
         """Warn where it does not."""
-        if trouble := health.broker():
-            raise ServiceWarning(f"{trouble}: news waits in the outbox")
+        if reason := health.broker():
+            raise ServiceWarning(f"{reason}: events wait in the outbox")
 
 
 @dataclass(repr=False)
 class Relay(Check):
-    """The relay in this process goes round. `wanted`: there has to be one on this machine."""
+    """The relay in this process runs. `wanted`: one has to run on this machine."""
 
     wanted: bool = True
 
     def run(self) -> None:
-        """Fail where it is blocked, has not begun, or is nowhere; another process may have it."""
+        """Fail where it is blocked, has not started, or runs in no process of this machine."""
         relay = embedded.relay()
         blocked = health.liveness(relay.heartbeat) if relay else ""
         waits = relay.heartbeat.paused_because if relay else "no relay runs"
@@ -118,25 +118,25 @@ class Health(HealthCheckView):
     """Answers 200, or 503 where a check fails; JSON, unless the client asks for something else."""
 
     def get_executor(self) -> AbstractContextManager[Executor | None]:
-        """Run the checks in threads that outlive a request, so that none waits for a hung one."""
+        """Run the checks in threads that outlive a request, which waits for no check that hangs."""
         return nullcontext(_threads)
 
     async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Answer with the right status: the library knows 500 only, also for a warning."""
+        """Answer with 503 for a failure and 200 for a warning; the library has 500 for both."""
         response: HttpResponse = await super().dispatch(request, *args, **kwargs)
         if response.status_code == 500:
             response.status_code = 503 if self._failures() else 200
         return response
 
     def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
-        """Show a page to those who ask for one by name, and JSON to those who take anything."""
+        """Answer with HTML only where the client accepts it by name, else with JSON."""
         if "html" in self.request.headers.get("Accept", ""):
             page: HttpResponse = super().render_to_response(context, **kwargs)
             return page
         return self.render_to_response_json(kwargs["status"])
 
     def render_to_response_json(self, status: int) -> HttpResponse:
-        """Say how each part is, and first what fails."""
+        """Return the status, which is the first failure or ok, and the result of each check."""
         checks = {
             repr(result.check): result.error.message if result.error else "ok"
             for result in self.results

@@ -1,7 +1,7 @@
-"""Logs: structlog for ours and for everybody's; `console` for people, `json` for machines.
+"""Logs: structlog, also for records of libraries; `console` for people, `json` for machines.
 
-Secrets and personal data are masked in the finished line, wherever they came from: our own words,
-a library's, or a traceback that quotes the database.
+Secrets and personal data are masked in the finished line, whether they came from the shop, from a
+library, or from a traceback that quotes the database.
 """
 
 import logging
@@ -18,7 +18,7 @@ SECRETS = (
     "|csrftoken|csrfmiddlewaretoken|api_?key|card|cvc|phone"
 )
 MASKED = [
-    # What has a name, as JSON (also JSON in JSON), Python and a shell say it.
+    # Names with values, as JSON (also JSON in JSON), Python and a shell write them.
     (
         re.compile(
             rf"""(?i)\b({SECRETS})((?:\\*["'])?\s*[:=]\s*)"""
@@ -27,7 +27,7 @@ MASKED = [
         r"\1\2***",
     ),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+"), r"\1 ***"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),  # a token, by its looks
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),  # a JWT
     (re.compile(r"(://[^\s:/@]{0,64}):[^\s@/]{1,256}@"), r"\1:***@"),
     (re.compile(r"[\w.!#$%&'*+=?^`{|}~-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"), "***"),
     (re.compile(r"(?<![\w.-])(?:\+\d(?:[ -]?\d){7,14}|\d(?:[ -]?\d){12,18})(?![\w.-])"), "***"),
@@ -43,14 +43,14 @@ def _trace(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def mask(line: str) -> str:
-    """Return a line without what nobody should read in a log."""
-    for pattern, instead in MASKED:
-        line = pattern.sub(instead, line)
+    """Return a line without secrets and personal data."""
+    for pattern, replacement in MASKED:
+        line = pattern.sub(replacement, line)
     return line
 
 
 class Masked(structlog.stdlib.ProcessorFormatter):
-    """Looks at the whole line last."""
+    """Masks the whole line, after all other processors."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, masked."""
@@ -67,7 +67,7 @@ SHARED: list[Any] = [
 
 
 def formatter(style: str) -> logging.Formatter:
-    """Return what makes a line of a record, ours or anybody's. Style: console or json."""
+    """Return the formatter of all records. Style: console or json."""
     # Prettier tracebacks show what variables hold.
     plain = structlog.dev.plain_traceback
     last: list[Any] = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
@@ -95,7 +95,7 @@ def configure(level: str, style: str) -> None:
             "root": {"handlers": ["stderr"], "level": level},
             "loggers": {
                 "django.server": {"level": "WARNING"},
-                # One line a request is ours; Django's has the address, where a name may stand.
+                # edge.middleware logs requests; Django's line has the path, which may hold names.
                 "django.request": {"level": "ERROR"},
                 "httpx": {"level": "WARNING"},
                 "celery.worker.strategy": {"level": "WARNING"},

@@ -1,6 +1,6 @@
-"""A worker's signs of life: /health/live and /health/ready at HEALTH_PORT.
+"""Health of a worker: /health/live and /health/ready at HEALTH_PORT.
 
-They are the main process's: it takes messages from the broker and hands them to its children.
+The main process answers: it takes messages from the broker and hands them to its children.
 """
 
 import os
@@ -24,7 +24,7 @@ class HeartbeatStep(bootsteps.StartStopStep):
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def start(self, consumer: Any) -> None:
-        """Begin to beat: the broker is there."""
+        """Begin to beat: the broker is reachable."""
         heartbeat.beat()
         self.timer = consumer.timer.call_repeatedly(BEAT, heartbeat.beat)
 
@@ -48,8 +48,8 @@ def _serve(**kwargs: Any) -> None:
 
 
 @worker_process_init.connect
-def _let_go_of_the_port(**kwargs: Any) -> None:
-    """Leave the port to the main process: a child that outlives it must not keep it."""
+def _release_port(**kwargs: Any) -> None:
+    """Close the port in a child, which may outlive the main process."""
     if _server and _server[1] != os.getpid():
         _server[0].socket.close()
 

@@ -82,7 +82,7 @@ class Environment:
         return self.parsed(name, "", lambda text: address(text, schemes))
 
     def parsed(self, name: Text, default: Value, parse: Callable[[Text], Value]) -> Value:
-        """Read what `parse` makes of the text; its ValidationError ends the problem's sentence."""
+        """Read a value with `parse`, whose ValidationError ends the problem's sentence."""
         return self._read(name, default, lambda name: parse(self._variables.str(name)))
 
     def _read(

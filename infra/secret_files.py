@@ -1,4 +1,4 @@
-"""Secrets that a machine makes for itself: nothing secret has a default in the repository."""
+"""Files of secrets that a machine creates for itself: no secret has a default in the repository."""
 
 import os
 from collections.abc import Callable
@@ -7,20 +7,20 @@ from tempfile import NamedTemporaryFile
 
 
 def create_once(path: Path, make: Callable[[], str]) -> str:
-    """Return what is in a file, made now where there is none; only its owner may read it."""
+    """Return the text of a file; a missing one is created, readable by its owner only."""
     if not path.exists():
-        made = _beside(path, make())
+        new = _beside(path, make())
         try:
-            os.link(made, path)  # whole or not at all, and by only one of those who race
+            os.link(new, path)  # atomic: of racing processes one succeeds
         except FileExistsError:
             pass
         finally:
-            made.unlink()
+            new.unlink()
     return path.read_text()
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file anew; who reads it meanwhile finds the old or the new one, whole."""
+    """Replace a file atomically: a reader finds the old text or the new one."""
     _beside(path, text).replace(path)
 
 

@@ -1,6 +1,6 @@
-"""The larder: copies kept at hand, by their textbook names. Knows no context and no bus.
+"""Caching patterns by their textbook names. Imports no context and no bus.
 
-The truth is always in the database; a cache that is away makes things slower, never wrong.
+The database always has the truth; without the cache everything is slower, and nothing is wrong.
 """
 
 from infra.caching.cache_aside import CacheAside

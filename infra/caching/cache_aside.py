@@ -1,8 +1,8 @@
 """Cache-aside: look in the cache, else ask the database and leave a copy for the next reader.
 
 A copy carries the lease that was in force *before* its query (Nishtala et al., *Scaling Memcache
-at Facebook*, 2013). Invalidating ends the lease, so a copy made by somebody who read before the
-change and stores it after is one that nobody believes.
+at Facebook*, 2013). Invalidating ends the lease, so a copy that was read before a change and stored
+after it is not used.
 """
 
 import random
@@ -21,11 +21,11 @@ Value = TypeVar("Value")
 
 
 class CacheAside(Generic[Value]):
-    """Copies of what `load` returns, by key; what it does not return is known to be missing.
+    """Copies of the values that `load` returns, by key; a key without a value is cached as missing.
 
-    ttl: seconds, the longest a copy is believed where an invalidation got lost; the least is a
-    fifth shorter, so that copies made together do not end together. as_one: all are invalidated
-    together. Read outside transactions, which may see what others must not see yet.
+    ttl: seconds, the longest use of a copy whose invalidation got lost; the shortest is a fifth
+    less, so that copies made together do not expire together. as_one: all are invalidated
+    together. Read outside transactions: a copy must not hold a change that is not committed.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class CacheAside(Generic[Value]):
         wanted = sorted(set(keys))
         found = self._look(wanted)
         missing = [key for key in wanted if key not in found]
-        return found | self._fly(missing) if missing else found
+        return found | self._load_once(missing) if missing else found
 
     def invalidate(self, *keys: str) -> None:
-        """Forget, once the transaction under way has committed."""
+        """Invalidate copies, once the current transaction has committed."""
         leases = [self._lease(key) for key in keys or [""]]
         transaction.on_commit(lambda: shared().delete_many(leases), robust=True)
 
@@ -63,7 +63,7 @@ class CacheAside(Generic[Value]):
                 found[key] = value
         return found
 
-    def _fly(self, keys: Sequence[str]) -> dict[str, Value | None]:
+    def _load_once(self, keys: Sequence[str]) -> dict[str, Value | None]:
         dispatch = f"dispatch:{self.name}:{sha256(chr(0).join(keys).encode()).hexdigest()}"
 
         def look() -> dict[str, Value | None] | None:
@@ -82,7 +82,7 @@ class CacheAside(Generic[Value]):
 
     def _leased(self, name: str) -> Any:
         lease = uuid4().hex
-        # A lease that is gone again after all makes a copy that nobody believes.
+        # Where the lease has expired meanwhile, the copy is not used.
         return lease if shared().add(name, lease, 2 * self.ttl) else shared().get(name)
 
     def _copy(self, key: str) -> str:
@@ -93,6 +93,6 @@ class CacheAside(Generic[Value]):
 
 
 def _plain(key: str) -> str:
-    """Return a key as any cache takes it, whatever somebody asked for: no blanks, not endless."""
+    """Return a key that any cache accepts: without blanks, and not too long."""
     plain = quote(key)
     return plain if len(plain) <= 150 else sha256(key.encode()).hexdigest()

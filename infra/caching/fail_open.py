@@ -1,7 +1,6 @@
-"""Fail open: a Redis that is away is a Redis that knows nothing, for a bounded wait.
+"""Fail open: while Redis is unreachable the cache is empty, after a bounded wait.
 
-`CACHES["shared"]` is one of these, or, without Redis, a dummy. The `default` cache raises as ever:
-what must fail closed (the limit of log-ins) uses that one.
+`CACHES["shared"]` is one of these, or, without Redis, a dummy. The `default` cache raises.
 """
 
 import time
@@ -19,24 +18,24 @@ Answer = TypeVar("Answer")
 
 ALIAS = "shared"
 PAUSE = 2.0  # seconds: of all reads, only one in so long waits for a server that does not answer
-# Seconds. What could not be deleted while Redis was away (a session that ended) is gone by then.
+# Seconds. A session that could not be deleted while Redis was unreachable expires by then.
 LONGEST = 300.0
 
 
 class FailOpen(RedisCache):
-    """Django's cache in Redis; while it is away, nothing is found and nothing is kept."""
+    """Django's cache in Redis; while that is unreachable, nothing is found and nothing stored."""
 
-    _rests_until = 0.0
+    _paused_until = 0.0
 
     def attempt(self, work: Callable[[], Answer], instead: Answer) -> Answer:
-        """Work, or leave a server that failed alone for a while and return the other answer."""
-        if time.monotonic() < self._rests_until:
+        """Return the result of the work, or `instead` while Redis is unreachable."""
+        if time.monotonic() < self._paused_until:
             return instead
         try:
             return work()
-        except (RedisError, OSError) as away:
-            FailOpen._rests_until = time.monotonic() + PAUSE  # caches are per thread, this is not
-            log.warning("cache unreachable", reason=str(away), pause=PAUSE)
+        except (RedisError, OSError) as error:
+            FailOpen._paused_until = time.monotonic() + PAUSE  # caches are per thread, this is not
+            log.warning("cache unreachable", reason=str(error), pause=PAUSE)
             return instead
 
     @property
@@ -45,48 +44,48 @@ class FailOpen(RedisCache):
         return self.client.get_client(write=True)
 
     def get(self, key: Any, default: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Return what is kept, or the default."""
-        found = super().get
-        return self.attempt(lambda: found(key, default, *args, **kwargs), default)
+        """Return the value, or the default."""
+        get = super().get
+        return self.attempt(lambda: get(key, default, *args, **kwargs), default)
 
     def get_many(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what is kept of many."""
-        found = super().get_many
-        return self.attempt(lambda: found(*args, **kwargs), {})
+        """Return the values that are found."""
+        get_many = super().get_many
+        return self.attempt(lambda: get_many(*args, **kwargs), {})
 
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, **kwargs: Any) -> bool:
-        """Keep what is new; while away everything is, so that nobody waits for anybody."""
-        keep = super().add
-        return self.attempt(lambda: bool(keep(key, value, _bounded(timeout), **kwargs)), True)
+        """Store a new value and return True; while unreachable True, so that no caller waits."""
+        add = super().add
+        return self.attempt(lambda: bool(add(key, value, _bounded(timeout), **kwargs)), True)
 
     def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, **kwargs: Any) -> Any:
-        """Keep, for LONGEST at the most."""
-        keep = super().set
-        return self.attempt(lambda: keep(key, value, _bounded(timeout), **kwargs), None)
+        """Store a value, for LONGEST at most."""
+        set_one = super().set
+        return self.attempt(lambda: set_one(key, value, _bounded(timeout), **kwargs), None)
 
     def set_many(self, data: Any, timeout: Any = DEFAULT_TIMEOUT, **kwargs: Any) -> Any:
-        """Keep many."""
-        keep = super().set_many
-        return self.attempt(lambda: keep(data, _bounded(timeout), **kwargs), [])
+        """Store several values."""
+        set_many = super().set_many
+        return self.attempt(lambda: set_many(data, _bounded(timeout), **kwargs), [])
 
     def delete(self, *args: Any, **kwargs: Any) -> bool:
-        """Forget."""
-        forget = super().delete
-        return self.attempt(lambda: forget(*args, **kwargs), False)
+        """Delete a value."""
+        delete = super().delete
+        return self.attempt(lambda: delete(*args, **kwargs), False)
 
     def delete_many(self, *args: Any, **kwargs: Any) -> Any:
-        """Forget many."""
-        forget = super().delete_many
-        return self.attempt(lambda: forget(*args, **kwargs), 0)
+        """Delete several values."""
+        delete_many = super().delete_many
+        return self.attempt(lambda: delete_many(*args, **kwargs), 0)
 
     def has_key(self, *args: Any, **kwargs: Any) -> bool:
-        """Return whether something is kept."""
-        look = super().has_key
-        return self.attempt(lambda: bool(look(*args, **kwargs)), False)
+        """Return whether a value is found."""
+        has_key = super().has_key
+        return self.attempt(lambda: bool(has_key(*args, **kwargs)), False)
 
 
 def shared() -> Any:
-    """Return the cache that all processes share and nobody needs."""
+    """Return the cache that all processes share, and can do without."""
     return caches[ALIAS]
 
 

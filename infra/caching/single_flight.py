@@ -1,4 +1,4 @@
-"""Single dispatch: of all who miss the same at once, in whatever process, one asks the database."""
+"""Single flight: of callers that miss the same key together, in any process, one loads it."""
 
 import time
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from typing import Any, TypeVar
 
 Found = TypeVar("Found")
 
-LEASE = 5.0  # seconds: who holds the lock longer (or died) is not waited for any more
-PATIENCE = 2.0  # seconds: who has waited so long asks the database after all
+LEASE = 5.0  # seconds that the lock of a caller is respected, which may have died
+LONGEST_WAIT = 2.0  # seconds; then a caller loads for itself
 PAUSE = 0.02
 
 
 def single_flight(
     cache: Any, name: str, look: Callable[[], Found | None], load: Callable[[], Found]
 ) -> Found:
-    """Load, or wait for what another caller loads; `look` returns None until it is there."""
-    deadline = time.monotonic() + PATIENCE
+    """Load a value, or wait until another caller has; `look` returns None until then."""
+    deadline = time.monotonic() + LONGEST_WAIT
     while not cache.add(name, 1, LEASE):
         time.sleep(PAUSE)
         found = look()
@@ -24,9 +24,9 @@ def single_flight(
         if time.monotonic() > deadline:
             return load()
     try:
-        # Another may have landed between our miss and our lock.
+        # Another caller may have loaded it between the miss and the lock.
         found = look()
         return load() if found is None else found
     finally:
-        # Past the lease this frees another's lock: one query more, nothing worse.
+        # After the lease this deletes the lock of another caller: one more query, no harm.
         cache.delete(name)

@@ -1,7 +1,7 @@
 """Write-behind: counts gather in Redis and go to the database in batches.
 
-Lost when Redis loses its memory, or when a process dies with a batch in hand: what was counted
-since the last batch, `every` seconds of it. Without Redis each count is written at once.
+When Redis loses its memory, or a process dies between taking and writing a batch, the counts since
+the last batch are lost: `every` seconds of them. Without Redis each count is written immediately.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 class WriteBehind:
-    """Counters by key. `write` adds a batch to the database; whoever counts then calls it."""
+    """Counters by key; `write` adds a batch to the database, called by the caller that is due."""
 
     def __init__(
         self, name: str, write: Callable[[Mapping[str, int]], object], *, every: float = 5.0
@@ -32,26 +32,26 @@ class WriteBehind:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has gathered; what the database refuses goes back."""
+        """Write the counts in Redis; on an error of the database they are put back."""
         cache = shared()
         counts = cache.attempt(self._take, {}) if _in_redis(cache) else {}
         try:
             if counts:
                 self.write(counts)
-        except DatabaseError as trouble:
-            log.warning("counts wait", counter=self.name, reason=str(trouble))
+        except DatabaseError as error:
+            log.warning("counts not written", counter=self.name, reason=str(error))
             for key, amount in counts.items():
                 cache.attempt(lambda k=key, n=amount: self._count(k, n), None)
 
     def _count(self, key: str, amount: int) -> bool:
-        """Return whether a batch is due: one caller in `every` seconds is told so."""
+        """Return whether a batch is due: True for one caller in `every` seconds."""
         with shared().redis.pipeline() as pipe:
             pipe.hincrby(self._counts, key, amount)
             pipe.set(f"{self._counts}:written", 1, nx=True, px=int(self.every * 1000))
             return bool(pipe.execute()[1])
 
     def _take(self) -> dict[str, int]:
-        with shared().redis.pipeline() as pipe:  # one step: no count falls between the two
+        with shared().redis.pipeline() as pipe:  # one step: no count gets lost between the two
             pipe.hgetall(self._counts)
             pipe.delete(self._counts)
             return {key.decode(): int(n) for key, n in pipe.execute()[0].items()}

@@ -1,4 +1,4 @@
-"""Write-through: what is written goes to the database and, as that commits, into the cache."""
+"""Write-through: a value is written to the database and, after the commit, into the cache."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,12 @@ from infra.caching.cache_aside import CacheAside, Value
 
 
 class WriteThrough(CacheAside[Value]):
-    """Cache-aside whose writers leave the new copy themselves."""
+    """Cache-aside whose writers store the new copy themselves."""
 
     def write(self, key: str, save: Callable[[], object]) -> None:
         """Save in a transaction; once committed, the next reader finds the new value."""
         with transaction.atomic():
             save()
             self.invalidate(key)
-            # Loaded, not passed on: of two writers at once, neither leaves the other's old value.
+            # Loaded again: of two racing writers neither may store the other's old value.
             transaction.on_commit(lambda: self.get(key), robust=True)

@@ -51,7 +51,7 @@ class ChangeAdmin(ReadOnlyAdmin):
         return as_text(change.value)
 
     def has_revert_permission(self, request: HttpRequest) -> bool:
-        """Return whether the operator may revert: superusers, who may change settings, may."""
+        """Return whether the operator may revert: superusers may."""
         return bool(request.user.is_superuser)
 
     @admin.action(description="Revert to the value before", permissions=["revert"])

@@ -32,7 +32,8 @@ RETIRED = re.compile(
 )
 # The same words where they are the field's own, or plain.
 PLAIN = re.compile(
-    r"in[ _-]flight|single[ _-]?flight|dead[ _-]?letters?(?![a-z])|deadletters?", re.I
+    r"letter-spacing|in[ _-]flight|single[ _-]?flight|dead[ _-]?letters?(?![a-z])|deadletters?",
+    re.I,
 )
 # Places that may use such a word: path, phrase, reason.
 EXCEPTIONS = [

@@ -16,6 +16,6 @@ def cache(request, settings) -> Iterator[object]:
         settings.CACHES = {**settings.CACHES, "shared": MEMORY}
     elif not settings.CACHE_URL:
         pytest.skip("copies in Valkey: a run on SQLite starts none")
-    fail_open.FailOpen._rests_until = 0.0
+    fail_open.FailOpen._paused_until = 0.0
     yield caches["shared"]
     caches["shared"].clear()

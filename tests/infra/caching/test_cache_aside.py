@@ -138,7 +138,7 @@ def test_copies_that_belong_together_are_invalidated_together(cache, transaction
 
 
 def test_a_caller_that_died_while_loading_blocks_no_other(cache, monkeypatch):
-    monkeypatch.setattr(single_flight, "PATIENCE", 0.1)
+    monkeypatch.setattr(single_flight, "LONGEST_WAIT", 0.1)
     shelf = Shelf(teapot=3)
     copies = CacheAside("shelf", shelf.load, ttl=60)
     monkeypatch.setattr(cache, "add", lambda name, *args: not name.startswith("dispatch:"))
@@ -167,7 +167,7 @@ def test_a_written_value_is_found_by_the_next_reader(cache, transactional_db):
 
 @pytest.mark.postgres
 def test_an_unreachable_redis_is_tried_rarely_and_requests_go_on(settings, transactional_db):
-    fail_open.FailOpen._rests_until = 0.0
+    fail_open.FailOpen._paused_until = 0.0
     nowhere = {**settings.CACHES["shared"], "LOCATION": "unix:///nowhere/valkey.sock"}
     settings.CACHES = {**settings.CACHES, "shared": nowhere}
     shelf = Shelf(teapot=3)
@@ -179,4 +179,4 @@ def test_an_unreachable_redis_is_tried_rarely_and_requests_go_on(settings, trans
         assert time.monotonic() - began < 1
         assert shelf.asked == 100
     finally:
-        fail_open.FailOpen._rests_until = 0.0
+        fail_open.FailOpen._paused_until = 0.0

@@ -29,7 +29,7 @@ class Table:
 
 @pytest.fixture(autouse=True)
 def rested() -> None:
-    fail_open.FailOpen._rests_until = 0.0
+    fail_open.FailOpen._paused_until = 0.0
 
 
 def test_a_thousand_counts_of_many_threads_are_a_few_writes_and_none_is_lost():
@@ -71,7 +71,7 @@ def test_without_redis_each_count_is_written_immediately(settings):
     away = {**settings.CACHES["shared"], "LOCATION": "unix:///nowhere/valkey.sock"}
     dummy = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
     for cache in (away, dummy):
-        fail_open.FailOpen._rests_until = 0.0
+        fail_open.FailOpen._paused_until = 0.0
         settings.CACHES = {**settings.CACHES, "shared": cache}
         table = Table()
         views = WriteBehind("views", table.write)
