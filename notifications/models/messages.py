@@ -1,4 +1,4 @@
-"""Messages, and what may become of each."""
+"""Messages and their states."""
 
 import datetime as dt
 

@@ -63,7 +63,7 @@ class InMemoryBank:
             return replace(response, slow=card == "tok_slow" and self._requests[key] == 1)
 
     def refund(self, key: str, reference: str, amount: Decimal, currency: str) -> Response:
-        """Refund money: of a capture from before a restart any amount, else what is left."""
+        """Refund money. After a restart the amount of the capture is unknown and not checked."""
 
         def give() -> Response:
             left = self._refundable.get(reference, amount)

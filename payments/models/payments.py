@@ -1,4 +1,4 @@
-"""Payments, and what may become of each."""
+"""Payments and their states."""
 
 import datetime as dt
 from decimal import Decimal

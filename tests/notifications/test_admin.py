@@ -38,7 +38,7 @@ def test_history_is_not_rewritten(admin, calm, upstream):
     assert admin.post(f"{LIST}{message.id}/change/", {"subject": "x"}).status_code == 403
 
 
-def test_what_failed_is_sent_again_and_nothing_else(admin, calm, upstream):
+def test_only_failed_messages_are_sent_again_in_the_admin(admin, calm, upstream):
     upstream.signed_up()
     upstream.placed()
     calm.settle()

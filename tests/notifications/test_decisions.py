@@ -52,19 +52,19 @@ def test_an_email_is_started_once():
 
 
 @pytest.mark.parametrize("channel", ["sms", "push"])
-def test_what_has_a_key_may_be_repeated(channel):
+def test_sms_and_push_messages_may_be_repeated(channel):
     assert new_message("sending", channel).start_sending(NOW)
 
 
 @pytest.mark.parametrize("state", ["waiting", "sent", "muted"])
-def test_what_is_done_or_not_ready_is_left_alone(state):
+def test_a_message_that_is_not_queued_is_not_sent(state):
     message = new_message(state)
 
     assert not message.start_sending(NOW)
     assert message.state == state
 
 
-def test_what_failed_stays_failed_until_an_operator_says_otherwise():
+def test_a_failed_message_stays_failed_until_it_is_sent_again():
     message = new_message("sending")
     message.fail("first reason")
     message.fail("second reason")
@@ -87,7 +87,7 @@ def test_attempts_end_after_five_days_and_begin_anew_when_sent_again():
 
 
 @pytest.mark.parametrize("state", [s for s in Message.State.values if s != "failed"])
-def test_only_what_failed_is_sent_again(state):
+def test_only_a_failed_message_is_sent_again(state):
     with pytest.raises(NotFailed, match=f"this one is {state}"):
         new_message(state).send_again(NOW)
 

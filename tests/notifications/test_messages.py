@@ -20,7 +20,7 @@ def states() -> dict[str, str]:
     return dict(Message.objects.values_list("kind", "state"))
 
 
-def test_who_signs_up_is_welcomed(calm, upstream):
+def test_a_new_customer_is_welcomed(calm, upstream):
     upstream.signed_up()
     calm.settle()
 
@@ -30,7 +30,7 @@ def test_who_signs_up_is_welcomed(calm, upstream):
     assert states() == {"welcome": "sent"}
 
 
-def test_the_invoice_lists_what_was_sold_and_comes_with_a_push(calm, upstream, settings):
+def test_the_invoice_lists_the_lines_and_comes_with_a_push_message(calm, upstream, settings):
     upstream.signed_up()
     upstream.placed()
     upstream.paid()
@@ -80,7 +80,7 @@ def test_a_language_without_translation_falls_back_to_english(calm, upstream):
 
 @pytest.mark.parametrize("kind", Message.Kind.values)
 @pytest.mark.parametrize("language", ["en", "id"])
-def test_every_kind_has_words_in_both_languages(kind, language):
+def test_each_kind_has_a_text_in_both_languages(kind, language):
     from django.template.loader import get_template
 
     text = get_template(f"notifications/{kind}.{language}.txt").template.source
@@ -113,7 +113,7 @@ def test_a_cancellation_gives_the_reason(calm, upstream, code, english, indonesi
     assert "Keterangan: so it is" in emails()[subject]
 
 
-def test_who_had_paid_reads_that_the_money_comes_back(calm, upstream):
+def test_a_cancelled_paid_order_mentions_the_refund(calm, upstream):
     upstream.signed_up()
     upstream.cancelled(was_paid=True)
     calm.settle()

@@ -64,7 +64,7 @@ def test_a_paid_or_cancelled_order_gets_no_reminder(calm, upstream, sms, end, fi
     assert len(calm.told("notifications.PaymentReminderDue")) == (0 if first else 1)
 
 
-def test_a_late_placed_does_not_reopen_what_is_cancelled(calm, upstream, sms):
+def test_a_late_order_placed_does_not_reopen_a_cancelled_order(calm, upstream, sms):
     upstream.signed_up()
     for word in ("cancelled", "paid", "reserved", "placed"):
         getattr(upstream, word)()
@@ -122,7 +122,7 @@ def test_a_reminder_that_could_not_be_sent_in_time_is_muted(calm, upstream, sms,
     calm.must_be_well()
 
 
-def test_what_can_be_paid_is_decided_without_a_database(upstream):
+def test_whether_an_order_is_payable_is_decided_without_a_database(upstream):
     now = clock.now()
     soon = now + dt.timedelta(minutes=1)
     note = OrderNote(order_id=upstream.order, customer_id=upstream.customer, expires_at=soon)

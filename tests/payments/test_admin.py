@@ -50,7 +50,7 @@ def test_a_payment_is_looked_at_not_edited(admin, held):
     assert admin.get(reverse("admin:payments_payment_add")).status_code == 403
 
 
-def test_an_operator_releases_by_name_and_is_the_actor_of_what_follows(admin, held, operator):
+def test_the_operator_who_releases_a_payment_is_the_actor_of_its_events(admin, held, operator):
     assert "was released" in decide(admin, held, "release")
 
     assert (reload(held).status, reload(held).verdict) == (

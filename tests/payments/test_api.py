@@ -46,12 +46,12 @@ def as_(user: User) -> APIClient:
     return client
 
 
-def wanted(sari: User, **changes: Any) -> dict[str, Any]:
+def payment_body(sari: User, **changes: Any) -> dict[str, Any]:
     return {"order_id": str(place_order(customer_id=sari.pk)), "card": "tok_ok", **changes}
 
 
 def test_paying_returns_the_location_of_the_payment(client, sari):
-    answer = client.post("/v1/payments", wanted(sari))
+    answer = client.post("/v1/payments", payment_body(sari))
 
     assert answer.status_code == 202
     payment = Payment.objects.get()
@@ -71,7 +71,7 @@ def test_paying_returns_the_location_of_the_payment(client, sari):
 
 
 def test_the_payment_shows_how_it_stands(client, sari, bank):
-    place = client.post("/v1/payments", wanted(sari))["Location"]
+    place = client.post("/v1/payments", payment_body(sari))["Location"]
     pin(Payment.objects.get())
 
     shown = client.get(place).json()
@@ -80,7 +80,7 @@ def test_the_payment_shows_how_it_stands(client, sari, bank):
 
 
 def test_a_declined_payment_shows_the_reason_but_not_the_fraud_verdict(client, sari, bank):
-    place = client.post("/v1/payments", wanted(sari, card="tok_fraud"))["Location"]
+    place = client.post("/v1/payments", payment_body(sari, card="tok_fraud"))["Location"]
     pin(Payment.objects.get())
 
     shown = client.get(place).json()
@@ -103,7 +103,7 @@ def test_an_unknown_order_is_not_found_and_may_be_tried_again(client):
 
 
 def test_the_order_of_another_customer_is_not_found(sari, budi):
-    answer = as_(budi).post("/v1/payments", wanted(sari))
+    answer = as_(budi).post("/v1/payments", payment_body(sari))
     unknown = as_(budi).post("/v1/payments", {"order_id": uuid4(), "card": "tok_ok"})
     assert answer.status_code == unknown.status_code == 404
     assert answer["Retry-After"] == unknown["Retry-After"]
@@ -111,11 +111,11 @@ def test_the_order_of_another_customer_is_not_found(sari, budi):
 
 
 def test_not_even_an_operator_pays_for_others(sari, operator):
-    assert as_(operator).post("/v1/payments", wanted(sari)).status_code == 404
+    assert as_(operator).post("/v1/payments", payment_body(sari)).status_code == 404
 
 
 def test_a_second_payment_is_refused(client, sari):
-    body = wanted(sari)
+    body = payment_body(sari)
     first = client.post("/v1/payments", body).json()["id"]
     again = client.post("/v1/payments", body)
     assert again.status_code == 409
@@ -123,7 +123,7 @@ def test_a_second_payment_is_refused(client, sari):
 
 
 def test_a_cancelled_order_is_refused(client, sari):
-    body = wanted(sari)
+    body = payment_body(sari)
     cancel_order(body["order_id"])
     assert client.post("/v1/payments", body).status_code == 409
 
@@ -150,27 +150,27 @@ def test_a_cancelled_order_is_refused(client, sari):
     ],
 )
 def test_a_bad_request_names_the_field(client, sari, changes, field):
-    answer = client.post("/v1/payments", wanted(sari, **changes))
+    answer = client.post("/v1/payments", payment_body(sari, **changes))
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == [field]
     assert not Payment.objects.exists()
 
 
 @pytest.mark.parametrize("body", [[], "x", 7, None])
-def test_what_is_no_object_is_refused(client, body):
+def test_a_body_that_is_no_object_is_refused(client, body):
     assert client.post("/v1/payments", body, format="json").status_code == 400
 
 
 def test_paying_without_an_idempotency_key_is_refused(sari):
-    forgetful = APIClient()
-    forgetful.force_authenticate(sari)
-    answer = forgetful.post("/v1/payments", wanted(sari))
+    without_key = APIClient()
+    without_key.force_authenticate(sari)
+    answer = without_key.post("/v1/payments", payment_body(sari))
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/KeyMissing")
     assert not Payment.objects.exists()
 
 
-def test_a_payment_asked_for_twice_with_one_key_is_made_once(client, sari):
-    body = wanted(sari)
+def test_a_payment_requested_twice_with_one_key_is_made_once(client, sari):
+    body = payment_body(sari)
     first, again = (
         client.post("/v1/payments", body, HTTP_IDEMPOTENCY_KEY="pay-1") for _ in range(2)
     )
@@ -180,12 +180,12 @@ def test_a_payment_asked_for_twice_with_one_key_is_made_once(client, sari):
 
 
 def test_a_form_is_taken(client, sari):
-    body = wanted(sari, csrfmiddlewaretoken="x")
+    body = payment_body(sari, csrfmiddlewaretoken="x")
     assert client.post("/v1/payments", body, format="multipart").status_code == 202
 
 
 def test_one_sees_ones_own_payments_only(client, sari, budi, operator):
-    place = client.post("/v1/payments", wanted(sari))["Location"]
+    place = client.post("/v1/payments", payment_body(sari))["Location"]
     services.request_payment(place_order(customer_id=budi.pk), budi.pk, "tok_ok")
 
     assert client.get("/v1/payments").json()["count"] == 1
@@ -194,21 +194,21 @@ def test_one_sees_ones_own_payments_only(client, sari, budi, operator):
     assert client.get(f"/v1/payments/{uuid4()}").status_code == 404
 
 
-def test_without_a_name_nothing_is_shown(sari):
-    nobody = APIClient()
-    assert nobody.get("/v1/payments").status_code == 401
-    assert nobody.post("/v1/payments", wanted(sari)).status_code == 401
+def test_without_a_login_no_payments_are_shown(sari):
+    anonymous = APIClient()
+    assert anonymous.get("/v1/payments").status_code == 401
+    assert anonymous.post("/v1/payments", payment_body(sari)).status_code == 401
 
 
 def test_the_browsable_page_shows_and_offers(client, sari):
-    client.post("/v1/payments", wanted(sari))
+    client.post("/v1/payments", payment_body(sari))
     page = client.get("/v1/payments", HTTP_ACCEPT="text/html")
     assert page.status_code == 200
     assert b'name="card"' in page.content
 
 
 def test_a_refund_shows(client, sari, bank):
-    place = client.post("/v1/payments", wanted(sari))["Location"]
+    place = client.post("/v1/payments", payment_body(sari))["Location"]
     payment = Payment.objects.get()
     pin(payment)
     cancel_order(payment.order_id)
@@ -221,5 +221,5 @@ def test_a_refund_shows(client, sari, bank):
 
 @pytest.mark.parametrize("card", ["tok_1PqZxY2eZvKYlo2C", "pm_1PqZxY2eZvKYlo2C", "pm_card_visa"])
 def test_cards_are_named_as_providers_name_them(client, sari, card):
-    assert client.post("/v1/payments", wanted(sari, card=card)).status_code == 202
+    assert client.post("/v1/payments", payment_body(sari, card=card)).status_code == 202
     assert Payment.objects.get().card == card

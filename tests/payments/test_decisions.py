@@ -22,7 +22,7 @@ def new_payment(status: str = "requested", **fields: object) -> Payment:
     return payment
 
 
-def test_captured_money_is_what_the_bill_says():
+def test_the_captured_amount_is_the_bills():
     payment = new_payment()
 
     assert payment.capture("ref", NOW) == PaymentCaptured(

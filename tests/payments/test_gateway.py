@@ -69,7 +69,7 @@ def test_another_key_moves_money_again(adapters):
     assert len({m.reference for m in memory.ledger}) == 2
 
 
-def test_a_key_is_for_one_thing(adapters):
+def test_a_key_is_for_one_request(adapters):
     _, bank, _ = adapters
     bank.capture("k", PRICE, "EUR", "tok_ok")
     with pytest.raises(NoClearAnswer, match="422"):

@@ -412,7 +412,7 @@ def test_after_an_unclear_answer_an_unreachable_bank_still_decides_the_outcome(b
     assert len(published(RefundDue)) == 1
 
 
-def test_a_flaky_bank_is_asked_until_it_answers(bank):
+def test_a_flaky_bank_is_called_until_it_answers(bank):
     payment = new_payment("tok_flaky")
     pin(payment)
     reconcile()
