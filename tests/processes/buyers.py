@@ -99,10 +99,11 @@ class Buyer:
 
 
 def _patiently(look: Callable[[], Any], seconds: float = PATIENCE * 4) -> Any:
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.1
     while (found := look()) is None:
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(1.5 * pause, 1.0)  # a crowd that asks too often keeps the shop from its work
     return found
 
 

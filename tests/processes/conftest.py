@@ -1,6 +1,7 @@
 """Houses for tests: real processes on loopback, on a database of their own."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from tests.processes import house as build
 from tests.processes.house import House
 
-PLAN = "house_plan"
+PLAN = f"house_plan_{os.getpid()}"  # of this pytest worker
 
 
 def _environment(folder: Path, **more: str) -> dict[str, str]:
@@ -57,8 +58,24 @@ def house(house_plan: str, tmp_path: Path) -> Iterator[House]:
         build.drop(name)
 
 
+@pytest.fixture(scope="session")
+def small_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a migrated SQLite file, of which each small house gets a copy."""
+    folder = tmp_path_factory.mktemp("small-plan")
+    migrated = House(_environment(folder), folder).manage("migrate", "-v0")
+    assert migrated.returncode == 0, migrated.stderr
+    return folder / "var"
+
+
 @pytest.fixture
-def small_house(tmp_path: Path) -> Iterator[House]:
+def small_house(empty_house: House, small_plan: Path) -> House:
+    """A house in one process: SQLite, migrated, and no broker."""
+    shutil.copytree(small_plan, empty_house.env["VAR_DIR"])
+    return empty_house
+
+
+@pytest.fixture
+def empty_house(tmp_path: Path) -> Iterator[House]:
     """A house in one process: SQLite, no broker; migrate it before you start it."""
     house = House(_environment(tmp_path), tmp_path)
     try:

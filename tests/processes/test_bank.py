@@ -18,7 +18,6 @@ def test_webhooks_late_doubled_forged_and_reordered_end_right(small_house: House
     url = f"http://127.0.0.1:{free_port()}"
     house.env |= {"BANK_URL": url, "BANK_TIMEOUT": "1", "FRAUD_TIMEOUT": "5"}
     house.env |= {"BANK_ASK_AFTER": "600", "BANK_WEBHOOK_SECRET": SECRET}
-    assert house.manage("migrate", "-v0").returncode == 0
     shelve(house, "teapot", 10)
     shop = house.start("shop", ["manage.py", "runshop"])
     calls = f"http://127.0.0.1:{shop.port}/v1/payments/webhooks/bank"

@@ -20,14 +20,14 @@ HINT = "Did you mean orders.OrderPlaced?"
 
 
 @pytest.fixture
-def gossiping(small_house: House, tmp_path: Path) -> House:
+def gossiping(empty_house: House, tmp_path: Path) -> House:
     """A house with a context that has misspelt an event."""
     context = tmp_path / "contexts" / "gossip"
     context.mkdir(parents=True)
     (context / "__init__.py").touch()
     (context / "consumers.py").write_text(CONSUMERS)
-    small_house.env |= {"EXTRA_CONTEXTS": "gossip", "PYTHONPATH": str(context.parent)}
-    return small_house
+    empty_house.env |= {"EXTRA_CONTEXTS": "gossip", "PYTHONPATH": str(context.parent)}
+    return empty_house
 
 
 @pytest.mark.parametrize("start", [House.web, House.relay, House.worker])

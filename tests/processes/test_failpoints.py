@@ -1,8 +1,10 @@
 """Killed by SIGKILL at each failpoint, in a real process: nothing is lost and nothing doubled."""
 
+import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from infra.failpoints import NAMES
+from tests.processes import house as build
 from tests.processes.buyers import under_way
 from tests.processes.house import CONTEXTS, PATIENCE, House, Process, wait_until
 
@@ -94,7 +97,7 @@ class Scene:
 
         wait_until(arrived, PATIENCE * 3)
         for _, process in standing:
-            process.stop()
+            process.kill()
 
     def heard(self) -> dict[str, int]:
         """Return how often the witness noted what."""
@@ -115,22 +118,55 @@ class Scene:
             self.house.sql(f"UPDATE eventbus_{table} SET {column} = " + ago.format(column))
 
 
-def furnished(scene: Scene) -> Scene:
-    """Put the witness into the house."""
-    context = scene.folder / "contexts" / "witness"
-    context.mkdir(parents=True)
-    (context / "__init__.py").touch()
-    (context / "consumers.py").write_text(CONSUMERS)
-    (scene.folder / "failpoints").mkdir()
-    scene.house.env |= {
+@pytest.fixture(scope="module")
+def witness(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Write the witness, and return the variables by which a house has it."""
+    contexts = tmp_path_factory.mktemp("contexts")
+    (contexts / "witness").mkdir()
+    (contexts / "witness" / "__init__.py").touch()
+    (contexts / "witness" / "consumers.py").write_text(CONSUMERS)
+    return {
         "DJANGO_SETTINGS_MODULE": "tests.processes.hasty",
         "EXTRA_CONTEXTS": "witness",
-        "PYTHONPATH": str(context.parent),
+        "PYTHONPATH": str(contexts),
+    }
+
+
+@pytest.fixture(scope="module")
+def house_plan(house_plan: str, witness: dict[str, str]) -> Iterator[str]:
+    """A migrated database in which the witness subscribes, of which each house gets a copy."""
+    plan = f"witness_plan_{os.getpid()}"
+    url = build.database(plan, template=house_plan)
+    _subscribe(House(os.environ | witness | {"DATABASE_URL": url}, Path()))
+    yield plan
+    build.drop(plan)
+
+
+@pytest.fixture(scope="module")
+def small_plan(
+    small_plan: Path, witness: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A migrated SQLite file in which the witness subscribes."""
+    folder = tmp_path_factory.mktemp("witness-plan") / "var"
+    shutil.copytree(small_plan, folder)
+    env = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    _subscribe(House(env | witness | {"VAR_DIR": str(folder)}, folder))
+    return folder
+
+
+def _subscribe(house: House) -> None:
+    migrated = house.manage("migrate", "-v0")
+    assert migrated.returncode == 0, migrated.stderr
+    house.sql("CREATE TABLE witness (sku text)")
+
+
+def furnished(scene: Scene, witness: dict[str, str]) -> Scene:
+    """Put the witness into the house."""
+    (scene.folder / "failpoints").mkdir()
+    scene.house.env |= witness | {
         "STONE": str(scene.stone),
         "KABAR_FAILPOINTS": str(scene.folder / "failpoints"),
     }
-    scene.does("migrate", "-v0")
-    scene.house.sql("CREATE TABLE witness (sku text)")
     return scene
 
 
@@ -138,23 +174,23 @@ _SQLITE_AGO = "strftime('%Y-%m-%d %H:%M:%f', {0}, '-40 days')"
 
 
 @pytest.fixture
-def scene(house: House, tmp_path: Path) -> Scene:
+def scene(house: House, witness: dict[str, str], tmp_path: Path) -> Scene:
     """Relay and worker, and a broker between them."""
 
     def worker() -> Process:
         return house.worker(queues=f"{CONTEXTS},witness")
 
-    return furnished(Scene(house, tmp_path, (house.relay, worker)))
+    return furnished(Scene(house, tmp_path, (house.relay, worker)), witness)
 
 
 @pytest.fixture
-def small_scene(small_house: House, tmp_path: Path) -> Scene:
+def small_scene(small_house: House, witness: dict[str, str], tmp_path: Path) -> Scene:
     """All of it in one process."""
 
     def shop() -> Process:
         return small_house.start("shop", ["manage.py", "runshop"])
 
-    return furnished(Scene(small_house, tmp_path, (shop,)))
+    return furnished(Scene(small_house, tmp_path, (shop,)), witness)
 
 
 def a_publisher_dies_before_the_commit(scene: Scene) -> None:

@@ -124,12 +124,16 @@ def test_a_worker_is_live_and_ready_and_ends_on_sigterm(house: House, pool: str)
     assert worker.ended() == 0
 
 
-def test_a_worker_whose_main_loop_is_blocked_is_not_live(house: House) -> None:
+def test_a_worker_whose_main_loop_is_blocked_is_not_live(house: House, tmp_path: Path) -> None:
+    stone = tmp_path / "stone"
+    stone.touch()
     worker = house.worker("--include", "tests.processes.sleeper")
     worker.until("ready", "ok")
     with Celery(broker=house.env["BROKER_URL"]) as operator:
-        operator.control.broadcast("stand_still", arguments={"seconds": 4})
+        wait_until(lambda: operator.control.ping(timeout=1))  # it hears what is broadcast
+        operator.control.broadcast("stand_still", arguments={"file": str(stone)})
     worker.until("live", "blocked")
+    stone.unlink()
     worker.until("ready", "ok")
 
 
@@ -167,13 +171,13 @@ def test_a_worker_outlives_its_broker(house: House, tmp_path: Path) -> None:
         worker.until("ready", "ok")
 
 
-def test_a_web_process_is_ready_once_its_database_is_migrated(small_house: House) -> None:
-    web = small_house.web()
+def test_a_web_process_is_ready_once_its_database_is_migrated(empty_house: House) -> None:
+    web = empty_house.web()
     web.until("ready", "database not migrated")
     web.stop()
 
-    small_house.manage("migrate")
-    web = small_house.web()
+    empty_house.manage("migrate")
+    web = empty_house.web()
     web.until("ready", "ok")
     assert web.get("/health/ready")[1]["checks"] == {
         "notdraining": "ok",
@@ -184,7 +188,6 @@ def test_a_web_process_is_ready_once_its_database_is_migrated(small_house: House
 
 
 def test_a_web_process_whose_relay_is_blocked_is_not_live(small_house: House) -> None:
-    small_house.manage("migrate")
     web = small_house.web()
     web.until("ready", "ok")
     file = sqlite3.connect(Path(small_house.env["VAR_DIR"], "kabar.sqlite3"), isolation_level=None)
@@ -197,7 +200,6 @@ def test_a_web_process_whose_relay_is_blocked_is_not_live(small_house: House) ->
 
 
 def test_one_web_process_has_the_relay_and_another_takes_over(small_house: House) -> None:
-    small_house.manage("migrate")
     first = small_house.web()
     first.until("ready", "ok")
     second = small_house.web()
@@ -210,7 +212,6 @@ def test_one_web_process_has_the_relay_and_another_takes_over(small_house: House
 
 
 def test_a_web_process_serves_while_it_drains(small_house: House) -> None:
-    small_house.manage("migrate")
     web = small_house.web(DRAIN_SECONDS="3")
     web.until("ready", "ok")
     web.signal(signal.SIGTERM)

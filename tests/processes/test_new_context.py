@@ -30,7 +30,6 @@ def add_points(order_id: UUID, customer_id: UUID, total: Decimal) -> None:
 def test_a_new_context_hears_what_is_said_from_now_on(small_house: House, tmp_path: Path) -> None:
     # given: a shop that has sold something already
     house = small_house
-    house.manage("migrate", "-v0")
     shelve(house, "teapot", 3)
     shop = house.start("shop", ["manage.py", "runshop"])
     shop.until("ready", "ok")

@@ -128,7 +128,6 @@ def _children(pid: int) -> list[int]:
 def test_the_small_shop_killed_in_the_middle_goes_on_where_it_was(small_house):
     # given
     house = small_house
-    assert house.manage("migrate", "-v0").returncode == 0
     shelve(house, "teapot", 10)
     shop = house.start("shop", ["manage.py", "runshop"])
     shop.until("ready", "ok")
