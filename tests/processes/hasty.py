@@ -1,6 +1,6 @@
-"""The settings of houses in which somebody is killed: what was not confirmed goes again soon."""
+"""Settings for tests that kill processes: unconfirmed messages and open calls go again soon."""
 
 from tests.processes.settings import *  # noqa: F403
 from tests.processes.settings import EVENTBUS
 
-EVENTBUS |= {"SEND_DEADLINE": 3.0}
+EVENTBUS |= {"SEND_DEADLINE": 3.0, "LEASE_SECONDS": 10.0}

@@ -27,6 +27,7 @@ from tools.devserver.child_process import spawn
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0  # seconds: for a start on a busy machine
 CONTEXTS = "accounts,orders,payments,inventory,notifications,analytics"
+HASTY = {"DJANGO_SETTINGS_MODULE": "tests.processes.hasty"}
 # No proxy of the environment stands between us and our own processes.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

@@ -14,7 +14,7 @@ import pytest
 from infra.failpoints import NAMES
 from tests.processes import house as build
 from tests.processes.buyers import under_way
-from tests.processes.house import CONTEXTS, PATIENCE, House, Process, wait_until
+from tests.processes.house import CONTEXTS, HASTY, PATIENCE, House, Process, wait_until
 
 ONCE_EACH = {"a": 1, "b": 1, "c": 1}
 SAY = """
@@ -125,8 +125,7 @@ def witness(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (contexts / "witness").mkdir()
     (contexts / "witness" / "__init__.py").touch()
     (contexts / "witness" / "consumers.py").write_text(CONSUMERS)
-    return {
-        "DJANGO_SETTINGS_MODULE": "tests.processes.hasty",
+    return HASTY | {
         "EXTRA_CONTEXTS": "witness",
         "PYTHONPATH": str(contexts),
     }

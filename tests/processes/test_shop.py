@@ -12,7 +12,7 @@ from kombu import Connection, Queue
 
 from config.celery import DELIVERY_LIMIT
 from tests.processes.buyers import all_at_once, buyers, must_agree, shelve
-from tests.processes.house import CONTEXTS, House, wait_until
+from tests.processes.house import CONTEXTS, HASTY, House, wait_until
 from tools.chaos.brokers import rabbitmq
 
 MAIL_SENT = "SELECT count(*) FROM notifications_message WHERE channel = 'mail' AND state = 'sent'"
@@ -98,6 +98,7 @@ def test_a_dead_mail_server_delays_no_checkout(house):
 
 @pytest.mark.postgres
 def test_a_worker_killed_in_the_middle_loses_nothing_and_doubles_nothing(house):
+    house.env |= HASTY
     web, relay = house.web(), house.relay()
     worker = house.worker()
     for process in (web, relay, worker):
@@ -128,6 +129,7 @@ def _children(pid: int) -> list[int]:
 def test_the_small_shop_killed_in_the_middle_goes_on_where_it_was(small_house):
     # given
     house = small_house
+    house.env |= HASTY
     shelve(house, "teapot", 10)
     shop = house.start("shop", ["manage.py", "runshop"])
     shop.until("ready", "ok")
