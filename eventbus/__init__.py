@@ -1,4 +1,4 @@
-"""The cellar: how contexts talk without opening doors to each other."""
+"""The event bus: contexts publish events and subscribe to those of others, by name."""
 
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # `publish` needs Django's models, which are not there yet while apps are loading.
+    # `publish` needs Django's models, which cannot be imported while apps are loading.
     if name == "publish":
         from eventbus.publishing.outbox import publish
 

@@ -1,4 +1,4 @@
-"""Finds what the contexts say and hear."""
+"""The app: loads the contexts' events and consumers."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from django.utils.module_loading import autodiscover_modules
 
 
 class EventBusConfig(AppConfig):
-    """The cellar."""
+    """The event bus."""
 
     name = "eventbus"
     verbose_name = "Event bus"
 
     def ready(self) -> None:
-        """Read every context's events and consumers, and keep the subscriptions current."""
+        """Import every context's events and consumers; store subscriptions after each migrate."""
         from eventbus import checks  # noqa: F401
 
         autodiscover_modules("events", "consumers")

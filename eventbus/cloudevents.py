@@ -1,4 +1,4 @@
-"""An event on the wire is a CloudEvents 1.0 JSON object, inside the house and out of it.
+"""The wire format: a CloudEvents 1.0 JSON object, inside the deployment and outside.
 
 Extension attributes: correlationid, causationid, aggregateversion, actor, replayed (true, or left
 out), and the distributed-tracing extension's traceparent and tracestate.
@@ -42,7 +42,7 @@ def to_cloudevent(envelope: Envelope) -> dict[str, Any]:
 
 
 def from_cloudevent(event: dict[str, Any]) -> Envelope:
-    """Read what `to_cloudevent` wrote. Raises KeyError or ValueError on anything else."""
+    """Decode the result of `to_cloudevent`. Raises KeyError or ValueError on anything else."""
     causation = event.get("causationid")
     optional = {field: event[key] for key, field in _EXTENSIONS.items() if key in event}
     return Envelope(

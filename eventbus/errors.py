@@ -17,11 +17,11 @@ Explained
     ├── CannotRestore
     ├── InArchive
     ├── LogBusy
-    ├── BrokerAway
+    ├── BrokerUnreachable
     └── GiveUp                raised by a consumer: the event goes to the dead letters at once
-        ├── OutcomeUnknown    an external call was cut off and may not be repeated
+        ├── OutcomeUnknown    an external call was interrupted and must not be repeated
         ├── ManyCauses        a batch consumer tried to publish
-        └── WorkerKilled      the event ended its worker too often
+        └── WorkerKilled      the event killed its worker too often
 
 The docstring of an error is its message; the words in braces are its fields.
 """
@@ -34,12 +34,12 @@ class EventBusError(Explained):
 
 
 class NotInTransaction(EventBusError):
-    """{name} was published outside a transaction: the change and its news must commit together.
+    """{name} was published outside a transaction: a change and its events must commit together.
     Wrap the service in @transaction.atomic."""
 
 
 class BadPayload(EventBusError):
-    """{name} does not keep its own contract: {problem}."""
+    """{name} does not match its contract: {problem}."""
 
 
 class UnknownConsumer(EventBusError):
@@ -52,13 +52,13 @@ class BadConsumer(EventBusError):
 
 
 class ContractsBroken(EventBusError):
-    """The contexts misunderstand each other, so nothing is started:
+    """Contexts and contracts disagree, so nothing is started:
     {problems}"""
 
 
 class ContractShrank(EventBusError):
     """The contract of {name} may only grow: {problem}.
-    A change that breaks readers is a new fact with a new name; publish both for a while."""
+    A change that breaks readers is a new event with a new name; publish both for a while."""
 
 
 class NotInstalled(EventBusError):
@@ -99,7 +99,7 @@ class LogBusy(EventBusError):
     """Another archive, restore, replay or rebuild is running. Try again when it has ended."""
 
 
-class BrokerAway(EventBusError):
+class BrokerUnreachable(EventBusError):
     """The broker does not take messages: {reason}. Nothing is lost; the relay keeps trying."""
 
 
@@ -108,13 +108,13 @@ class GiveUp(EventBusError):
 
 
 class OutcomeUnknown(GiveUp):
-    """{consumer} was cut off while calling outside, and may not simply be repeated ({reason})."""
+    """{consumer} was interrupted during an external call that must not be repeated ({reason})."""
 
 
 class ManyCauses(GiveUp):
-    """{consumer} handles many events at once, so what it does has no one origin and it cannot
-    publish. Without batch=True it is told one at a time."""
+    """{consumer} handles many events at once, so its changes have no single origin and it cannot
+    publish. Without batch=True it receives one event at a time."""
 
 
 class WorkerKilled(GiveUp):
-    """{consumer} was begun {deliveries} times and never ended: it seems to kill its worker."""
+    """{consumer} was started {deliveries} times and never ended: it seems to kill its worker."""

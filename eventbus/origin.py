@@ -1,4 +1,4 @@
-"""Who does this, and because of what: carried by each process from cause to effect."""
+"""The origin of a change: actor, correlation and causation, carried from cause to effect."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,21 +17,21 @@ from infra.ids import new_id
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What everything written now is caused by."""
+    """The actor and the cause of everything that is written in its scope."""
 
     actor: str = ""
     correlation: UUID = field(default_factory=new_id)
     causation: UUID | None = None
     consumer: str = ""
-    of_many: bool = False
+    many_causes: bool = False
 
     @property
     def cause(self) -> str:
-        """Name the cause in a word: `event:<id>` or `request:<correlation>`."""
+        """The cause as text: `event:<id>` or `request:<correlation>`."""
         return f"event:{self.causation}" if self.causation else f"request:{self.correlation}"
 
     def key(self, operation: str) -> str:
-        """Return the idempotency key of one call outside: consumer + event + operation."""
+        """Return the idempotency key of an external call: consumer + event + operation."""
         return str(uuid5(NAMESPACE_URL, f"{self.consumer}/{self.causation}/{operation}"))
 
 
@@ -39,43 +39,43 @@ _current: ContextVar[Origin | None] = ContextVar("origin", default=None)
 
 
 def origin() -> Origin:
-    """Return the origin in force; outside requests and consumers each call is its own.
+    """Return the current origin; outside requests and consumers a new one.
 
     Raises ManyCauses inside a `batch=True` handler.
     """
-    here = _current.get() or Origin()
-    if here.of_many:
-        raise ManyCauses(consumer=here.consumer)
-    return here
+    current = _current.get() or Origin()
+    if current.many_causes:
+        raise ManyCauses(consumer=current.consumer)
+    return current
 
 
 @contextmanager
 def acting_as(actor: str, correlation: UUID | None = None) -> Iterator[Origin]:
-    """Say who acts: `customer:<id>`, `operator:<id>`, `command:<name>`."""
-    with _in_force(Origin(actor=actor, correlation=correlation or new_id())) as here:
-        yield here
+    """Set the actor: `customer:<id>`, `operator:<id>`, `command:<name>`."""
+    with _scope(Origin(actor=actor, correlation=correlation or new_id())) as current:
+        yield current
 
 
 def set_actor(actor: str) -> None:
-    """Name the actor of the request in force, once it is known who it is."""
-    here = _current.get()
-    if here:
-        _current.set(replace(here, actor=actor))
+    """Set the actor of the current request, once it is authenticated."""
+    current = _current.get()
+    if current:
+        _current.set(replace(current, actor=actor))
 
 
 @contextmanager
 def caused_by(envelope: Envelope, consumer: str) -> Iterator[None]:
-    """Make an event the cause of all that is published and written inside."""
+    """Make an event the cause of everything that is published and written inside."""
     carrier = {"traceparent": envelope.traceparent, "tracestate": envelope.tracestate}
     token = otel.attach(propagate.extract({k: v for k, v in carrier.items() if v}))
-    here = Origin(
+    current = Origin(
         actor=envelope.actor,
         correlation=envelope.correlation,
         causation=envelope.id,
         consumer=consumer,
     )
     try:
-        with _in_force(here):
+        with _scope(current):
             yield
     finally:
         otel.detach(token)
@@ -83,34 +83,34 @@ def caused_by(envelope: Envelope, consumer: str) -> Iterator[None]:
 
 @contextmanager
 def caused_by_many(consumer: str) -> Iterator[None]:
-    """Handle events of different causes at once: nothing inside has one."""
-    with _in_force(Origin(consumer=consumer, of_many=True)):
+    """Handle events of different causes together: a change inside has no single cause."""
+    with _scope(Origin(consumer=consumer, many_causes=True)):
         yield
 
 
 def trace_id() -> str:
-    """Return the W3C trace id of what is under way: of the span in force, else the correlation's.
+    """Return the W3C trace id: of the current span, else made of the correlation.
 
-    A correlation has 128 bits as a trace id has, so it can stand for one where nobody traces.
+    Both have 128 bits, so without tracing the correlation serves as trace id.
     """
     span = otel_trace.get_current_span().get_span_context()
     if span.is_valid:
         return format(span.trace_id, "032x")
-    here = _current.get()
-    return here.correlation.hex if here and not here.of_many else ""
+    current = _current.get()
+    return current.correlation.hex if current and not current.many_causes else ""
 
 
 def trace_headers() -> tuple[str, str]:
-    """Return W3C traceparent and tracestate of the span in force, or empty strings."""
+    """Return W3C traceparent and tracestate of the current span, or empty strings."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return carrier.get("traceparent", ""), carrier.get("tracestate", "")
 
 
 @contextmanager
-def _in_force(here: Origin) -> Iterator[Origin]:
-    token = _current.set(here)
+def _scope(current: Origin) -> Iterator[Origin]:
+    token = _current.set(current)
     try:
-        yield here
+        yield current
     finally:
         _current.reset(token)

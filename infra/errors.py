@@ -2,8 +2,8 @@
 
 Exception
 └── Explained
-    ├── Refusal        a rule of the shop is broken: the API answers with its `status` (RFC 9457)
-    └── TryLater       another system does not answer now: try again, no attempt is counted
+    ├── Refusal        a business rule is broken: the API answers with its `status` (RFC 9457)
+    └── TryLater       another system does not answer: try again, no attempt is counted
         └── Unavailable    raised by the circuit breaker
 """
 
@@ -36,7 +36,7 @@ class Refusal(Explained):
     """This cannot be done."""
 
     status: ClassVar[int] = 409
-    field: str = ""  # the request's field that is to blame, if one is
+    field: str = ""  # the field of the request that caused it, if there is one
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)

@@ -1,7 +1,7 @@
-"""Places where a process may be killed on purpose, to prove that it does not matter.
+"""Failpoints: places where a test may kill the process, to prove that nothing is lost.
 
-Nothing happens unless KABAR_FAILPOINTS names a folder. A file in it with a failpoint's name kills
-the process that reaches the place (SIGKILL); the file goes first, so that one process dies.
+They do nothing unless KABAR_FAILPOINTS names a folder. A file in it with a failpoint's name kills
+(SIGKILL) the process that reaches the place; the file is deleted first, so only one process dies.
 """
 
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 
 NAMES = (
     "outbox-written",  # after the outbox insert, before the commit
-    "committed-not-kicked",  # after the commit, before the relay is woken
+    "committed-not-notified",  # after the commit, before the relay is notified
     "claimed-not-sent",
     "sent-not-confirmed",
     "received-not-begun",
     "handled-not-committed",  # in the handler's transaction, after its effect
     "committed-not-acked",
-    "retry-moved",  # a failure is written down, not yet committed
+    "retry-moved",  # a failure is recorded, not yet committed
     "dead-letters-retried",
     "retention",  # a part of the log is in a file, and still in the log
 )
@@ -24,12 +24,12 @@ _FOLDER = os.environ.get("KABAR_FAILPOINTS", "")
 
 
 def reach(name: str) -> None:
-    """Die here, where that is asked for."""
+    """Kill this process if a test has armed the failpoint."""
     if _FOLDER:
-        _die(name)
+        _kill_if_armed(name)
 
 
-def _die(name: str) -> None:
+def _kill_if_armed(name: str) -> None:
     try:
         Path(_FOLDER, name).unlink()
     except FileNotFoundError:

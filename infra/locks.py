@@ -1,7 +1,7 @@
-"""Who takes turns: PostgreSQL's advisory locks, most for the length of a transaction.
+"""Named locks: PostgreSQL's advisory locks, most until the transaction ends.
 
-Batches that touch the same rows in another order deadlock: 419 events/s where sorted ones under
-one lock make 15,000. SQLite has one writer, so everybody takes turns already.
+Batches that lock the same rows in different orders deadlock: they reached 419 events/s; sorted,
+under one lock, 15,000. SQLite has one writer, so its transactions run one after another anyway.
 """
 
 import fcntl
@@ -16,13 +16,13 @@ from django.db import Error, connection
 from infra import postgres
 
 
-def hold(names: Iterable[str]) -> None:
-    """Take the locks of these names in one order, until the transaction ends."""
+def acquire(names: Iterable[str]) -> None:
+    """Wait for the locks of these names, in one order, and hold them until the transaction ends."""
     _run("SELECT count(pg_advisory_xact_lock(n)) FROM unnest(%s::bigint[]) n", _numbers(names))
 
 
-def try_hold(name: str) -> bool:
-    """Take the lock of this name until the transaction ends, unless somebody else has it."""
+def try_acquire(name: str) -> bool:
+    """Take the lock of this name until the transaction ends; False if it is held elsewhere."""
     if connection.vendor != "postgresql":
         return True
     with postgres.cursor() as cursor:
@@ -30,8 +30,8 @@ def try_hold(name: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def hold_as(consumer: str, names: Iterable[str]) -> None:
-    """Take locks as a consumer at work, which `hold_alone` waits for and keeps out."""
+def acquire_for_delivery(consumer: str, names: Iterable[str]) -> None:
+    """Acquire the locks of a delivery; waits while `exclude_deliveries` is in force."""
     _run(
         "SELECT pg_advisory_xact_lock_shared(%s),"
         " (SELECT count(pg_advisory_xact_lock(n)) FROM unnest(%s::bigint[]) n)",
@@ -40,38 +40,39 @@ def hold_as(consumer: str, names: Iterable[str]) -> None:
     )
 
 
-def hold_alone(consumer: str) -> None:
-    """Wait until no delivery to the consumer runs, and let none begin until the commit."""
+def exclude_deliveries(consumer: str) -> None:
+    """Wait for the consumer's running deliveries, and let none begin until the commit."""
     _run("SELECT pg_advisory_xact_lock(%s)", _number(f"at work/{consumer}"))
 
 
 @contextmanager
-def standing(name: str, file: Path, *, shared: bool = False) -> Iterator[bool]:
-    """Try for a lock that outlives transactions, and say whether it is ours; it ends with us.
+def session_lock(name: str, file: Path, *, shared: bool = False) -> Iterator[bool]:
+    """Try for a lock that outlives transactions; gives whether it was acquired.
 
-    It is the connection's; with SQLite it is the file's.
+    It ends with the block, or with the process: on PostgreSQL with its connection, on SQLite with
+    the open file.
     """
     if connection.vendor != "postgresql":
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a") as held:
-            yield _flock(held, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        with file.open("a") as opened:
+            yield _flock(opened, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         return
-    kind, number = "_shared" if shared else "", _number(name)
+    suffix, number = "_shared" if shared else "", _number(name)
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_try_advisory_lock{kind}(%s)", [number])
-        (ours,) = cursor.fetchone()
+        cursor.execute(f"SELECT pg_try_advisory_lock{suffix}(%s)", [number])
+        (acquired,) = cursor.fetchone()
     try:
-        yield ours
+        yield acquired
     finally:
-        if ours:
-            # Where the connection is broken the lock went with it.
+        if acquired:
+            # A broken connection has released the lock already.
             with suppress(Error):
-                _run(f"SELECT pg_advisory_unlock{kind}(%s)", number)
+                _run(f"SELECT pg_advisory_unlock{suffix}(%s)", number)
 
 
-def _flock(file: IO[str], kind: int) -> bool:
+def _flock(file: IO[str], operation: int) -> bool:
     try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        fcntl.flock(file, operation | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

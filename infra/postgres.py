@@ -1,7 +1,7 @@
-"""This thread's session with PostgreSQL, used past Django's cursor where a round trip counts.
+"""PostgreSQL features that Django's cursor hides: server-side binding and pipeline mode.
 
-Django binds values on the client's side, so its cursors can neither prepare a statement nor send
-several at once. Errors are Django's all the same. On SQLite it is Django's cursor: nothing to gain.
+Django binds values in the client, so its cursors can neither prepare a statement nor send several
+in one round trip. Errors are Django's. On SQLite both functions fall back to Django's cursor.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ from django.db import connection
 
 @contextmanager
 def cursor() -> Iterator[Any]:
-    """Give a cursor that binds on the server; statements are prepared where `prepare=True`."""
+    """Give a cursor that binds in the server; `execute(…, prepare=True)` prepares a statement."""
     if connection.vendor != "postgresql":
-        with connection.cursor() as plain:
-            yield plain
+        with connection.cursor() as django_cursor:
+            yield django_cursor
         return
     connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as quick:
-        yield quick
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as server_cursor:
+        yield server_cursor
 
 
 def pipeline() -> Any:
-    """Send the statements inside in one round trip; read their rows when it has ended."""
+    """Send the statements inside in one round trip; fetch their rows after the block."""
     return connection.connection.pipeline() if connection.vendor == "postgresql" else nullcontext()

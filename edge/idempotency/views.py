@@ -50,7 +50,7 @@ class IdempotencyMixin(APIView):
         slot, fingerprint = _slot(request, key), _fingerprint(request.data)
         with transaction.atomic():
             # A racing request is refused; on SQLite, with its one writer, it waits and replays.
-            if not locks.try_hold(f"idempotency/{slot}"):
+            if not locks.try_acquire(f"idempotency/{slot}"):
                 raise KeyInUse(seconds=1)
             now = clock.now()
             if stored := find(slot, now):

@@ -1,1 +1,1 @@
-"""Consuming: each event takes effect exactly once, or its failure is stored."""
+"""Consuming: each event's effect happens exactly once, or its failure is recorded."""

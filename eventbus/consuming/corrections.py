@@ -1,6 +1,6 @@
-"""What one consumer is told in place of the log's words, because an operator mended them.
+"""Corrections: payloads edited by an operator, delivered to one consumer instead of the logged.
 
-The log is never changed, and nobody else hears of it.
+The log is never changed, and other consumers receive the logged payload.
 """
 
 import difflib
@@ -20,43 +20,40 @@ from eventbus.publishing.serialization import payload_of
 
 
 def corrected(dispatches: Iterable[Dispatch]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what second attempts and replays carry instead, by consumer and event id."""
-    late = [dispatch for dispatch in dispatches if dispatch.retry or dispatch.replayed]
-    ids = {id for dispatch in late for id in dispatch.event_ids}
-    return _told(Correction.objects.filter(event_id__in=ids)) if ids else {}
+    """Return the corrected data of retries and replays, by consumer and event id."""
+    # A first delivery has none: a payload is edited after it failed.
+    later = [dispatch for dispatch in dispatches if dispatch.retry or dispatch.replayed]
+    ids = {id for dispatch in later for id in dispatch.event_ids}
+    if not ids:
+        return {}
+    rows = Correction.objects.filter(event_id__in=ids).order_by("pk")  # the latest row counts
+    return {(row.consumer, str(row.event_id)): {"data": cast(Any, row.payload)} for row in rows}
 
 
 def corrected_payload(consumer: str) -> Coalesce:
-    """Return a payload of the log as this consumer is to be told it, for a query of events."""
-    instead = Correction.objects.filter(consumer=consumer, event_id=OuterRef("pk"))
-    return Coalesce(Subquery(instead.order_by("-pk").values("payload")[:1]), F("payload"))
+    """Return an annotation for a query of events: the payload that this consumer receives."""
+    corrections = Correction.objects.filter(consumer=consumer, event_id=OuterRef("pk"))
+    return Coalesce(Subquery(corrections.order_by("-pk").values("payload")[:1]), F("payload"))
 
 
 def checked(name: str, payload: dict[str, Any]) -> dict[str, Any]:
     """Return a payload in its canonical form. Raises BadPayload, NotInstalled."""
-    kind: Any = event_types.get(name)
-    if kind is None:
+    event_type: Any = event_types.get(name)
+    if event_type is None:
         raise NotInstalled(name=name)
-    strange = sorted(set(payload) - {field.name for field in fields(kind)})
-    if strange:
-        raise BadPayload(name=name, problem=f"it has no field {', '.join(strange)}")
+    unknown = sorted(set(payload) - {field.name for field in fields(event_type)})
+    if unknown:
+        raise BadPayload(name=name, problem=f"it has no field {', '.join(unknown)}")
     try:
-        return payload_of(msgspec.convert(payload, kind))
-    except msgspec.ValidationError as problem:
-        raise BadPayload(name=name, problem=problem) from problem
+        return payload_of(msgspec.convert(payload, event_type))
+    except msgspec.ValidationError as error:
+        raise BadPayload(name=name, problem=error) from error
 
 
 def diff(before: Any, after: Any) -> list[str]:
-    """Return what changes between two payloads, as the lines of a unified diff."""
+    """Return the changes between two payloads as the lines of a unified diff."""
     old, new = (
         json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).splitlines()
         for value in (before, after)
     )
     return list(difflib.unified_diff(old, new, "now", "edited", lineterm=""))
-
-
-def _told(rows: Any) -> dict[tuple[str, str], dict[str, Any]]:
-    return {
-        (row.consumer, str(row.event_id)): {"data": cast(Any, row.payload)}
-        for row in rows.order_by("pk")
-    }

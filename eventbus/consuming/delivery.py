@@ -1,4 +1,4 @@
-"""What a worker does with a message: each event's effect exactly once, or its failure stored."""
+"""Delivery of a message: each event's effect exactly once, or its failure recorded."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,11 +26,11 @@ Handle = Callable[[Consumer, Envelope], None]
 def deliver(
     dispatch: int, name: str, events: Sequence[dict[str, Any]], suspect: bool = False
 ) -> None:
-    """Hand events (CloudEvents JSON) to a consumer and delete the dispatch.
+    """Deliver events (CloudEvents JSON) to a consumer and delete the dispatch.
 
-    A suspect message was delivered before, and may be what ended its worker: its events run one
-    by one, each counted first. On return every outcome is stored. An exception means that none
-    could be (the database is away): the message must come again.
+    A suspect message was delivered before, and may have killed its worker: its events run one by
+    one, each counted first. On return every outcome is recorded. An exception means that none
+    could be (the database is unreachable): the message must be delivered again.
     """
     envelopes = [from_cloudevent(event) for event in events]
     consumer = registry.consumers.get(name)
@@ -40,9 +40,9 @@ def deliver(
             retries.record_failure(name, envelope, UnknownConsumer(consumer=name))
         _finish(dispatch, None, [])
         return
-    handle = _call_outside if consumer.external else _in_transaction
+    handle = _call_external if consumer.external else _handle_in_transaction
     if suspect:
-        _deliver_each(dispatch, consumer, envelopes, partial(_counted, handle))
+        _deliver_each(dispatch, consumer, envelopes, partial(_handle_counted, handle))
     elif consumer.external:
         _deliver_each(dispatch, consumer, envelopes, handle)
     else:
@@ -50,7 +50,7 @@ def deliver(
 
 
 def deliver_batch(dispatch: int, consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
-    """Handle all in one transaction; where that fails, each in one of its own."""
+    """Handle all events in one transaction; if that fails, each in one of its own."""
     try:
         with transaction.atomic():
             with _without_savepoints():
@@ -58,7 +58,7 @@ def deliver_batch(dispatch: int, consumer: Consumer, envelopes: Sequence[Envelop
             _finish(dispatch, consumer, envelopes)
     except Exception as error:
         if len(envelopes) > 1:
-            _deliver_each(dispatch, consumer, envelopes, _in_transaction)
+            _deliver_each(dispatch, consumer, envelopes, _handle_in_transaction)
         else:
             retries.record_failure(consumer.name, envelopes[0], error)
             _finish(dispatch, None, [])
@@ -77,14 +77,14 @@ def _deliver_each(
     _finish(dispatch, consumer, handled)
 
 
-def _counted(handle: Handle, consumer: Consumer, envelope: Envelope) -> None:
-    """Count before the handler runs: one that kills its worker cannot count afterwards."""
+def _handle_counted(handle: Handle, consumer: Consumer, envelope: Envelope) -> None:
+    # Counted before the handler runs: one that kills its worker cannot count afterwards.
     retries.count_delivery(consumer.name, envelope)
     handle(consumer, envelope)
     Retry.objects.filter(consumer=consumer.name, event_id=envelope.id).delete()
 
 
-def _in_transaction(consumer: Consumer, envelope: Envelope) -> None:
+def _handle_in_transaction(consumer: Consumer, envelope: Envelope) -> None:
     with transaction.atomic():
         _handle(consumer, [envelope])
 
@@ -129,11 +129,9 @@ class _Arguments:
 
 @contextmanager
 def _without_savepoints() -> Iterator[None]:
-    """Let the services of a batch join its transaction without a savepoint each.
-
-    They cost two round trips, and more than 64 are slow. A batch is all or nothing anyway; where
-    a service needs its savepoint, the batch fails and is redone one by one, with savepoints.
-    """
+    # A savepoint costs each service two round trips, and more than 64 subtransactions are slow. A
+    # batch is all or nothing anyway; if a service needs its savepoint, the batch fails, and is
+    # repeated one by one with savepoints.
     features: Any = connection.features
     uses, features.uses_savepoints = features.uses_savepoints, False
     try:
@@ -142,24 +140,24 @@ def _without_savepoints() -> Iterator[None]:
         features.uses_savepoints = uses
 
 
-def _call_outside(consumer: Consumer, envelope: Envelope) -> None:
-    """Prepare, call, record: no transaction is open while the other side thinks."""
+def _call_external(consumer: Consumer, envelope: Envelope) -> None:
+    """Start, call, record: no transaction is open during the call to the other system."""
     with transaction.atomic():
         state, until = inbox.start(consumer.name, envelope.id)
-        gone = inbox.drop_archived(consumer.name, [envelope] if state == "fresh" else [])
-    if state == "done" or gone:
+        archived = inbox.drop_archived(consumer.name, [envelope] if state == "fresh" else [])
+    if state == "done" or archived:
         return
     if state == "busy":
-        raise TryLater(seconds=inbox.left(until), reason="another delivery is calling")
+        raise TryLater(seconds=inbox.seconds_left(until), reason="another delivery is calling")
     if state == "again" and not consumer.idempotent:
         raise OutcomeUnknown(consumer=consumer.name, reason=f"event {envelope.id}")
     with caused_by(envelope, consumer.name):
         try:
             record = consumer.handle(**consumer.arguments(envelope))
         except Exception:
-            inbox.forget(consumer.name, envelope.id, until)
+            inbox.undo_start(consumer.name, envelope.id, until)
             raise
-        # Cut off here, the event stays started: only a idempotent consumer calls again.
+        # Killed here, the event stays started: only an idempotent consumer calls again.
         with transaction.atomic():
             if inbox.finish(consumer.name, envelope.id) and record:
                 record()
@@ -167,14 +165,14 @@ def _call_outside(consumer: Consumer, envelope: Envelope) -> None:
 
 
 def _finish(dispatch: int, consumer: Consumer | None, handled: Sequence[Envelope]) -> None:
-    """Delete the dispatch, and what was written about troubles that are over."""
+    """Delete the dispatch, and the records of earlier failures of the events now handled."""
     if consumer is None or not handled:
         Dispatch.objects.filter(pk=dispatch).delete()
         return
     ids = [envelope.id for envelope in handled]
     if connection.vendor == "postgresql":
         with postgres.cursor() as cursor:
-            cursor.execute(_LANDED, [consumer.name] * 2 + [ids, consumer.name, ids, dispatch])
+            cursor.execute(_FINISH, [consumer.name] * 2 + [ids, consumer.name, ids, dispatch])
         return
     ConsumerHealth.objects.filter(pk=consumer.name).delete()
     for table in (Retry, DeadLetter):
@@ -182,10 +180,10 @@ def _finish(dispatch: int, consumer: Consumer | None, handled: Sequence[Envelope
     Dispatch.objects.filter(pk=dispatch).delete()
 
 
-# One statement: another copy of the message may have left a retry, or have been given up.
-_LANDED = """
-WITH well AS (DELETE FROM eventbus_consumer_health WHERE consumer = %s),
-     retried AS (DELETE FROM eventbus_retry WHERE consumer = %s AND event_id = ANY(%s)),
-     risen AS (DELETE FROM eventbus_dead_letter WHERE consumer = %s AND event_id = ANY(%s))
+# Another copy of the message may have left a retry or a dead letter. One statement, one round trip.
+_FINISH = """
+WITH health AS (DELETE FROM eventbus_consumer_health WHERE consumer = %s),
+     retry AS (DELETE FROM eventbus_retry WHERE consumer = %s AND event_id = ANY(%s)),
+     dead_letter AS (DELETE FROM eventbus_dead_letter WHERE consumer = %s AND event_id = ANY(%s))
 DELETE FROM eventbus_dispatch WHERE id = %s
 """

@@ -1,6 +1,6 @@
-"""Once per consumer and event: insert first, then handle.
+"""The inbox: a consumer handles an event once, as its row is inserted before the handler runs.
 
-200 runs for 200 events under four racing deliveries; asking first ran the handler 797 times.
+200 runs for 200 events under four racing deliveries; a check with SELECT first ran 797 handlers.
 """
 
 import datetime as dt
@@ -20,14 +20,15 @@ from infra import clock, locks, postgres
 
 log = structlog.get_logger(__name__)
 
-YOUNG = dt.timedelta(hours=12)  # archived is what is twice as old: clocks of machines may differ
+# Only events of at least twice this age are archived: clocks of machines may differ.
+NEVER_ARCHIVED = dt.timedelta(hours=12)
 _GENERATION = "SELECT coalesce(max(generation), 0) FROM eventbus_subscription WHERE consumer = %s"
 _TABLE = Inbox._meta.db_table
-_TAKE = {
+_INSERT = {
     vendor: f"INSERT INTO {_TABLE} (consumer, generation, event_id, handled_at)"
-    f" SELECT %s, ({_GENERATION}), e.id, CURRENT_TIMESTAMP FROM ({given}) e"
+    f" SELECT %s, ({_GENERATION}), e.id, CURRENT_TIMESTAMP FROM ({ids}) e"
     " WHERE true ON CONFLICT DO NOTHING RETURNING event_id"
-    for vendor, given in {
+    for vendor, ids in {
         "postgresql": "SELECT unnest(%s::uuid[]) AS id",
         "sqlite": "SELECT value AS id FROM json_each(%s)",
     }.items()
@@ -35,24 +36,24 @@ _TAKE = {
 
 
 def mark_handled(consumer: str, events: Sequence[UUID], keys: Iterable[str]) -> set[UUID]:
-    """Hold the keys, mark events handled, and return those that were not before: one round trip.
+    """Acquire the keys, mark events handled, and return the ones that were not: one round trip.
 
-    The locks and the marks live and die with the caller's transaction.
+    Locks and marks last until the caller's transaction ends.
     """
     with postgres.cursor() as cursor:
         with postgres.pipeline():
-            locks.hold_as(consumer, keys)
-            cursor.execute(_TAKE[connection.vendor], [consumer, consumer, _array(sorted(events))])
-        fresh = {id if isinstance(id, UUID) else UUID(id) for (id,) in cursor.fetchall()}
-    _tell_again(consumer, len(events) - len(fresh))
-    return fresh
+            locks.acquire_for_delivery(consumer, keys)
+            cursor.execute(_INSERT[connection.vendor], [consumer, consumer, _array(sorted(events))])
+        marked = {id if isinstance(id, UUID) else UUID(id) for (id,) in cursor.fetchall()}
+    _log_duplicates(consumer, len(events) - len(marked))
+    return marked
 
 
 def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:
-    """Begin a call outside, and say how things stand: with until when that holds.
+    """Start an external call, and return its state and until when that holds.
 
-    `fresh`: nobody tried; `again`: somebody did and was cut off; both are ours now.
-    `busy`: somebody is at it; `done`: it is handled.
+    `fresh`: no delivery has called before; `again`: one was interrupted. Both are leased now.
+    `busy`: another delivery calls at present; `done`: the event is handled.
     """
     now = clock.now()
     until = now + dt.timedelta(seconds=conf().LEASE_SECONDS)
@@ -65,7 +66,7 @@ def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:
     if created:
         return "fresh", until
     if row.handled_at:
-        _tell_again(consumer, 1)
+        _log_duplicates(consumer, 1)
         return "done", row.handled_at
     if row.lease_until and row.lease_until > now:
         return "busy", row.lease_until
@@ -74,44 +75,45 @@ def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:
 
 
 def finish(consumer: str, event: UUID) -> bool:
-    """Mark a call outside as recorded; False where another delivery was faster."""
+    """Mark an external call handled; False if another delivery has done so."""
     unfinished = Inbox.objects.filter(consumer=consumer, event_id=event, handled_at=None)
     return bool(unfinished.update(handled_at=clock.now(), lease_until=None))
 
 
-def forget(consumer: str, event: UUID, until: dt.datetime) -> None:
-    """Take back the start of a call that failed: the next attempt is a fresh one.
-
-    Only the holder of the lease may: one that comes too late would undo another's start.
-    """
+def undo_start(consumer: str, event: UUID, until: dt.datetime) -> None:
+    """Undo the start of an external call that failed, so that the next attempt is fresh."""
+    # By the lease's end: a call that outlived its lease must not undo another delivery's start.
     Inbox.objects.filter(
         consumer=consumer, event_id=event, handled_at=None, lease_until=until
     ).delete()
 
 
 def drop_archived(consumer: str, marked: Iterable[Envelope]) -> set[UUID]:
-    """Unmark events that are archived, and their inbox rows with them: second copies of messages.
-
-    Asked after the mark: one that had to wait for the archive's commit sees it then.
-    """
-    lately = dt.datetime.now(dt.UTC) - YOUNG
-    old = {envelope.id for envelope in marked if envelope.recorded_at < lately}
+    """Unmark events that are archived: duplicates, whose inbox rows are archived with them."""
+    # Called after the mark: one that waited for the archive's commit sees it now.
+    recent = dt.datetime.now(dt.UTC) - NEVER_ARCHIVED
+    old = {envelope.id for envelope in marked if envelope.recorded_at < recent}
     if not old:
         return old
-    gone = old - set(Event.objects.filter(pk__in=old).values_list("pk", flat=True))
-    Inbox.objects.filter(consumer=consumer, event_id__in=gone).delete()
-    return gone
+    archived = old - set(Event.objects.filter(pk__in=old).values_list("pk", flat=True))
+    Inbox.objects.filter(consumer=consumer, event_id__in=archived).delete()
+    return archived
 
 
 def generation(consumer: str) -> int:
-    """Return under which generation a consumer handles now."""
-    known = Subscription.objects.filter(consumer=consumer).aggregate(n=Max("generation"))
-    return known["n"] or 0
+    """Return the generation of a consumer's inbox; each rebuild raises it."""
+    highest = Subscription.objects.filter(consumer=consumer).aggregate(n=Max("generation"))
+    return highest["n"] or 0
 
 
 def release_leases() -> None:
-    """Free what a killed process had started: only for the one process there is."""
+    """End the leases of a process that was killed: only for a deployment of one process."""
     Inbox.objects.filter(handled_at=None).update(lease_until=clock.now())
+
+
+def seconds_left(until: dt.datetime) -> float:
+    """Return the seconds until a lease ends, at least 1."""
+    return max(1.0, (until - clock.now()).total_seconds())
 
 
 def _array(ids: Sequence[UUID]) -> str:
@@ -121,13 +123,8 @@ def _array(ids: Sequence[UUID]) -> str:
     return json.dumps([id.hex for id in ids])
 
 
-def _tell_again(consumer: str, events: int) -> None:
-    """Say that events came that were handled already; a transaction that fails says nothing."""
+def _log_duplicates(consumer: str, events: int) -> None:
     if events:
-        told = partial(log.info, "duplicate delivery", consumer=consumer, events=events)
-        transaction.on_commit(told)
-
-
-def left(until: dt.datetime) -> float:
-    """Return the seconds until a lease ends, one at the least."""
-    return max(1.0, (until - clock.now()).total_seconds())
+        # On commit: a delivery that fails is delivered again, and would be logged twice.
+        write = partial(log.info, "duplicate delivery", consumer=consumer, events=events)
+        transaction.on_commit(write)

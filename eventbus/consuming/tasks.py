@@ -1,4 +1,4 @@
-"""The one Celery task. Celery is the legs; the database is the memory."""
+"""The Celery tasks. Celery only carries messages; all state is in the database."""
 
 import datetime as dt
 import time
@@ -17,7 +17,7 @@ from infra.failpoints import reach
 
 log = structlog.get_logger(__name__)
 
-DATABASE_PAUSE = 1.0  # seconds before a message is given back while the database is away
+REJECT_DELAY = 1.0  # seconds before a message is returned while the database is unreachable
 
 
 @shared_task(
@@ -35,29 +35,27 @@ def deliver(
     events: str,
     suspect: bool = False,
 ) -> None:
-    """Deliver a message. It is acknowledged only once every outcome is stored.
+    """Deliver a message. It is acknowledged only once every outcome is recorded.
 
-    `events` is a CloudEvents JSON batch in one string: fifty are read in a fraction of the time.
+    `events` is a CloudEvents JSON batch as text: decoding 50 at once takes a fraction of the time.
     """
     try:
-        again = (self.request.delivery_info or {}).get("redelivered", False)
-        told = msgspec.json.decode(events)
-        delivery.deliver(dispatch, consumer, told, suspect or bool(again))
+        redelivered = (self.request.delivery_info or {}).get("redelivered", False)
+        decoded = msgspec.json.decode(events)
+        delivery.deliver(dispatch, consumer, decoded, suspect or bool(redelivered))
         reach("committed-not-acked")
-    except Error as away:
+    except Error as error:
         connection.close()
-        if not self.request.called_directly:
-            log.warning(
-                "database unreachable, message returned", consumer=consumer, error=str(away)
-            )
-            time.sleep(DATABASE_PAUSE)
-            raise Reject(str(away), requeue=True) from away
-        raise
+        if self.request.called_directly:
+            raise
+        log.warning("database unreachable, message returned", consumer=consumer, error=str(error))
+        time.sleep(REJECT_DELAY)
+        raise Reject(str(error), requeue=True) from error
 
 
 @shared_task(name="eventbus.queue_marker", ignore_result=True)
 def receive_marker(queue: str, sent_at: str) -> None:
-    """Note that the tick sent then has come through the queue; ticks may overtake each other."""
+    """Record that a marker has come through the queue; markers may overtake each other."""
     sent = dt.datetime.fromisoformat(sent_at)
-    unheard = Q(received_up_to=None) | Q(received_up_to__lt=sent)
-    QueueMarker.objects.filter(unheard, queue=queue).update(received_up_to=sent)
+    older = Q(received_up_to=None) | Q(received_up_to__lt=sent)
+    QueueMarker.objects.filter(older, queue=queue).update(received_up_to=sent)

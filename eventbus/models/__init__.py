@@ -1,4 +1,4 @@
-"""What the bus remembers. State is the table a row sits in."""
+"""Models of the bus. The state of a delivery is the table that its row is in."""
 
 from eventbus.models.delivery import (
     ConsumerHealth,

@@ -1,10 +1,10 @@
-"""What is on its way to whom, and how it fares."""
+"""Models of deliveries: outbox, dispatches, inbox, retries, dead letters, subscriptions."""
 
 from django.db import models
 
 
 class Outbox(models.Model):
-    """What still has to be dispatched: tiny and hot."""
+    """An event that is not yet dispatched: the table is small and busy."""
 
     id = models.BigAutoField(primary_key=True)
     event_id = models.UUIDField()
@@ -17,10 +17,10 @@ class Outbox(models.Model):
 
 
 class Dispatch(models.Model):
-    """A message on its way: one consumer, up to EVENTBUS.BATCH_SIZE events. It is the lease.
+    """A message to one consumer with up to EVENTBUS.BATCH_SIZE events; its row is the lease.
 
     Committed before the message is sent, deleted by the transaction that records the outcome.
-    `claimed_at` empty: to be sent; `confirmed_at` empty: the broker has not said it has it.
+    `claimed_at` empty: not sent; `confirmed_at` empty: not confirmed by the broker.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -28,7 +28,9 @@ class Dispatch(models.Model):
     event_ids = models.JSONField()
     claimed_at = models.DateTimeField(null=True)
     confirmed_at = models.DateTimeField(null=True)
-    deliveries = models.PositiveIntegerField(default=0, help_text="times it was found lost")
+    deliveries = models.PositiveIntegerField(
+        default=0, help_text="times it was lost and sent again"
+    )
     retry = models.BooleanField(default=False)
     replayed = models.BooleanField(default=False, db_default=False)
 
@@ -47,10 +49,10 @@ class Dispatch(models.Model):
 
 
 class Inbox(models.Model):
-    """What a consumer has handled: written in the handler's own transaction.
+    """An event that a consumer has handled, written in the handler's own transaction.
 
-    A consumer that calls outside has *started* while `handled_at` is empty; its lease says how
-    long another delivery leaves it alone.
+    An external consumer has *started* while `handled_at` is empty; until its lease ends, no other
+    delivery calls.
     """
 
     pk = models.CompositePrimaryKey("consumer", "generation", "event_id")
@@ -66,16 +68,16 @@ class Inbox(models.Model):
 
 
 class Retry(models.Model):
-    """A delivery that failed and will be tried again; `next_at` is empty while it is in flight.
+    """A failed delivery that will be repeated; `next_at` is empty while it is in flight.
 
-    What may have killed its worker is written down before it runs, due when it counts as lost.
+    A suspect delivery is recorded before it runs, and due at the time at which it counts as lost.
     """
 
     id = models.BigAutoField(primary_key=True)
     consumer = models.CharField(max_length=120)
     event_id = models.UUIDField()
     attempts = models.PositiveIntegerField(default=0)
-    deliveries = models.PositiveIntegerField(default=0, help_text="begun since it was suspect")
+    deliveries = models.PositiveIntegerField(default=0, help_text="started since it is suspect")
     next_at = models.DateTimeField("next attempt at", null=True, db_index=True)
     error = models.TextField()
     signature = models.CharField(max_length=300, default="", db_default="")
@@ -93,7 +95,7 @@ class Retry(models.Model):
 
 
 class DeadLetter(models.Model):
-    """A delivery given up: it waits for an operator."""
+    """A delivery that is not repeated: it waits for an operator."""
 
     id = models.BigAutoField(primary_key=True)
     consumer = models.CharField(max_length=120)
@@ -117,7 +119,7 @@ class DeadLetter(models.Model):
 
 
 class Subscription(models.Model):
-    """From when on a consumer is owed an event; `until` is set when the consumer is gone."""
+    """The time from which a consumer is owed an event; `until` is set if it is removed."""
 
     id = models.BigAutoField(primary_key=True)
     consumer = models.CharField(max_length=120)
@@ -136,7 +138,7 @@ class Subscription(models.Model):
 
 
 class ConsumerHealth(models.Model):
-    """A consumer that fails and fails: it is probed with one delivery at a time."""
+    """A consumer's failures in a row; after many it is probed with one delivery at a time."""
 
     consumer = models.CharField(max_length=120, primary_key=True)
     failures = models.PositiveIntegerField("failures in a row", default=0)
@@ -153,7 +155,7 @@ class ConsumerHealth(models.Model):
 class QueueMarker(models.Model):
     """A message without content that the relay sends through each queue.
 
-    Whatever was confirmed before a marker that has arrived was received, or lost by the broker.
+    A message confirmed before a marker that has arrived was received, or lost by the broker.
     """
 
     queue = models.CharField(max_length=60, primary_key=True)

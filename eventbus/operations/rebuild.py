@@ -109,7 +109,7 @@ def rebuild(context: str, actor: str, progress: Progress = lambda n: None) -> Re
 def _empty(context: str, consumers: Sequence[Consumer]) -> None:
     services: Any = import_module(f"{context}.services")
     for consumer in consumers:
-        locks.hold_alone(consumer.name)
+        locks.exclude_deliveries(consumer.name)
     for consumer in consumers:
         rows = Subscription.objects.filter(consumer=consumer.name)
         rows.update(generation=inbox.generation(consumer.name) + 1)

@@ -180,7 +180,7 @@ def _start_generation(request: ReplayRequest) -> None:
     All other rows move into it, so their events stay handled. No delivery runs meanwhile.
     """
     consumer = request.consumer
-    locks.hold_alone(consumer)
+    locks.exclude_deliveries(consumer)
     rows = Inbox.objects.filter(consumer=consumer, generation=inbox.generation(consumer))
     rows.filter(event_id__in=_handled_again(request).order_by().values("pk")).delete()
     rows.update(generation=F("generation") + 1)

@@ -157,7 +157,7 @@ def hold_complete(
 @contextmanager
 def _locked(*, shared: bool = False) -> Iterator[None]:
     file = Path(conf().LOCKFILE).with_name("log.lock")
-    with locks.standing("eventbus.log", file, shared=shared) as acquired:
+    with locks.session_lock("eventbus.log", file, shared=shared) as acquired:
         if not acquired:
             raise LogBusy
         yield

@@ -1,1 +1,1 @@
-"""Publishing: the event is written in the transaction of the change, or not at all."""
+"""Publishing: an event is written in the transaction of its change, or not at all."""

@@ -1,7 +1,7 @@
-"""What each event promises: its JSON Schema (2020-12), locked in the producer's `contracts/`.
+"""Contracts: the JSON Schema (2020-12) of each event, locked in the producer's `contracts/`.
 
-A contract only grows: who reads the old one can read the new facts, and who reads the new one
-can read the old facts. So a field added later has a default for ever.
+A contract only grows: readers of the old one can read new events, and readers of the new one can
+read old events. So a field added later has a default for ever.
 """
 
 import inspect
@@ -21,20 +21,20 @@ Schema = dict[str, Any]
 
 
 def path_of(name: str) -> Path:
-    """Return where the contract of an event lies."""
+    """Return the file of an event's contract."""
     app, _, event = name.partition(".")
     return Path(apps.get_app_config(app).path, "contracts", f"{event}.json")
 
 
-def schema_of(kind: type[Event] | type[msgspec.Struct]) -> Schema:
-    """Return the JSON Schema of an event, or of what a consumer reads."""
-    schema = msgspec.json.schema(kind)
+def schema_of(payload_type: type[Event] | type[msgspec.Struct]) -> Schema:
+    """Return the JSON Schema of an event, or of the fields that a consumer reads."""
+    schema = msgspec.json.schema(payload_type)
     definitions = schema["$defs"]
     for part in definitions.values():
-        if "description" in part:  # Python 3.13 takes the indent away, older ones do not
+        if "description" in part:  # Python 3.13 removes the indentation, older ones do not
             part["description"] = inspect.cleandoc(part["description"])
     body = definitions.pop(schema["$ref"].rpartition("/")[2])
-    only_for = getattr(kind, "only_for", None)
+    only_for = getattr(payload_type, "only_for", None)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **body,
@@ -83,7 +83,9 @@ def _distance(one: str, other: str) -> int:
 def stale() -> list[str]:
     """Return the events whose code and locked contract differ."""
     locked = published()
-    return sorted(name for name, kind in event_types.items() if locked.get(name) != schema_of(kind))
+    return sorted(
+        name for name, event in event_types.items() if locked.get(name) != schema_of(event)
+    )
 
 
 def lock() -> list[str]:
@@ -93,7 +95,7 @@ def lock() -> list[str]:
     """
     locked, names = published(), stale()
     for name in names:
-        for problem in shrinkages(locked.get(name), schema_of(event_types[name])):
+        for problem in breaking_changes(locked.get(name), schema_of(event_types[name])):
             raise ContractShrank(name=name, problem=problem)
     for name in names:
         path = path_of(name)
@@ -102,16 +104,18 @@ def lock() -> list[str]:
     return names
 
 
-def shrinkages(old: Schema | None, new: Schema) -> list[str]:
-    """Say in words what a change of a contract would break; nothing for a new one."""
+def breaking_changes(old: Schema | None, new: Schema) -> list[str]:
+    """Return the changes of a contract that would break a reader; a new contract has none."""
     if old is None:
         return []
-    broken = [f"{problem} for those who read it today" for problem in misreadings(old, new)]
-    return broken + [f"{problem} in the facts already told" for problem in misreadings(new, old)]
+    today = [f"{problem} for its readers of today" for problem in incompatibilities(old, new)]
+    return today + [
+        f"{problem} in events already published" for problem in incompatibilities(new, old)
+    ]
 
 
-def misreadings(wanted: Schema, offered: Schema) -> list[str]:
-    """Say in words where a reader and a contract disagree."""
+def incompatibilities(wanted: Schema, offered: Schema) -> list[str]:
+    """Return sentences on the fields where a reader and a contract disagree."""
     return list(_compare(wanted, offered, wanted, offered, ""))
 
 

@@ -1,4 +1,4 @@
-"""Publishing: the change and its news in one transaction, or neither."""
+"""The outbox: a change and its events are committed together, or neither is."""
 
 import datetime as dt
 from typing import Any
@@ -26,19 +26,19 @@ def publish(
     version: int | None = None,
     answering: UUID | None = None,
 ) -> UUID:
-    """Write the news down in the transaction of the change, and return its id.
+    """Write an event in the transaction of its change, and return its id.
 
-    due: not before then (a time, or a span from now by the database's clock): scheduled news,
-        which survives restarts.
-    answering: the id of the question this answers, where that is not the news being handled.
-    version: the version of the aggregate's row that this fact made.
+    due: publish it then and not before (a time, or a delay by the database's clock). Such a
+        scheduled event survives restarts.
+    answering: the id of the event that this one answers, if it is not the one being handled.
+    version: the version of the aggregate's row after this change.
 
-    An answer to this event carries the id returned here as its `causation`.
+    An answer to this event carries the returned id as its `causation`.
     Raises NotInTransaction, BadPayload.
     """
     if not connection.in_atomic_block:
         raise NotInTransaction(name=name_of(type(event)))
-    here, (traceparent, tracestate) = origin(), trace_headers()
+    current, (traceparent, tracestate) = origin(), trace_headers()
     id = new_id()
     fact: dict[str, Any] = {
         "id": id,
@@ -46,24 +46,24 @@ def publish(
         "aggregate": event.aggregate,
         "aggregate_version": version,
         "payload": payload_of(event),
-        "correlation": here.correlation,
-        "causation": answering or here.causation,
+        "correlation": current.correlation,
+        "causation": answering or current.causation,
         "traceparent": traceparent,
         "tracestate": tracestate,
-        "actor": here.actor,
+        "actor": current.actor,
     }
     if due is None:
         record([fact])
         reach("outbox-written")
-        transaction.on_commit(_kick)
+        transaction.on_commit(_notify)
     else:
-        when = due if isinstance(due, dt.datetime) else clock.now() + due
-        Scheduled.objects.create(**fact, due_at=when)
+        due_at = due if isinstance(due, dt.datetime) else clock.now() + due
+        Scheduled.objects.create(**fact, due_at=due_at)
     return id
 
 
-def _kick() -> None:
-    reach("committed-not-kicked")
+def _notify() -> None:
+    reach("committed-not-notified")
     wakeup.wake_relays()
 
 
@@ -73,7 +73,7 @@ _LOG, _OUTBOX = Log._meta.db_table, Outbox._meta.db_table
 
 
 def record(facts: list[dict[str, Any]]) -> None:
-    """Put facts into the log and the outbox: one statement on PostgreSQL."""
+    """Insert facts into the log and the outbox: one statement on PostgreSQL."""
     row = f"({', '.join(['%s'] * len(_COLUMNS))})"
     values = [_prepared(field, fact[field.name]) for fact in facts for field in _FIELDS]
     columns, rows = ", ".join(_COLUMNS), ", ".join([row] * len(facts))

@@ -1,7 +1,7 @@
-"""Wake the relays after a commit. A kick may be lost: polling finds it anyway.
+"""Wake the relays after a commit. A notification may be lost: polling finds the event anyway.
 
-In one process it is a thread's event. Across processes it is one NOTIFY in autocommit, coalesced
-over some milliseconds: a NOTIFY in every transaction costs 29 to 35 % of the commits.
+In one process a `threading.Event` does it. Across processes it is a NOTIFY in autocommit, at most
+one in 2 ms: a NOTIFY in every transaction costs 29 to 35 % of the commits.
 """
 
 import os
@@ -17,72 +17,77 @@ from django.db import connection
 log = structlog.get_logger(__name__)
 
 CHANNEL = "eventbus"
-_COALESCE = 0.002  # seconds
-woken = threading.Event()
+_MIN_NOTIFY_INTERVAL = 0.002  # seconds
+_wake_event = threading.Event()
 _notifier: "Notifier | None" = None
 
 
 def wake_relays() -> None:
-    """Say that there is something to do."""
+    """Wake the relay of this process, and those of other processes."""
     global _notifier
-    woken.set()
+    wake_threads()
     if connection.vendor == "postgresql" and getattr(settings, "CELERY_BROKER_URL", None):
         if _notifier is None or _notifier.process != os.getpid():
             _notifier = Notifier()
-        _notifier.ring()
+        _notifier.notify()
+
+
+def wake_threads() -> None:
+    """Wake the relay of this process."""
+    _wake_event.set()
 
 
 class Notifier:
-    """Notifies for a whole process from a thread with a connection of its own."""
+    """Sends the NOTIFYs of a process from a thread with a connection of its own."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
-        self._asked = threading.Event()
-        threading.Thread(target=self._live, name="bell", daemon=True).start()
+        self._requested = threading.Event()
+        threading.Thread(target=self._run, name="notifier", daemon=True).start()
 
-    def ring(self) -> None:
-        """Ask for a NOTIFY soon."""
-        self._asked.set()
+    def notify(self) -> None:
+        """Request a NOTIFY."""
+        self._requested.set()
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         while True:
-            self._asked.wait()
-            self._asked.clear()
+            self._requested.wait()
+            self._requested.clear()
             try:
                 with connection.cursor() as cursor:
                     cursor.execute(f"NOTIFY {CHANNEL}")
-            except Exception as away:
-                log.debug("kick lost", reason=str(away))
+            except Exception as error:
+                log.debug("notification lost", reason=str(error))
                 connection.close()
-            time.sleep(_COALESCE)  # whoever asks meanwhile is answered together
+            time.sleep(_MIN_NOTIFY_INTERVAL)  # requests made meanwhile share the next NOTIFY
 
 
 @contextmanager
-def listening(by_thread: bool) -> Iterator[Callable[[float], None]]:
-    """Give a function that sleeps until kicked, or for so many seconds at the most."""
-    if by_thread or connection.vendor != "postgresql":
+def listening(in_process: bool) -> Iterator[Callable[[float], None]]:
+    """Give a function that waits for a wake-up, at most so many seconds."""
+    if in_process or connection.vendor != "postgresql":
         yield _wait_for_thread
         return
-    ear = Listener()
+    listener = Listener()
     try:
-        yield ear.wait
+        yield listener.wait
     finally:
-        ear.close()
+        listener.close()
 
 
 def _wait_for_thread(seconds: float) -> None:
-    woken.wait(seconds)
-    woken.clear()
+    _wake_event.wait(seconds)
+    _wake_event.clear()
 
 
 class Listener:
-    """Listens with a connection of its own; where that is away, it sleeps."""
+    """Listens with a connection of its own; while that fails, it only waits."""
 
     def __init__(self) -> None:
-        self._connection = connection.copy("ear")
+        self._connection = connection.copy("listener")
 
     def wait(self, seconds: float) -> None:
-        """Sleep until notified, or for so long."""
+        """Return after a notification, or after so many seconds."""
         try:
             if self._connection.connection is None:
                 self._connection.ensure_connection()
@@ -91,11 +96,11 @@ class Listener:
                     cursor.execute(f"LISTEN {CHANNEL}")
             for _ in self._connection.connection.notifies(timeout=seconds, stop_after=1):
                 return
-        except Exception as away:
-            log.debug("not listening", reason=str(away))
+        except Exception as error:
+            log.debug("not listening", reason=str(error))
             self.close()
             _wait_for_thread(seconds)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()

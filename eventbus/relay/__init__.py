@@ -1,1 +1,1 @@
-"""The relay: it claims outbox rows, dispatches them, and finds what was lost."""
+"""The relay claims outbox rows, sends them as messages, and resends lost ones."""

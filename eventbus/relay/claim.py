@@ -1,8 +1,7 @@
-"""From the outbox to dispatches: who is owed what, in messages of up to EVENTBUS.BATCH_SIZE events.
+"""Claims: outbox rows become dispatches, one per consumer and up to BATCH_SIZE events.
 
-On PostgreSQL one statement does all of it, and the events stay text on their way through: read as
-rows and written as JSON one by one, they took more than twice as long. SQLite has one writer, so
-there nobody comes between the statements.
+PostgreSQL does it in one statement, in which the events stay text: read as rows and encoded one
+by one they took more than twice as long. SQLite has one writer, so several statements are safe.
 """
 
 from collections import defaultdict
@@ -24,33 +23,33 @@ from infra import postgres
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """How many rows left the outbox, and what is to be sent for them."""
+    """The number of rows taken from the outbox, and the messages to send for them."""
 
     rows: int
     messages: list[Message]
 
 
-def claim_batch(floor: int) -> Claim:
-    """Turn the oldest rows of the outbox that no other relay has claimed into dispatches.
+def claim_batch(low_watermark: int) -> Claim:
+    """Turn the oldest CLAIM_SIZE outbox rows, except those another relay claims, into dispatches.
 
-    Dispatches of a consumer in trouble are kept back for its probes.
+    Dispatches of an unhealthy consumer are not sent; its probes take events from them.
     """
     if connection.vendor == "postgresql":
-        return _at_once(floor)
+        return _claim_in_one_statement(low_watermark)
     with transaction.atomic():
-        return _step_by_step()
+        return _claim_step_by_step()
 
 
-def _at_once(floor: int) -> Claim:
+def _claim_in_one_statement(low_watermark: int) -> Claim:
     with postgres.cursor() as cursor:
-        chosen = [floor, conf().CLAIM_SIZE, conf().BATCH_SIZE, conf().PROBE_AFTER_FAILURES]
-        cursor.execute(_TAKE, chosen, prepare=True)  # to plan it takes as long as to run it
-        found = cursor.fetchall()
-    messages = [Message(*message) for _, held, *message in found if held is False]
-    return Claim(found[0][0], messages)
+        limits = [low_watermark, conf().CLAIM_SIZE, conf().BATCH_SIZE, conf().PROBE_AFTER_FAILURES]
+        cursor.execute(_CLAIM, limits, prepare=True)  # planning takes as long as running
+        rows = cursor.fetchall()
+    messages = [Message(*columns) for _, held, *columns in rows if held is False]
+    return Claim(rows[0][0], messages)
 
 
-def _step_by_step() -> Claim:
+def _claim_step_by_step() -> Claim:
     rows = list(Outbox.objects.order_by("pk")[: conf().CLAIM_SIZE])
     Outbox.objects.filter(pk__in=[row.pk for row in rows]).delete()
     events = Event.objects.in_bulk([row.event_id for row in rows])
@@ -73,20 +72,20 @@ def _step_by_step() -> Claim:
 
 
 def _batches(events: Iterable[Event]) -> Iterator[tuple[str, list[Event]]]:
-    owed, for_whom = subscriptions.directory(), defaultdict(list)
+    subscribers, by_consumer = subscriptions.active(), defaultdict(list)
     for event in events:
-        for consumer, since in owed[event.name]:
+        for consumer, since in subscribers[event.name]:
             if event.recorded_at >= since:
-                for_whom[consumer].append(event)
-    for consumer, batch in for_whom.items():
-        for at in range(0, len(batch), conf().BATCH_SIZE):
-            yield consumer, batch[at : at + conf().BATCH_SIZE]
+                by_consumer[consumer].append(event)
+    for consumer, owed in by_consumer.items():
+        for start in range(0, len(owed), conf().BATCH_SIZE):
+            yield consumer, owed[start : start + conf().BATCH_SIZE]
 
 
 def unhealthy_consumers() -> set[str]:
     """Return the consumers that are probed with one event at a time."""
-    in_trouble = ConsumerHealth.objects.filter(failures__gte=conf().PROBE_AFTER_FAILURES)
-    return set(in_trouble.values_list("consumer", flat=True))
+    unhealthy = ConsumerHealth.objects.filter(failures__gte=conf().PROBE_AFTER_FAILURES)
+    return set(unhealthy.values_list("consumer", flat=True))
 
 
 def message_of(dispatch: Dispatch, events: Sequence[dict[str, Any]]) -> Message:
@@ -96,9 +95,9 @@ def message_of(dispatch: Dispatch, events: Sequence[dict[str, Any]]) -> Message:
     return Message(dispatch.pk, dispatch.consumer, text, len(events), suspect)
 
 
-# As `to_cloudevent` writes it: an attribute without a value is left out. Put together as text, as
+# The same JSON as `to_cloudevent`: an attribute without a value is left out. Concatenated, as
 # json_build_object takes twice as long.
-_WIRE = """
+_CLOUDEVENT = """
 '{"specversion":"1.0","id":"' || e.id || '","source":"/' || split_part(e.name, '.', 1)
 || '","type":"' || e.name || '","time":"'
 || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
@@ -111,34 +110,37 @@ _WIRE = """
 || coalesce(',"actor":' || to_json(nullif(e.actor, '')), '')
 || ',"data":' || e.payload || '}'
 """
-# By ctid and OFFSET 0 rows are found one by one, whatever the planner believes: with a long
+# By ctid and OFFSET 0 rows are found one by one, whatever the planner estimates: with a long
 # outbox or log it would otherwise read all of it for each claim.
-_TAKE = f"""
+_CLAIM = f"""
 WITH due AS (SELECT id, ctid AS place FROM eventbus_outbox WHERE id >= %s
              ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED),
-     gone AS (DELETE FROM eventbus_outbox WHERE ctid = ANY (ARRAY(SELECT place FROM due))
-              RETURNING id, event_id),
-     told AS MATERIALIZED (
-         SELECT gone.id AS place, e.* FROM gone, LATERAL (
-             SELECT e.id, e.name, e.recorded_at, {_WIRE} AS wire
-             FROM eventbus_event e WHERE e.id = gone.event_id OFFSET 0) e),
-     heard AS MATERIALIZED (
+     claimed AS (DELETE FROM eventbus_outbox WHERE ctid = ANY (ARRAY(SELECT place FROM due))
+                 RETURNING id, event_id),
+     event AS MATERIALIZED (
+         SELECT claimed.id AS outbox_id, e.* FROM claimed, LATERAL (
+             SELECT e.id, e.name, e.recorded_at, {_CLOUDEVENT} AS cloudevent
+             FROM eventbus_event e WHERE e.id = claimed.event_id OFFSET 0) e),
+     subscription AS MATERIALIZED (
          SELECT consumer, event, since FROM eventbus_subscription
-         WHERE until IS NULL AND event IN (SELECT name FROM told)),
-     owed AS (SELECT h.consumer, t.place, t.id, t.wire,
-                     (row_number() OVER (PARTITION BY h.consumer ORDER BY t.place) - 1) / %s AS part
-              FROM heard h JOIN told t ON h.event = t.name AND h.since <= t.recorded_at),
+         WHERE until IS NULL AND event IN (SELECT name FROM event)),
+     owed AS (SELECT s.consumer, e.outbox_id, e.id, e.cloudevent,
+                     (row_number() OVER (PARTITION BY s.consumer ORDER BY e.outbox_id) - 1) / %s
+                         AS batch
+              FROM subscription s
+              JOIN event e ON s.event = e.name AND s.since <= e.recorded_at),
      message AS MATERIALIZED (
          SELECT nextval(pg_get_serial_sequence('eventbus_dispatch', 'id')) AS dispatch, consumer,
-                jsonb_agg(id ORDER BY place) AS ids, count(*) AS events,
-                '[' || string_agg(wire, ',' ORDER BY place) || ']' AS wire,
+                jsonb_agg(id ORDER BY outbox_id) AS event_ids, count(*) AS events,
+                '[' || string_agg(cloudevent, ',' ORDER BY outbox_id) || ']' AS text,
                 consumer IN (SELECT consumer FROM eventbus_consumer_health
                              WHERE failures >= %s) AS held
-         FROM owed GROUP BY consumer, part),
-     flown AS (INSERT INTO eventbus_dispatch
-                   (id, consumer, event_ids, claimed_at, deliveries, retry)
-               SELECT dispatch, consumer, ids, CASE WHEN NOT held THEN statement_timestamp() END,
-                      0, false FROM message)
-SELECT (SELECT count(*) FROM gone), held, dispatch, consumer, wire, events
-FROM (VALUES (1)) claim LEFT JOIN message ON true ORDER BY dispatch
+         FROM owed GROUP BY consumer, batch),
+     dispatch AS (INSERT INTO eventbus_dispatch
+                      (id, consumer, event_ids, claimed_at, deliveries, retry)
+                  SELECT dispatch, consumer, event_ids,
+                         CASE WHEN NOT held THEN statement_timestamp() END, 0, false
+                  FROM message)
+SELECT (SELECT count(*) FROM claimed), held, message.dispatch, consumer, text, events
+FROM (VALUES (1)) one LEFT JOIN message ON true ORDER BY message.dispatch
 """

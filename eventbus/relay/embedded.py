@@ -1,6 +1,6 @@
-"""One process for everything: the relay as a thread beside the web server.
+"""The embedded relay: a thread of the web process.
 
-A file lock keeps it one relay, also under the autoreloader and beside commands.
+A file lock allows one relay per machine, also under the autoreloader and beside commands.
 """
 
 import fcntl
@@ -14,56 +14,57 @@ from eventbus.relay.relay import Relay
 from eventbus.relay.transports import Transport, transport
 
 ELSEWHERE = "another process has the relay"
-_resident: "Resident | None" = None
+_TAKEOVER_INTERVAL = 0.5  # seconds between two attempts to get the lock
+_running: "RelayThread | None" = None
 
 
-class Resident:
-    """The relay's thread. While another process has the relay it waits to take over."""
+class RelayThread:
+    """Runs the relay once it has the file lock; until then another process runs one."""
 
-    def __init__(self, carrier: Transport) -> None:
-        self.relay = Relay(carrier)
-        self._leaving = threading.Event()
-        self._thread = threading.Thread(target=self._live, name="relay", daemon=True)
+    def __init__(self, message_transport: Transport) -> None:
+        self.relay = Relay(message_transport)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._thread.start()
 
-    def _live(self) -> None:
-        while not self._leaving.is_set():
+    def _run(self) -> None:
+        while not self._stopping.is_set():
             lock = _lock()
             if lock:
                 with lock:
                     self.relay.run()
                 return
             self.relay.heartbeat.pause(ELSEWHERE)
-            self._leaving.wait(0.5)
+            self._stopping.wait(_TAKEOVER_INTERVAL)
 
-    def leave(self, seconds: float) -> None:
-        """Finish what is under way, for so long at the most."""
-        self._leaving.set()
+    def stop(self, seconds: float) -> None:
+        """End after the current iteration; wait for it for so many seconds."""
+        self._stopping.set()
         self.relay.stop()
         self._thread.join(seconds)
 
 
 def start() -> Relay | None:
-    """Start the relay's thread, where the transport wants one in this process."""
-    global _resident
-    if _resident is None:
-        carrier = transport()
-        if carrier.in_process:
-            _resident = Resident(carrier)
+    """Start the relay's thread, if the transport needs one in this process."""
+    global _running
+    if _running is None:
+        message_transport = transport()
+        if message_transport.in_process:
+            _running = RelayThread(message_transport)
     return relay()
 
 
 def stop(seconds: float = 10.0) -> None:
-    """Let the relay finish what is under way, for so long at the most."""
-    global _resident
-    if _resident:
-        _resident.leave(seconds)
-        _resident = None
+    """Stop the relay's thread after its current iteration; wait for so many seconds."""
+    global _running
+    if _running:
+        _running.stop(seconds)
+        _running = None
 
 
 def relay() -> Relay | None:
     """Return this process's relay, if it has one."""
-    return _resident.relay if _resident else None
+    return _running.relay if _running else None
 
 
 def _lock() -> IO[str] | None:

@@ -1,60 +1,63 @@
-"""Below which id the outbox need not be looked at.
+"""The low watermark: outbox ids below it are all claimed, so polls start there.
 
-With one old snapshot open, a poll walks over rows deleted long ago: 8.8 ms instead of 0.36. So a
-relay looks from a floor on. A naive floor loses events (T1 takes id 1, T2 takes 2 and commits, the
-floor becomes 2, T1 commits); this one rises only past ids whose possible writers have all ended.
+While an old snapshot is open, a poll from the beginning walks over rows deleted long ago: 8.8 ms
+instead of 0.36. A watermark that follows the highest id seen loses events: T1 takes id 1, T2 takes
+2 and commits, the watermark becomes 3, T1 commits. This one rises only past ids whose possible
+writers have all ended.
 """
 
 import time
 
 from django.db import connection
 
-_LOOK_EVERY = 1.0  # seconds
-_IGNORE_EVERY = 10.0  # seconds: another relay may have died with rows in its claim
+_READ_INTERVAL = 1.0  # seconds between two reads of the sequence and the snapshot
+_FULL_SCAN_INTERVAL = 10.0  # seconds: another relay may have died and released rows below
 
 
 class LowWatermark:
-    """Of one relay; SQLite has one writer and needs none."""
+    """The watermark of one relay; on SQLite, which has one writer, it stays 0."""
 
     def __init__(self) -> None:
-        self._floor = 0
-        self._candidate: tuple[int, int] | None = None  # the highest id, and whose writers end
-        self._ended = False
-        self._looked = self._ignored = time.monotonic()
+        self._watermark = 0
+        # The highest id, and the transaction id below which all its possible writers are.
+        self._candidate: tuple[int, int] | None = None
+        self._writers_ended = False
+        self._read_at = self._full_scan_at = time.monotonic()
 
-    def lowest(self) -> int:
-        """Return from which id on the next claim has to look; now and then from the beginning."""
+    def next_start(self) -> int:
+        """Return the id from which the next claim starts; now and then 0, for a full scan."""
         if connection.vendor != "postgresql":
             return 0
         now = time.monotonic()
-        if now - self._looked >= _LOOK_EVERY:
-            self._looked = now
-            self._look()
-        if now - self._ignored >= _IGNORE_EVERY:
-            self._ignored = now
+        if now - self._read_at >= _READ_INTERVAL:
+            self._read_at = now
+            self._read()
+        if now - self._full_scan_at >= _FULL_SCAN_INTERVAL:
+            self._full_scan_at = now
             return 0
-        return self._floor
+        return self._watermark
 
-    def note(self, ran_dry: bool) -> None:
-        """Say whether the claim took all there was: then what comes is above the candidate."""
-        # A claim that began before the writers had ended may have missed what they committed.
-        if self._ended and ran_dry and self._candidate:
-            self._floor, self._candidate, self._ended = self._candidate[0] + 1, None, False
+    def record_claim(self, *, exhausted: bool) -> None:
+        """Raise the watermark to the candidate after a claim that left no row below it."""
+        # A claim that began before the writers had ended may have missed their commits.
+        if self._writers_ended and exhausted and self._candidate:
+            self._watermark = self._candidate[0] + 1
+            self._candidate, self._writers_ended = None, False
 
-    def _look(self) -> None:
+    def _read(self) -> None:
         with connection.cursor() as cursor:
-            # First the id, then the snapshot: who has taken an id by then, has begun by then.
-            cursor.execute(_LAST)
-            (last,) = cursor.fetchone()
+            # First the id, then the snapshot: a transaction with an id up to it has begun by then.
+            cursor.execute(_LAST_ID)
+            (last_id,) = cursor.fetchone()
             cursor.execute(_SNAPSHOT)
             oldest, newest = cursor.fetchone()
         if self._candidate is None:
-            self._candidate = last, newest
+            self._candidate = last_id, newest
         elif oldest >= self._candidate[1]:
-            self._ended = True
+            self._writers_ended = True
 
 
-_LAST = """
+_LAST_ID = """
 SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('eventbus_outbox', 'id')), 0)
 """
 _SNAPSHOT = """

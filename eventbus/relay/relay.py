@@ -1,7 +1,7 @@
 """The relay: from the outbox to the consumers' queues, at least once.
 
 Many may run side by side: each row is claimed by one (SKIP LOCKED). A claim turns outbox rows
-into dispatches and commits before anything is sent, so a relay may die anywhere.
+into dispatches and commits before anything is sent, so a relay may be killed anywhere.
 """
 
 import threading
@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from eventbus.conf import conf
 from eventbus.consuming import inbox
-from eventbus.errors import BrokerAway
+from eventbus.errors import BrokerUnreachable
 from eventbus.models import Dispatch
 from eventbus.publishing import wakeup
 from eventbus.relay import claim, lost_messages, scheduled, subscriptions
@@ -26,93 +26,96 @@ from infra.heartbeat import Heartbeat
 
 log = structlog.get_logger(__name__)
 
-_SHORTEST = 0.01  # seconds between two polls of a busy relay
-_THOROUGH = 0.1  # seconds between two looks at all that may be due, besides the outbox
+_MIN_POLL_INTERVAL = 0.01  # seconds between two polls of a busy relay
+_FULL_POLL_INTERVAL = 0.1  # seconds between two polls of everything besides the outbox
 
 
 class Relay:
-    """One relay. `run` it in a thread or a process; `turn` is one round of its work."""
+    """One relay. `run` it in a thread or a process; `run_once` is one full iteration."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.heartbeat = Heartbeat(conf().BLOCKED_AFTER)
         self._watermark = LowWatermark()
         self._stopping = threading.Event()
-        self._away = False
-        self._looked = 0.0
-        self._swept = 0.0
+        self._broker_unreachable = False
+        self._full_poll_at = 0.0
+        self._lost_search_at = 0.0
 
     def run(self) -> None:
-        """Turn until stopped, resting while there is nothing to do; no trouble ends it."""
-        prepared, pause = False, _SHORTEST
-        with wakeup.listening(by_thread=self.transport.in_process) as wait:
+        """Iterate until stopped, with growing pauses while idle; no error ends it."""
+        prepared, pause = False, _MIN_POLL_INTERVAL
+        with wakeup.listening(in_process=self.transport.in_process) as wait:
             while not self._stopping.is_set():
                 self.heartbeat.beat()
                 try:
                     if not prepared:
                         self.prepare()
                         prepared = True
-                    busy = self._round()
-                except Exception as trouble:
-                    self._report(trouble)
+                    sent = self._iterate()
+                except Exception as error:
+                    self._report(error)
                     self._stopping.wait(conf().BROKER_RETRY_INTERVAL)
                     continue
-                pause = _SHORTEST if busy else min(pause * 2, conf().MAX_POLL_INTERVAL)
-                if not busy and not self._stopping.is_set():
+                pause = _MIN_POLL_INTERVAL if sent else min(pause * 2, conf().MAX_POLL_INTERVAL)
+                if not sent and not self._stopping.is_set():
                     wait(pause)
         self.transport.close()
         self.heartbeat.stop()
 
-    def _round(self) -> int:
-        """Poll the outbox; now and then look at everything else, too."""
-        _tune_session()
-        sent = 0 if self._away else self._send(self._claim())
-        now = time.monotonic()
-        if now - self._looked < _THOROUGH:
-            return sent
-        self._looked = now
-        sent += self.turn()
-        self._away = False
-        if now - self._swept >= conf().MARKER_INTERVAL:
-            self._swept = now
-            close_old_connections()
-            lost_messages.resend_lost(self.transport, subscriptions.queues())
-        return sent
-
-    def _report(self, trouble: Exception) -> None:
-        if isinstance(trouble, BrokerAway):
-            self._away = True
-            log.warning("broker unreachable", reason=str(trouble))
-        elif isinstance(trouble, Error):
-            log.warning("database unreachable", reason=str(trouble))
-            connection.close()
-        else:
-            log.error("relay iteration failed", exc_info=trouble)
-
     def stop(self) -> None:
-        """End after the round under way."""
+        """End after the current iteration."""
         self._stopping.set()
-        wakeup.woken.set()
+        wakeup.wake_threads()
 
     def prepare(self) -> None:
-        """Write the subscriptions down; in one process, take up what the last one left."""
+        """Store the subscriptions; in one process, release everything the last one left."""
         subscriptions.sync()
         if self.transport.in_process:
             inbox.release_leases()
             Dispatch.objects.update(claimed_at=None, confirmed_at=None)
 
-    def turn(self) -> int:
-        """Do one whole round and return how many messages went. Raises BrokerAway."""
-        found = scheduled.poll()
-        found.wake()
-        # Messages already claimed go first, so that a broker that is away is probed with them.
-        sent = self._send(found.again())
-        sent += self._send(found.risks())
+    def run_once(self) -> int:
+        """Do one full iteration and return how many messages were sent.
+
+        Raises BrokerUnreachable.
+        """
+        due = scheduled.poll()
+        due.promote()
+        # Messages already claimed go first, so that an unreachable broker is probed with them.
+        sent = self._send(due.resend())
+        sent += self._send(due.probe())
         return sent or self._send(self._claim())
 
+    def _iterate(self) -> int:
+        """Poll the outbox; poll everything else at its interval."""
+        _tune_session()
+        sent = 0 if self._broker_unreachable else self._send(self._claim())
+        now = time.monotonic()
+        if now - self._full_poll_at < _FULL_POLL_INTERVAL:
+            return sent
+        self._full_poll_at = now
+        sent += self.run_once()
+        self._broker_unreachable = False
+        if now - self._lost_search_at >= conf().MARKER_INTERVAL:
+            self._lost_search_at = now
+            close_old_connections()
+            lost_messages.resend_lost(self.transport, subscriptions.queues())
+        return sent
+
+    def _report(self, error: Exception) -> None:
+        if isinstance(error, BrokerUnreachable):
+            self._broker_unreachable = True
+            log.warning("broker unreachable", reason=str(error))
+        elif isinstance(error, Error):
+            log.warning("database unreachable", reason=str(error))
+            connection.close()
+        else:
+            log.error("relay iteration failed", exc_info=error)
+
     def _claim(self) -> list[Message]:
-        claimed = claim.claim_batch(self._watermark.lowest())
-        self._watermark.note(ran_dry=claimed.rows < conf().CLAIM_SIZE)
+        claimed = claim.claim_batch(self._watermark.next_start())
+        self._watermark.record_claim(exhausted=claimed.rows < conf().CLAIM_SIZE)
         return claimed.messages
 
     def _send(self, messages: Sequence[Message]) -> int:
@@ -132,14 +135,12 @@ class Relay:
 
 
 def _tune_session() -> None:
-    """Save the relay two flushes between commit and effect, and a plan for each claim.
-
-    A claim lost in a crash of the server is claimed again, and the inbox absorbs what was sent. An
-    effect cannot outlive the claim it came from: its own commit flushes all that was before it.
-    A plan made while the outbox was empty would read all of a long one, if it might.
-    """
     session: Any = connection.connection
     if connection.vendor == "postgresql" and not getattr(session, "_tuned", False):
+        # synchronous_commit off saves two flushes between commit and effect. A claim lost in a
+        # crash of the server is claimed again, and the inbox ignores the duplicate. An effect
+        # cannot outlive its claim: its own commit flushes everything before it.
+        # enable_seqscan off: a plan made while the outbox was empty would read all of a long one.
         with connection.cursor() as cursor:
             cursor.execute("SET synchronous_commit TO off; SET enable_seqscan TO off")
         connection.connection._tuned = True

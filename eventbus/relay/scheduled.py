@@ -1,7 +1,7 @@
-"""What is due besides the outbox: scheduled news, retries, messages to send again, probes.
+"""Work that is due besides the outbox: scheduled events, retries, resends, probes.
 
-Most looks find nothing, so all of it is looked at in one round trip. Each step is a transaction of
-its own, and takes rows that no other relay has.
+Most polls find nothing, so one round trip looks at everything. Each step is a transaction of its
+own, and takes rows that no other relay has locked.
 """
 
 import datetime as dt
@@ -25,39 +25,39 @@ from infra import clock
 
 @dataclass(frozen=True, kw_only=True)
 class Due:
-    """What a look has found."""
+    """The result of a poll."""
 
     now: dt.datetime
-    overdue: dt.datetime  # what was sent before, and is not confirmed, goes again
+    overdue: dt.datetime  # a message sent before, and not confirmed, is sent again
     scheduled: bool
     retries: bool
     unsent: bool
     probes: bool
 
-    def wake(self) -> None:
-        """Let scheduled news enter the log, and make dispatches of retries."""
+    def promote(self) -> None:
+        """Move due scheduled events into the log, and make dispatches of due retries."""
         if self.scheduled:
-            _wake_scheduled(self.now)
+            _promote_scheduled(self.now)
         if self.retries:
-            _wake_retries(self.now)
+            _promote_retries(self.now)
 
-    def again(self) -> list[Message]:
-        """Take the messages whose sending failed, or was not confirmed in time, and retries."""
-        return _unsent(self.now, self.overdue) if self.unsent or self.retries else []
+    def resend(self) -> list[Message]:
+        """Claim the messages that were not sent, or not confirmed in time, and the retries."""
+        return _claim_unsent(self.now, self.overdue) if self.unsent or self.retries else []
 
-    def risks(self) -> list[Message]:
-        """Take one event for each consumer in trouble whose time for a probe has come."""
-        return _probes(self.now) if self.probes else []
+    def probe(self) -> list[Message]:
+        """Claim one event for each unhealthy consumer whose next probe is due."""
+        return _claim_probes(self.now) if self.probes else []
 
 
 def poll() -> Due:
-    """Look at what may be due."""
+    """Return which kinds of work are due: one query."""
     now = clock.now()
     overdue = now - dt.timedelta(seconds=conf().SEND_DEADLINE)
     at, late = (connection.ops.adapt_datetimefield_value(time) for time in (now, overdue))
-    many = conf().PROBE_AFTER_FAILURES
+    failures = conf().PROBE_AFTER_FAILURES
     with connection.cursor() as cursor:
-        cursor.execute(_WAITING, [at, at, late, many, many, at])
+        cursor.execute(_POLL, [at, at, late, failures, failures, at])
         scheduled, retries, unsent, probes = map(bool, cursor.fetchone())
     return Due(
         now=now,
@@ -70,7 +70,7 @@ def poll() -> Due:
 
 
 @transaction.atomic
-def _wake_scheduled(now: dt.datetime) -> None:
+def _promote_scheduled(now: dt.datetime) -> None:
     due = Scheduled.objects.filter(due_at__lte=now).order_by("due_at")
     rows = list(due.select_for_update(skip_locked=True)[: conf().CLAIM_SIZE])
     if rows:
@@ -80,7 +80,7 @@ def _wake_scheduled(now: dt.datetime) -> None:
 
 
 @transaction.atomic
-def _wake_retries(now: dt.datetime) -> None:
+def _promote_retries(now: dt.datetime) -> None:
     due = Retry.objects.filter(next_at__lte=now).order_by("next_at")
     rows = list(due.select_for_update(skip_locked=True)[: conf().CLAIM_SIZE])
     Dispatch.objects.bulk_create(
@@ -96,7 +96,7 @@ def _wake_retries(now: dt.datetime) -> None:
 
 
 @transaction.atomic
-def _unsent(now: dt.datetime, overdue: dt.datetime) -> list[Message]:
+def _claim_unsent(now: dt.datetime, overdue: dt.datetime) -> list[Message]:
     unsent = Dispatch.objects.filter(
         Q(claimed_at=None) | Q(claimed_at__lt=overdue), confirmed_at=None
     ).exclude(consumer__in=claim.unhealthy_consumers())
@@ -106,56 +106,53 @@ def _unsent(now: dt.datetime, overdue: dt.datetime) -> list[Message]:
 
 
 @transaction.atomic
-def _probes(now: dt.datetime) -> list[Message]:
-    due = ConsumerHealth.objects.filter(
-        failures__gte=conf().PROBE_AFTER_FAILURES, probe_at__lte=now
-    )
+def _claim_probes(now: dt.datetime) -> list[Message]:
+    failures = conf().PROBE_AFTER_FAILURES
+    due = ConsumerHealth.objects.filter(failures__gte=failures, probe_at__lte=now)
     probes = []
-    for trouble in due.select_for_update(skip_locked=True):
-        trouble.probe_at = now + dt.timedelta(seconds=conf().PROBE_INTERVAL)
-        trouble.save()
-        held = Dispatch.objects.filter(consumer=trouble.consumer, confirmed_at=None)
-        first = held.order_by("pk").select_for_update(skip_locked=True).first()
+    for health in due.select_for_update(skip_locked=True):
+        health.probe_at = now + dt.timedelta(seconds=conf().PROBE_INTERVAL)
+        health.save()
+        unsent = Dispatch.objects.filter(consumer=health.consumer, confirmed_at=None)
+        first = unsent.order_by("pk").select_for_update(skip_locked=True).first()
         if first:
-            probes.append(_first_event_of(first, now))
+            probes.append(_split_first_event(first, now))
     return _messages(probes)
 
 
-def _first_event_of(dispatch: Dispatch, now: dt.datetime) -> Dispatch:
-    """Take the first event out of a dispatch: a probe risks one."""
-    if len(dispatch.event_ids) > 1:
-        rest = dispatch.event_ids[1:]
+def _split_first_event(dispatch: Dispatch, now: dt.datetime) -> Dispatch:
+    """Reduce a dispatch to its first event, as a probe risks one; the others get a new one."""
+    first, *others = dispatch.event_ids
+    if others:
         Dispatch.objects.create(
             consumer=dispatch.consumer,
-            event_ids=rest,
+            event_ids=others,
             retry=dispatch.retry,
             replayed=dispatch.replayed,
         )
-        dispatch.event_ids = dispatch.event_ids[:1]
+        dispatch.event_ids = [first]
     dispatch.claimed_at, dispatch.retry = now, True
     dispatch.save()
     return dispatch
 
 
 def _messages(dispatches: Sequence[Dispatch]) -> list[Message]:
-    edited = corrected(dispatches)
+    corrections = corrected(dispatches)
     logged = Event.objects.in_bulk(
         [UUID(id) for dispatch in dispatches for id in dispatch.event_ids]
     )
-    wire = {str(id): to_cloudevent(event.envelope()) for id, event in logged.items()}
+    events = {str(id): to_cloudevent(event.envelope()) for id, event in logged.items()}
+
+    def changes(dispatch: Dispatch, id: str) -> dict[str, Any]:
+        replayed = {"replayed": True} if dispatch.replayed else {}
+        return corrections.get((dispatch.consumer, id), {}) | replayed
+
     return [
-        claim.message_of(
-            f, [wire[id] | edited.get((f.consumer, id), {}) | _mark(f) for id in f.event_ids]
-        )
-        for f in dispatches
+        claim.message_of(d, [events[id] | changes(d, id) for id in d.event_ids]) for d in dispatches
     ]
 
 
-def _mark(dispatch: Dispatch) -> dict[str, Any]:
-    return {"replayed": True} if dispatch.replayed else {}
-
-
-_WAITING = """
+_POLL = """
 SELECT EXISTS (SELECT 1 FROM eventbus_scheduled WHERE due_at <= %s),
        EXISTS (SELECT 1 FROM eventbus_retry WHERE next_at <= %s),
        EXISTS (SELECT 1 FROM eventbus_dispatch

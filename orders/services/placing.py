@@ -74,7 +74,7 @@ def place_order(
 
 def _check_open_orders(customer_id: UUID) -> None:
     # Locked: two concurrent requests would both count one order fewer than the limit.
-    locks.hold([f"orders of {customer_id}"])
+    locks.acquire([f"orders of {customer_id}"])
     limit = conf.MOST_OPEN
     if Order.objects.filter(customer_id=customer_id, status__in=Order.OPEN).count() >= limit:
         raise errors.TooManyOpen(limit=limit)

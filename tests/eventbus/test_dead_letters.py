@@ -66,7 +66,7 @@ def dead(consumers, calm) -> list[DeadLetter]:
     """The dead letters of two events out of three."""
     for sku in ("a", "b", "c"):
         publish(ProductRetired(sku=sku))
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     consumers.handled.clear()
     found = list(DeadLetter.objects.order_by("pk"))
     assert len(found) == 2
@@ -119,14 +119,14 @@ def test_retried_dead_letters_are_delivered_with_attempts_counted_from_0(dead, c
 def test_only_selected_dead_letters_are_retried(dead, consumers, calm):
     consumers.fix()
     dead_letters.retry(DeadLetterFilter(ids=(dead[1].pk,)), "operator:1")
-    calm.settle(until=lambda: bool(consumers.handled), trouble=True)
+    calm.settle(until=lambda: bool(consumers.handled), allow_failures=True)
     assert consumers.handled == ["c"]
     assert DeadLetter.objects.get() == dead[0]
 
 
 def test_a_retry_that_fails_is_a_dead_letter_again(dead, consumers, calm):
     dead_letters.retry(DeadLetterFilter(), "operator:1")
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     assert DeadLetter.objects.count() == 2
 
 
@@ -179,7 +179,7 @@ def test_a_retry_repeats_an_interrupted_external_call(calm):
         id = publish(ProductRetired(sku="teapot"))
         # given: a worker started the call and was killed
         Inbox.objects.create(consumer="orders.call", event_id=id, lease_until=clock.now())
-        calm.settle(trouble=True)
+        calm.settle(allow_failures=True)
         assert OutcomeUnknown.__name__ in DeadLetter.objects.get().signature
         assert calls == []
 
@@ -191,7 +191,7 @@ def test_a_retry_repeats_an_interrupted_external_call(calm):
 def test_a_discarded_dead_letter_is_kept_and_never_delivered(dead, consumers, calm):
     consumers.fix()
     dead_letters.discard(DeadLetterFilter(ids=(dead[0].pk,)), "the product never was", "operator:1")
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     assert consumers.handled == []
     kept = DiscardedDeadLetter.objects.get()
     assert kept.dead_letter["envelope"] == dead[0].envelope
@@ -210,7 +210,7 @@ def test_an_edited_payload_reaches_only_its_consumer_and_the_log_keeps_the_origi
 ):
     row = dead[0]
     dead_letters.edit_and_retry(row.pk, {"sku": "better"}, "operator:1")
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     assert consumers.handled == ["better"]
     assert consumers.handled_by_other == ["a", "b", "c"]
     assert Event.objects.get(pk=row.event_id).payload == {"sku": "b"}
@@ -277,7 +277,7 @@ def test_an_outcome_shows_the_current_delivery_status(dead, consumers, calm):
     dead_letters.retry(DeadLetterFilter(), "operator:1")
     assert now() == ["retrying", "retrying"]
     consumers.bad = {"c"}
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     assert now() == ["handled", "dead letter"]
     dead_letters.discard(DeadLetterFilter(), "tired", "operator:1")
     assert now() == ["handled", "discarded", "discarded"]

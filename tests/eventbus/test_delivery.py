@@ -74,7 +74,7 @@ def test_one_bad_event_does_not_harm_its_neighbours(bus, heard, settings):
     with listening(make_consumer(listen)):
         for sku in ("a", "bad", "b"):
             publish(ProductRetired(sku=sku))
-        bus.settle(trouble=True)
+        bus.settle(allow_failures=True)
 
     # In calm weather the batch is rolled back and redone, so a list hears some twice; rows do not.
     assert {"a", "b"} == set(heard)
@@ -91,7 +91,7 @@ def test_a_failure_is_tried_again_and_its_row_goes(calm, heard):
 
     with listening(make_consumer(listen)):
         publish(ProductRetired(sku="teapot"))
-        calm.settle(trouble=True)
+        calm.settle(allow_failures=True)
         assert Retry.objects.count() == 1
         calm.later(seconds=10)
 
@@ -122,7 +122,7 @@ def test_what_cannot_get_better_is_given_up_at_once(bus):
 
     with listening(make_consumer(listen)):
         publish(ProductRetired(sku="teapot"))
-        bus.settle(trouble=True)
+        bus.settle(allow_failures=True)
 
     assert DeadLetter.objects.get().attempts == 1
 
@@ -144,7 +144,7 @@ def test_an_unknown_consumer_is_a_failure_that_says_so(calm):
         consumer="orders.gone", event="orders.ProductRetired", since="2000-01-01T00:00Z"
     )
     publish(ProductRetired(sku="teapot"))
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
 
     assert "No consumer is called orders.gone here" in Retry.objects.get().error
 
@@ -178,7 +178,7 @@ class TestOutside:
             def again() -> None:
                 deliver(0, "orders.call", wire)
 
-            calm.settle(trouble=True)
+            calm.settle(allow_failures=True)
 
         assert calls == ["teapot"]
 
@@ -197,7 +197,7 @@ class TestOutside:
         with listening(make_consumer(call, external=True)):
             id = publish(ProductRetired(sku="teapot"))
             wire = [to_cloudevent(Event.objects.get(pk=id).envelope())]
-            calm.settle(trouble=True)
+            calm.settle(allow_failures=True)
 
         assert (len(calls), recorded) == (2, ["teapot"])
         assert Inbox.objects.get(consumer="orders.call").handled_at
@@ -216,7 +216,7 @@ class TestOutside:
             Inbox.objects.create(
                 consumer="orders.call", event_id=id, lease_until="2000-01-01T00:00Z"
             )
-            calm.settle(trouble=True)
+            calm.settle(allow_failures=True)
 
         assert len(calls) == calls_made
         assert DeadLetter.objects.count() == 1 - calls_made

@@ -157,7 +157,7 @@ class House(RuleBasedStateMachine):
             Relay(Broker())._claim()
             return
         before = len(self.broker.messages)
-        self.relay_process.turn()
+        self.relay_process.run_once()
         if how == "dies before it notes":
             sent = [message.dispatch for message in self.broker.messages[before:]]
             Dispatch.objects.filter(pk__in=sent).update(confirmed_at=None)
@@ -239,7 +239,7 @@ class House(RuleBasedStateMachine):
             clock.offset += dt.timedelta(seconds=60)
             self._sweep()
             self._hear_ticks()
-            while self.relay_process.turn():
+            while self.relay_process.run_once():
                 continue
             while self.broker.messages:
                 self._deliver(self.broker.messages.pop(0), False)

@@ -142,7 +142,7 @@ def test_handled_dead_letters_are_deleted_and_discarded_ones_not_delivered(fille
     with monkeypatch.context() as patch:
         patch.setattr(services, "_upsert", fail)
         publish_all(placed(300, CUP), placed(301, CUP))
-        filled.settle(trouble=True)
+        filled.settle(allow_failures=True)
     one, _ = DeadLetter.objects.order_by("pk")
     discard(DeadLetterFilter(ids=(one.pk,)), "a test order", "operator:1")
     before = queries.funnel().placed

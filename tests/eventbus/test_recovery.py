@@ -60,13 +60,13 @@ def heard(at: dt.datetime) -> None:
 class TestTheSweeper:
     def test_what_the_broker_lost_goes_again(self, relay, line):
         say("a")
-        relay.turn()
+        relay.run_once()
         line.messages.clear()  # the broker has lost everything
         clock.offset = dt.timedelta(minutes=10)
         heard(clock.now() - dt.timedelta(minutes=1))
 
         assert lost_messages.resend_lost(line, ["orders"]) == 1
-        relay.turn()
+        relay.run_once()
         (message,) = line.messages
         assert message.suspect
         deliver(message.dispatch, message.consumer, message.events, message.suspect)
@@ -76,7 +76,7 @@ class TestTheSweeper:
 
     def test_a_long_queue_is_not_lost(self, relay, line):
         say("a")
-        relay.turn()
+        relay.run_once()
         sent = clock.now()
         clock.offset = dt.timedelta(hours=3)
         heard(sent - dt.timedelta(seconds=5))
@@ -84,14 +84,14 @@ class TestTheSweeper:
 
     def test_a_slow_handler_is_not_lost(self, relay, line):
         say("a")
-        relay.turn()
+        relay.run_once()
         clock.offset = dt.timedelta(minutes=4)
         heard(clock.now())
         assert lost_messages.resend_lost(line, ["orders"]) == 0
 
     def test_without_a_tick_nothing_is_known_to_be_lost(self, relay, line):
         say("a")
-        relay.turn()
+        relay.run_once()
         clock.offset = dt.timedelta(hours=3)
         assert lost_messages.resend_lost(line, ["orders"]) == 0
 
@@ -114,7 +114,7 @@ def test_a_second_copy_that_was_lost_with_its_worker_goes_again(relay, line, fir
     with listening(make_consumer(listen)):
         # given: one copy has an outcome and lands the dispatch, the other dies with its worker
         say("a")
-        relay.turn()
+        relay.run_once()
         (message,) = line.messages
         line.messages.clear()
         deliver(message.dispatch, message.consumer, message.events, suspect=True)
@@ -125,9 +125,9 @@ def test_a_second_copy_that_was_lost_with_its_worker_goes_again(relay, line, fir
 
         # when: the broker loses it
         now = "well"
-        assert relay.turn() == 0
+        assert relay.run_once() == 0
         clock.offset = dt.timedelta(seconds=conf().LOST_AFTER + 1)
-        relay.turn()
+        relay.run_once()
 
         # then
         (message,) = line.messages
@@ -144,7 +144,7 @@ def test_what_kills_its_worker_becomes_a_dead_letter_and_its_neighbours_do_not(r
 
     with listening(make_consumer(listen)):
         say("a", "poison", "b")
-        relay.turn()
+        relay.run_once()
         (message,) = line.messages
         for _ in range(5):
             with pytest.raises(SystemExit):
@@ -153,7 +153,7 @@ def test_what_kills_its_worker_becomes_a_dead_letter_and_its_neighbours_do_not(r
 
     letter = DeadLetter.objects.get()
     assert letter.envelope["data"] == {"sku": "poison"}
-    assert "begun 5 times and never ended" in letter.error
+    assert "started 5 times and never ended" in letter.error
     assert Inbox.objects.filter(consumer="orders.listen").count() == 2
     assert not Dispatch.objects.exists()
     assert not Retry.objects.exists()
@@ -181,27 +181,27 @@ class TestProbing:
         with listening(make_consumer(listen)):
             # given: three failures in a row
             say("a", "b", "c")
-            relay.turn()
+            relay.run_once()
             assert deliver_all() == 3
             assert ConsumerHealth.objects.get().failures == 3
 
             # when: more comes, and time passes
             say(*"defghij")
-            relay.turn()
+            relay.run_once()
             assert deliver_all() == 0, "they are held back"
             clock.offset += dt.timedelta(minutes=10)
-            relay.turn()
+            relay.run_once()
             assert deliver_all() == 1, "one is a probe"
             assert max(Retry.objects.values_list("attempts", flat=True)) <= 2
 
             # then: a probe succeeds, and the others follow
             down = False
             clock.offset += dt.timedelta(minutes=10)
-            relay.turn()
+            relay.run_once()
             assert deliver_all() == 1
             assert not ConsumerHealth.objects.exists()
             clock.offset += dt.timedelta(minutes=10)
-            while relay.turn() or deliver_all():
+            while relay.run_once() or deliver_all():
                 continue
 
         assert Inbox.objects.filter(consumer="orders.listen").count() == 10
@@ -215,7 +215,7 @@ class TestProbing:
         with listening(make_consumer(listen)):
             for n in range(5):
                 say("bad", f"good-{n}")
-                while relay.turn():
+                while relay.run_once():
                     continue
                 while line.messages:
                     message = line.messages.pop(0)
@@ -226,9 +226,9 @@ class TestProbing:
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-def test_the_floor_rises_only_past_what_cannot_come_any_more(monkeypatch):
-    monkeypatch.setattr("eventbus.relay.low_watermark._LOOK_EVERY", 0.0)
-    floor, wrote, may_commit = LowWatermark(), threading.Event(), threading.Event()
+def test_the_low_watermark_rises_only_past_ids_whose_writers_have_ended(monkeypatch):
+    monkeypatch.setattr("eventbus.relay.low_watermark._READ_INTERVAL", 0.0)
+    watermark, wrote, may_commit = LowWatermark(), threading.Event(), threading.Event()
 
     def slow() -> None:
         with transaction.atomic():
@@ -238,9 +238,11 @@ def test_the_floor_rises_only_past_what_cannot_come_any_more(monkeypatch):
         connection.close()
 
     def claim() -> list[int]:
-        rows = list(Outbox.objects.filter(pk__gte=floor.lowest()).values_list("pk", flat=True))
+        rows = list(
+            Outbox.objects.filter(pk__gte=watermark.next_start()).values_list("pk", flat=True)
+        )
         Outbox.objects.filter(pk__in=rows).delete()
-        floor.note(ran_dry=True)
+        watermark.record_claim(exhausted=True)
         return rows
 
     thread = threading.Thread(target=slow)
@@ -250,7 +252,7 @@ def test_the_floor_rises_only_past_what_cannot_come_any_more(monkeypatch):
     (early,) = claim()
     for _ in range(5):
         claim()
-    assert floor.lowest() < early, "somebody may still write below"
+    assert watermark.next_start() < early, "somebody may still write below"
 
     may_commit.set()
     thread.join()
@@ -258,4 +260,4 @@ def test_the_floor_rises_only_past_what_cannot_come_any_more(monkeypatch):
     assert late < early
     for _ in range(5):
         claim()
-    assert floor.lowest() > early
+    assert watermark.next_start() > early

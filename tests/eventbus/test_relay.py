@@ -14,7 +14,7 @@ from django.db import connection, connections, transaction
 from eventbus import publish
 from eventbus.cloudevents import to_cloudevent
 from eventbus.consuming.delivery import deliver
-from eventbus.errors import BrokerAway
+from eventbus.errors import BrokerUnreachable
 from eventbus.models import DeadLetter, Dispatch, Event, Inbox, Outbox, Retry
 from eventbus.origin import acting_as
 from eventbus.relay import subscriptions
@@ -34,7 +34,7 @@ class Road(InMemoryTransport):
 
     def send(self, messages: Sequence[Message]) -> list[int]:
         if self.blocked:
-            raise BrokerAway(reason="no road")
+            raise BrokerUnreachable(reason="no road")
         return super().send(messages)
 
 
@@ -74,7 +74,7 @@ def events_in(messages: Sequence[Message]) -> list[str]:
 def test_a_message_carries_up_to_fifty_events_in_order(relay, listener, road):
     names = [f"{n:03}" for n in range(120)]
     say(*names)
-    relay.turn()
+    relay.run_once()
 
     assert [message.count for message in road.messages] == [50, 50, 20]
     assert events_in(road.messages) == names
@@ -89,7 +89,7 @@ def test_what_leaves_the_outbox_is_the_event_of_the_log(relay, listener, road, o
     Event.objects.update(traceparent=odd, tracestate="vendor=1")
     with transaction.atomic():
         publish(ProductRetired(sku=odd))  # by nobody, because of nothing
-    relay.turn()
+    relay.run_once()
 
     logged = [to_cloudevent(event.envelope()) for event in Event.objects.all()]
     assert [event for message in road.messages for event in message.events] == logged
@@ -99,17 +99,17 @@ def test_a_broker_that_is_away_costs_no_attempt_and_loses_nothing(relay, listene
     # given
     say("a")
     road.blocked = True
-    with pytest.raises(BrokerAway):
-        relay.turn()
+    with pytest.raises(BrokerUnreachable):
+        relay.run_once()
     say("b")
     for _ in range(5):
-        with pytest.raises(BrokerAway):
-            relay.turn()
+        with pytest.raises(BrokerUnreachable):
+            relay.run_once()
     assert (Dispatch.objects.count(), Outbox.objects.count()) == (1, 1)
 
     # when
     road.blocked = False
-    while relay.turn():
+    while relay.run_once():
         continue
 
     # then
@@ -123,18 +123,18 @@ def test_what_a_relay_claimed_before_it_died_is_sent_by_another(relay, listener,
     Relay(Road())._claim()  # it dies here
     assert not Outbox.objects.exists()
 
-    assert relay.turn() == 0, "the other one may still be at it"
+    assert relay.run_once() == 0, "the other one may still be at it"
     clock.offset = dt.timedelta(minutes=1)
-    assert relay.turn() == 1
+    assert relay.run_once() == 1
     assert events_in(road.messages) == ["a"]
 
 
 def test_what_was_sent_but_not_confirmed_goes_again_and_has_its_effect_once(relay, listener, road):
     say("a")
-    relay.turn()
+    relay.run_once()
     Dispatch.objects.update(confirmed_at=None)  # it died between sending and noting it
     clock.offset = dt.timedelta(minutes=1)
-    relay.turn()
+    relay.run_once()
 
     assert events_in(road.messages) == ["a", "a"]
     for message in road.messages:
@@ -146,7 +146,7 @@ def test_what_was_sent_but_not_confirmed_goes_again_and_has_its_effect_once(rela
 def test_scheduled_news_keeps_its_origin(relay, db):
     id = publish(ProductRetired(sku="later"), due=dt.timedelta(seconds=1))
     clock.offset = dt.timedelta(seconds=2)
-    relay.turn()
+    relay.run_once()
     assert Event.objects.get().pk == id
 
 
@@ -173,7 +173,7 @@ class TestSideBySide:
         def work(number: int) -> None:
             relay = Relay(roads[number])
             while Outbox.objects.exists():
-                relay.turn()
+                relay.run_once()
 
         _threads(4, work)
 
@@ -184,7 +184,7 @@ class TestSideBySide:
     def test_racing_deliveries_have_each_effect_once(self, listener):
         say(*(f"{n:03}" for n in range(60)))
         road = Road()
-        Relay(road).turn()
+        Relay(road).run_once()
 
         def work(number: int) -> None:
             for message in road.messages:
@@ -211,12 +211,12 @@ class TestSideBySide:
         assert wrote.wait(30)
         say("second, but early")
         relay = Relay(road)
-        relay.turn()
+        relay.run_once()
         assert events_in(road.messages) == ["second, but early"]
 
         may_commit.set()
         thread.join()
-        relay.turn()
+        relay.run_once()
         assert events_in(road.messages) == ["second, but early", "first, but late"]
 
     def test_a_batch_waits_for_another_that_touches_the_same(self, listener):

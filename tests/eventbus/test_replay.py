@@ -130,7 +130,7 @@ def test_an_interrupted_replay_is_completed_without_again(bus, late, handled):
 
 def test_a_replay_leaves_dead_letters_and_discarded_events_alone(bus, late, handled):
     say("bad", "bad")
-    bus.settle(trouble=True)
+    bus.settle(allow_failures=True)
     first = DeadLetter.objects.order_by("pk").first()
     discard(Filter(ids=(first.pk,)), "not needed", "operator:1")
     found = replay.preview(LISTEN)
@@ -147,9 +147,9 @@ def test_a_replay_leaves_dead_letters_and_discarded_events_alone(bus, late, hand
 
 def test_a_replay_delivers_the_corrected_payload(bus, late, handled):
     say("bad")
-    bus.settle(trouble=True)
+    bus.settle(allow_failures=True)
     edit_and_retry(DeadLetter.objects.get().pk, {"sku": "good"}, "operator:1")
-    bus.settle(trouble=True)
+    bus.settle(allow_failures=True)
     assert handled == ["good"]
     replay.replay(LISTEN, "operator:1", again=True)
     bus.settle()
@@ -159,7 +159,7 @@ def test_a_replay_delivers_the_corrected_payload(bus, late, handled):
 def test_a_replay_is_delivered_in_batches(late):
     transport = InMemoryTransport()
     replay.replay(LISTEN, "operator:1")
-    Relay(transport).turn()
+    Relay(transport).run_once()
     (message,) = transport.messages
     assert not message.suspect
     assert len(Dispatch.objects.get(pk=message.dispatch).event_ids) == 2
@@ -269,23 +269,23 @@ class TestTheReplayedMark:
         say("new")
         bus.settle()
         replay.replay(LISTEN, "operator:1")
-        bus.settle(trouble=True)
+        bus.settle(allow_failures=True)
         assert set(marks["old"]) == {True}
         assert set(marks["new"]) == {False}
 
     def test_the_mark_survives_a_retry(self, bus, marks):
         replay.replay(LISTEN, "operator:1")
-        bus.settle(trouble=True)
+        bus.settle(allow_failures=True)
         bus.later(minutes=1)
         assert not Retry.objects.exists()
         assert marks["flaky"] == [True, True]
 
     def test_the_mark_survives_a_dead_letter(self, bus, marks):
         replay.replay(LISTEN, "operator:1")
-        bus.settle(trouble=True)
+        bus.settle(allow_failures=True)
         (row,) = DeadLetter.objects.all()
         assert row.envelope["replayed"] is True
         marks.clear()
         retry(Filter(ids=(row.pk,)), "operator:1")
-        bus.settle(trouble=True)
+        bus.settle(allow_failures=True)
         assert set(marks["bad"]) == {True}

@@ -195,7 +195,7 @@ def test_needed_events_stay(log, tmp_path, need):
 
 def test_a_discarded_event_is_not_needed(log, tmp_path):
     publish_all("bad")
-    log.settle(trouble=True)
+    log.settle(allow_failures=True)
     discard(Filter(), "a test", ME)
     grow_old()
     publish_all("newest")

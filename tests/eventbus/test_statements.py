@@ -99,9 +99,9 @@ def test_a_message_of_fifty_costs_as_many_as_one_of_one(relay, events):
 
 
 def test_a_relay_with_nothing_to_do_looks_with_one_statement(relay):
-    relay._round()
+    relay._iterate()
     with counted() as cost:
         for _ in range(10):
-            relay._looked = relay._swept = float("inf")  # no thorough look comes in between
-            relay._round()
+            relay._full_poll_at = relay._lost_search_at = float("inf")  # no full poll in between
+            relay._iterate()
     assert cost.statements == 10, cost

@@ -74,7 +74,7 @@ def tell(transport: Transport, *skus: str) -> None:
             publish(ProductRetired(sku=sku))
     relay = Relay(transport)
     deadline = time.monotonic() + PATIENCE
-    while relay.turn() or Dispatch.objects.exists():
+    while relay.run_once() or Dispatch.objects.exists():
         assert time.monotonic() < deadline, "not delivered"
 
 

@@ -48,7 +48,7 @@ OLD = promise(sku=str, quantity=int, colour=Colour)
     ],
 )
 def test_a_contract_may_grow(new: contracts.Schema) -> None:
-    assert contracts.shrinkages(OLD, new) == []
+    assert contracts.breaking_changes(OLD, new) == []
 
 
 @pytest.mark.parametrize(
@@ -56,35 +56,35 @@ def test_a_contract_may_grow(new: contracts.Schema) -> None:
     [
         (
             promise(sku=str, quantity=int, colour=Colour, note=str),
-            "no field 'note' in the facts already told",
+            "no field 'note' in events already published",
         ),
-        (promise(sku=str, colour=Colour), "no field 'quantity' for those who read it today"),
+        (promise(sku=str, colour=Colour), "no field 'quantity' for its readers of today"),
         (
             promise(sku=str, quantity=(int, 1), colour=Colour),
-            "'quantity' may be absent for those who read it today",
+            "'quantity' may be absent for its readers of today",
         ),
         (
             promise(sku=str, quantity=str, colour=Colour),
-            "'quantity' may be string, not integer for those who read it today",
+            "'quantity' may be string, not integer for its readers of today",
         ),
         (
             promise(sku=str | None, quantity=int, colour=Colour),
-            "'sku' may be null, not string for those who read it today",
+            "'sku' may be null, not string for its readers of today",
         ),
-        (promise(sku=str, quantity=int, colour=Red), "in the facts already told"),
+        (promise(sku=str, quantity=int, colour=Red), "in events already published"),
         (promise(sku=UUID, quantity=int, colour=Colour), "'sku' may be uuid, not string"),
     ],
 )
 def test_a_contract_may_not_break_a_reader(new: contracts.Schema, words: str) -> None:
-    broken = contracts.shrinkages(OLD, new)
+    broken = contracts.breaking_changes(OLD, new)
     assert any(words in problem for problem in broken), broken
 
 
 def test_what_is_inside_a_list_is_promised_too() -> None:
     line = msgspec.defstruct("Line", [("sku", str), ("quantity", int)])
     shorter = msgspec.defstruct("Line", [("sku", str)])
-    broken = contracts.shrinkages(promise(lines=list[line]), promise(lines=list[shorter]))
-    assert broken == ["no field 'lines[].quantity' for those who read it today"]
+    broken = contracts.breaking_changes(promise(lines=list[line]), promise(lines=list[shorter]))
+    assert broken == ["no field 'lines[].quantity' for its readers of today"]
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_contract_that_shrank_is_not_locked(teapots: Callable[..., None], tmp_
 
     # then
     assert "teapots.TeapotBoiled may only grow: no field 'quantity'" in str(refused.value)
-    assert "a new fact with a new name" in str(refused.value)
+    assert "a new event with a new name" in str(refused.value)
     assert _read(tmp_path) == locked
     with pytest.raises(CommandError, match=r"teapots\.TeapotBoiled. Run manage\.py makecontracts"):
         call_command("makecontracts", check=True)
@@ -133,14 +133,14 @@ def test_every_event_says_what_it_means_and_is_locked(context: str) -> None:
     promised = Path(apps.get_app_config(context).path, "contracts").glob("*.json")
     assert {f"{context}.{path.stem}" for path in promised} == told
     assert not told & set(contracts.stale())
-    assert checks.contexts_understand_each_other(None) == []
+    assert checks.check_contexts(None) == []
 
 
 def _heard_by(monkeypatch: pytest.MonkeyPatch, handle: Callable[..., None], *events: str) -> str:
     monkeypatch.setattr(registry, "consumers", {})
     handle.__module__ = "payments.consumers"
     consumer(*events)(handle)
-    return "\n".join(str(problem) for problem in checks.contexts_understand_each_other(None))
+    return "\n".join(str(problem) for problem in checks.check_contexts(None))
 
 
 def test_a_misspelt_event_is_found_and_the_right_one_offered(
@@ -149,8 +149,8 @@ def test_a_misspelt_event_is_found_and_the_right_one_offered(
     def expect_payment(order_id: UUID) -> None: ...
 
     assert _heard_by(monkeypatch, expect_payment, "orders.OrderPlased") == (
-        "?: (eventbus.E001) payments.expect_payment listens to orders.OrderPlased,"
-        " which nobody publishes.\n\tHINT: Did you mean orders.OrderPlaced?"
+        "?: (eventbus.E001) payments.expect_payment subscribes to orders.OrderPlased,"
+        " which no context publishes.\n\tHINT: Did you mean orders.OrderPlaced?"
     )
 
 
@@ -197,11 +197,11 @@ def test_a_field_with_a_default_need_not_be_promised(monkeypatch: pytest.MonkeyP
     assert _heard_by(monkeypatch, expect_payment, "orders.OrderPlaced") == ""
 
 
-def test_news_for_one_context_is_not_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_for_one_context_is_not_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     def eavesdrop(order_id: UUID) -> None: ...
 
     said = _heard_by(monkeypatch, eavesdrop, "inventory.ReservationExpiryDue")
-    assert "is for one consumer in inventory, but payments listen." in said
+    assert "is for one consumer in inventory, but payments subscribe." in said
 
 
 def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

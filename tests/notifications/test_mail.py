@@ -96,7 +96,7 @@ def test_an_email_arrives_once_as_it_was_written(calm, upstream, server):
 
 def test_a_server_that_is_down_costs_no_attempt_and_gets_the_email_later(calm, upstream, server):
     upstream.signed_up()
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     for _ in range(3):
         calm.later(minutes=1)
     assert state() == ("queued", "")
@@ -131,7 +131,7 @@ def test_an_address_refused_for_good_fails_that_email_only(calm, upstream, serve
     server.rcpt_replies = ["550 no such mailbox"]
     upstream.signed_up()
     upstream.placed()
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
 
     assert state() == ("failed", "It cannot be delivered: 550 no such mailbox.")
     dead = DeadLetter.objects.get()
@@ -144,7 +144,7 @@ def test_an_email_refused_for_good_after_the_handover_fails_too(calm, upstream, 
     server.open()
     server.data_replies = ["554 looks like spam"]
     upstream.signed_up()
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
 
     assert state() == ("failed", "It cannot be delivered: 554 looks like spam.")
 
@@ -154,7 +154,7 @@ def test_an_email_the_server_defers_is_sent_later(calm, upstream, server, where)
     server.open()
     setattr(server, where, ["451 try again later"])
     upstream.signed_up()
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     assert state() == ("queued", "")
 
     calm.later(minutes=6)
@@ -183,7 +183,7 @@ def test_an_email_is_sent_later_if_the_session_breaks_before_the_handover(
     upstream.signed_up()
     with monkeypatch.context() as patch:
         patch.setattr(smtplib.SMTP, "mail", breaks)
-        calm.settle(trouble=True)
+        calm.settle(allow_failures=True)
     assert state() == ("queued", "")
 
     calm.later(minutes=1)
@@ -194,7 +194,7 @@ def test_without_an_answer_after_the_handover_no_second_email_is_sent(calm, upst
     server.open()
     server.drops_connection = True
     upstream.signed_up()
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     server.drops_connection = False
     for _ in range(3):
         calm.later(days=1)
@@ -235,10 +235,10 @@ def test_an_operator_can_send_a_failed_email_again(calm, upstream, server):
     server.open()
     server.rcpt_replies = ["550 mailbox closed"]
     upstream.signed_up()
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
 
     send_again(Message.objects.get().id)
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
 
     assert len(server.emails) == 1
     assert state() == ("sent", "")
@@ -248,7 +248,7 @@ def test_a_refused_login_keeps_emails_queued(calm, upstream, server, settings):
     settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "kabar", "wrong"
     server.open()
     upstream.signed_up()
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
 
     assert state() == ("queued", "")
     assert "ChannelUnavailable" in Retry.objects.get().error

@@ -86,7 +86,7 @@ def test_after_an_error_a_provider_gets_the_same_key_again(calm, upstream, provi
     provider.replies = [(status, {}), (status, {})]
     upstream.signed_up()
     upstream.paid()
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     assert Retry.objects.get().attempts == 0
     calm.later(minutes=1)
     calm.later(minutes=1)
@@ -100,7 +100,7 @@ def test_the_retry_after_of_a_provider_is_respected(calm, upstream, provider):
     provider.replies = [(429, {"Retry-After": "600"})]
     upstream.signed_up()
     upstream.paid()
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     calm.later(minutes=9)
     assert len(provider.requests) == 1
 
@@ -112,13 +112,13 @@ def test_a_refusal_fails_the_message_and_sending_again_uses_a_new_key(calm, upst
     provider.replies = [(422, {})]
     upstream.signed_up()
     upstream.paid()
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     assert push().state == "failed"
     assert push().reason.startswith("It cannot be delivered: 422")
     assert DeadLetter.objects.count() == 1
 
     send_again(push().id)
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     assert push().state == "sent"
     assert len({body["key"] for body in provider.requests}) == 2
 
@@ -128,7 +128,7 @@ def test_an_unreachable_provider_gets_the_message_later(calm, upstream, provider
     settings.NOTIFICATIONS = reachable | {"PUSH_URL": "http://127.0.0.1:9/"}
     upstream.signed_up()
     upstream.paid()
-    calm.settle(trouble=True)
+    calm.settle(allow_failures=True)
     assert push().state == "queued"
 
     settings.NOTIFICATIONS = reachable

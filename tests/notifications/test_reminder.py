@@ -61,7 +61,7 @@ def test_a_paid_or_cancelled_order_gets_no_reminder(calm, upstream, sms, end, fi
     calm.later(minutes=11)
 
     assert sms() == []
-    assert len(calm.told("notifications.PaymentReminderDue")) == (0 if first else 1)
+    assert len(calm.payloads("notifications.PaymentReminderDue")) == (0 if first else 1)
 
 
 def test_a_late_order_placed_does_not_reopen_a_cancelled_order(calm, upstream, sms):
@@ -119,7 +119,7 @@ def test_a_reminder_that_could_not_be_sent_in_time_is_muted(calm, upstream, sms,
 
     message = Message.objects.get(kind="payment_reminder")
     assert (sms(), message.state, message.reason) == ([], "muted", "nothing left to pay")
-    calm.must_be_well()
+    calm.assert_no_failures()
 
 
 def test_whether_an_order_is_payable_is_decided_without_a_database(upstream):

@@ -15,7 +15,7 @@ from eventbus import consumer
 def gossip(order_id: str) -> None:
     "Tell everybody."
 """
-SENTENCE = "gossip.gossip listens to orders.OrderPlased, which nobody publishes."
+SENTENCE = "gossip.gossip subscribes to orders.OrderPlased, which no context publishes."
 HINT = "Did you mean orders.OrderPlaced?"
 
 

@@ -200,7 +200,7 @@ def a_publisher_dies_before_the_commit(scene: Scene) -> None:
 
 
 def a_publisher_dies_after_the_commit(scene: Scene) -> None:
-    scene.dies("committed-not-kicked", "shell", "-c", SAY)
+    scene.dies("committed-not-notified", "shell", "-c", SAY)
     assert scene.count("event") == scene.count("outbox") == 3
     scene.deliver()
 
@@ -253,7 +253,7 @@ def _plain(tables: list[list[tuple[Any, ...]]]) -> list[list[list[str]]]:
 
 DEATHS: dict[str, Callable[[Scene], None]] = {
     "outbox-written": a_publisher_dies_before_the_commit,
-    "committed-not-kicked": a_publisher_dies_after_the_commit,
+    "committed-not-notified": a_publisher_dies_after_the_commit,
     "claimed-not-sent": a_carrier_dies("claimed-not-sent"),
     "sent-not-confirmed": a_carrier_dies("sent-not-confirmed"),
     "received-not-begun": a_carrier_dies("received-not-begun"),

@@ -146,7 +146,7 @@ def test_cancelling_after_payment_refunds_and_returns_the_goods(shop):
     assert shop.latest_payment(order).status == "refunded"
     assert shop.net_captured(order) == 0
     assert shop.on_shelf("teapot") == 3
-    assert shop.bus.told("payments.PaymentRefunded")[0]["amount"] == "20.00"
+    assert shop.bus.payloads("payments.PaymentRefunded")[0]["amount"] == "20.00"
 
 
 def test_cancelling_during_a_payment_ends_cancelled_and_refunded_in_any_order(shop):
@@ -226,7 +226,7 @@ def test_an_order_is_paid_after_an_outage_of_the_bank(shop):
     shop.bank.unavailable = True
     order = shop.order(teapot=2)
     shop.pay(order)
-    shop.bus.settle(trouble=True)
+    shop.bus.settle(allow_failures=True)
     assert shop.reload(order).status in ("placed", "reserved")
 
     # when
@@ -242,7 +242,7 @@ def test_a_slow_answer_of_the_bank_captures_once(shop):
     shop.shelve(teapot=2)
     order = shop.order(teapot=2)
     shop.pay(order, "tok_slow")
-    shop.bus.settle(trouble=True)
+    shop.bus.settle(allow_failures=True)
     shop.bus.later(minutes=1)
 
     assert shop.reload(order).status == "paid"
@@ -286,7 +286,7 @@ def test_an_email_is_sent_once_after_an_outage_of_the_mail_server(shop, settings
     shop.shelve(teapot=2)
     order = shop.order(teapot=1)
     shop.pay(order)
-    shop.bus.settle(trouble=True)
+    shop.bus.settle(allow_failures=True)
     assert shop.reload(order).status == "paid"
     assert shop.emails() == []
 

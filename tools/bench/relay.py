@@ -45,7 +45,7 @@ def _relay() -> Callable[[], object]:
     relay.prepare()
 
     def carry() -> None:
-        while relay.turn():
+        while relay.run_once():
             continue
 
     return carry

@@ -8,7 +8,7 @@ ignore a status that they do not know.
 from collections.abc import Iterator
 from typing import Any
 
-from eventbus.publishing.contracts import misreadings
+from eventbus.publishing.contracts import incompatibilities
 
 Document = dict[str, Any]
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -77,7 +77,7 @@ def _parameters(old: _Call, new: _Call) -> Iterator[str]:
             yield f"no parameter '{key[1]}'"
             continue
         asked = new.schema(new.parameters[key])
-        for problem in misreadings(asked, old.schema(parameter)):
+        for problem in incompatibilities(asked, old.schema(parameter)):
             yield f"parameter '{key[1]}' {problem.removeprefix(repr('') + ' ')}"
     for (place, name), parameter in new.parameters.items():
         before = old.parameters.get((place, name), {})
@@ -93,9 +93,11 @@ def _requests(old: _Call, new: _Call) -> Iterator[str]:
         if taken is None:
             yield f"{media} is not taken any more"
             continue
-        for problem in misreadings(new.schema(taken), old.schema(sent)):
+        for problem in incompatibilities(new.schema(taken), old.schema(sent)):
             yield f"{problem} in what clients send"
-        for problem in misreadings(old.schema(sent, answer=True), new.schema(taken, answer=True)):
+        for problem in incompatibilities(
+            old.schema(sent, answer=True), new.schema(taken, answer=True)
+        ):
             if problem.startswith("no field"):
                 yield f"{problem} any more in what it takes"
 
@@ -111,7 +113,7 @@ def _answers(old: _Call, new: _Call) -> Iterator[str]:
                 yield f"{status} has no {media} any more"
                 continue
             wanted, offered = old.schema(read, answer=True), new.schema(given, answer=True)
-            for problem in misreadings(wanted, offered):
+            for problem in incompatibilities(wanted, offered):
                 yield f"{problem} in the answer {status}"
 
 

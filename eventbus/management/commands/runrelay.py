@@ -41,7 +41,7 @@ class Command(BaseCommand):
         relay = Relay(message_transport)
         if options["once"]:
             relay.prepare()
-            while relay.turn():
+            while relay.run_once():
                 continue
             return
         for number in (signal.SIGTERM, signal.SIGINT):

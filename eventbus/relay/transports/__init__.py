@@ -1,4 +1,4 @@
-"""The ways a message goes from the relay to a consumer."""
+"""Transports carry messages from the relay to the consumers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,38 +16,42 @@ class Message:
 
     dispatch: int
     consumer: str
-    wire: str
+    text: str
     count: int
     suspect: bool = False  # delivered before, as a retry or because it was lost
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The events, read."""
-        read: list[dict[str, Any]] = msgspec.json.decode(self.wire)
-        return read
+        """The decoded events."""
+        decoded: list[dict[str, Any]] = msgspec.json.decode(self.text)
+        return decoded
 
     @property
     def queue(self) -> str:
-        """Each context has its own queue, so that a slow one delays nobody else."""
+        """The queue of the consumer's context: a slow context delays no other."""
         return self.consumer.partition(".")[0]
 
 
 class Transport(Protocol):
-    """What the relay needs of a broker.
+    """The port of the relay to a broker.
 
-    `in_process` says that messages die with this process, so that on start all dispatches go again.
+    `in_process` says that messages end with this process, so that on start all dispatches are sent
+    again.
     """
 
     in_process: bool
 
     def send(self, messages: Sequence[Message]) -> list[int]:
-        """Send, and return the dispatches the broker has confirmed. Raises BrokerAway."""
+        """Send, and return the dispatches that the broker has confirmed.
+
+        Raises BrokerUnreachable.
+        """
 
     def send_marker(self, queue: str, sent_at: str) -> None:
-        """Send a tick (RFC 3339) through a queue. Raises BrokerAway."""
+        """Send a marker (its time in RFC 3339) through a queue. Raises BrokerUnreachable."""
 
     def close(self) -> None:
-        """Finish what is under way."""
+        """Finish the deliveries in progress and release connections."""
 
 
 def transport() -> Transport:

@@ -1,6 +1,6 @@
-"""No broker: the relay's own thread runs the very same task in place.
+"""Transport without a broker: the relay's own thread runs the same task in place.
 
-Consumers that call outside run in a small pool, so that a slow bank does not stop the news.
+External consumers run in a small thread pool, so that a slow bank does not delay other events.
 """
 
 import threading
@@ -20,35 +20,35 @@ log = structlog.get_logger(__name__)
 
 
 class Embedded:
-    """Messages never leave the process; the dispatches in the database outlive it."""
+    """Messages stay in the process; the dispatches in the database outlive it."""
 
     in_process = True
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(conf().EXTERNAL_THREADS, thread_name_prefix="outside")
-        self._busy: set[int] = set()
-        self._guard = threading.Lock()
+        self._pool = ThreadPoolExecutor(conf().EXTERNAL_THREADS, thread_name_prefix="external")
+        self._in_flight: set[int] = set()
+        self._lock = threading.Lock()
         self._closing = threading.Event()
 
     def send(self, messages: Sequence[Message]) -> list[int]:
-        """Run each message's consumer; what could not be recorded stays unconfirmed."""
-        return [message.dispatch for message in messages if self._take(message)]
+        """Run each message's consumer; a delivery that was not recorded stays unconfirmed."""
+        return [message.dispatch for message in messages if self._deliver(message)]
 
     def send_marker(self, queue: str, sent_at: str) -> None:
-        """Do nothing: what is in this process is not lost without it."""
+        """Send nothing: messages in this process are lost only with the process."""
 
     def close(self) -> None:
-        """Wait for the calls under way; drop those that have not begun, their dispatches remain."""
+        """Wait for running calls; drop those not begun, whose dispatches remain."""
         self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _take(self, message: Message) -> bool:
+    def _deliver(self, message: Message) -> bool:
         consumer = registry.consumers.get(message.consumer)
         if consumer is None or not consumer.external:
             return _run(message)
-        with self._guard:
-            if message.dispatch not in self._busy:
-                self._busy.add(message.dispatch)
+        with self._lock:
+            if message.dispatch not in self._in_flight:
+                self._in_flight.add(message.dispatch)
                 self._pool.submit(self._call, message)
         return True
 
@@ -58,15 +58,15 @@ class Embedded:
             while not _run(message) and not self._closing.wait(conf().BROKER_RETRY_INTERVAL):
                 continue
         finally:
-            with self._guard:
-                self._busy.discard(message.dispatch)
+            with self._lock:
+                self._in_flight.discard(message.dispatch)
             connection.close()
             wakeup.wake_relays()
 
 
 def _run(message: Message) -> bool:
     try:
-        tasks.deliver(message.dispatch, message.consumer, message.wire, message.suspect)
+        tasks.deliver(message.dispatch, message.consumer, message.text, message.suspect)
     except Exception:
         log.exception("delivery not recorded", consumer=message.consumer, dispatch=message.dispatch)
         return False
