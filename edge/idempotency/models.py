@@ -8,7 +8,7 @@ from django.http import HttpResponse
 
 from edge.idempotency.errors import KeyReused
 
-LIFETIME = dt.timedelta(hours=24)  # published in docs/operate/front-door.md
+LIFETIME = dt.timedelta(hours=24)  # published in docs/operate/api-gateway.md
 DELETED_PER_REQUEST = 100  # more expired responses than one request adds, so few are left
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: docs/operate/who-may.md, held against every route there is."""
+"""docs/operate/permissions.md compared with every route of the running shop."""
 
 import json
 import logging
@@ -28,14 +28,14 @@ from notifications.models import Message
 from payments.models import Payment
 from tests.shop import Shop
 
-PAGE = Path(settings.BASE_DIR) / "docs/operate/who-may.md"
+PAGE = Path(settings.BASE_DIR) / "docs/operate/permissions.md"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-CALLERS = ["nobody", "customer", "other", "operator"]
+CALLERS = ["anonymous", "customer", "other", "operator"]
 DONE = {200, 201, 202, 204}
 STATUS = {
     "log in": {401},
     "no": {403},
-    "not there": {404},
+    "not found": {404},
     "yes": DONE,
     "own": DONE,
     "all": DONE,
@@ -66,14 +66,14 @@ def routes(resolver: Any = None, before: str = "/") -> Iterator[str]:
 
 
 @dataclass
-class House:
+class Callers:
     """People, and one of everything that is the customer's."""
 
     shop: Shop
 
     def __post_init__(self) -> None:
-        self.customer, self.other, self.chief = (self.person(n) for n in ("sari", "budi", "op"))
-        make_operator(self.chief.email)
+        self.customer, self.other, self.operator = (self.person(n) for n in ("sari", "budi", "op"))
+        make_operator(self.operator.email)
         self.client = Client()
         self.shop.shelve(teapot=9)
         self.shop._customers["sari"] = self.customer
@@ -84,7 +84,7 @@ class House:
         self.tokens = {
             "customer": log_in(self.customer),
             "other": log_in(self.other),
-            "operator": log_in(User.objects.get(pk=self.chief.pk)),
+            "operator": log_in(User.objects.get(pk=self.operator.pk)),
         }
 
     def person(self, name: str) -> User:
@@ -93,8 +93,8 @@ class House:
     @property
     def secrets(self) -> list[str]:
         """Name the customer's things."""
-        letters = Message.objects.filter(customer_id=self.customer.pk)
-        found = [self.customer.email, self.order.pk, self.payment.pk, *(m.pk for m in letters)]
+        messages = Message.objects.filter(customer_id=self.customer.pk)
+        found = [self.customer.email, self.order.pk, self.payment.pk, *(m.pk for m in messages)]
         return [str(one) for one in found]
 
     def filled(self, route: str) -> str:
@@ -133,7 +133,7 @@ class House:
         """Ask, and leave nothing changed."""
         redis.clear()  # throttles count there
         headers = {"Accept": "*/*", "Idempotency-Key": str(uuid4())}
-        if caller != "nobody":
+        if caller != "anonymous":
             headers["Authorization"] = f"Bearer {self.tokens[caller].access}"
         said = json.dumps(self.body(route, method) if body is None else body)
         with transaction.atomic():
@@ -151,10 +151,10 @@ def quiet_log(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.fixture
-def house(calm: Bus, settings: Any, tmp_path: Path) -> House:
-    house = House(Shop(calm, settings, tmp_path))
+def callers(calm: Bus, settings: Any, tmp_path: Path) -> Callers:
+    callers = Callers(Shop(calm, settings, tmp_path))
     settings.PAYMENTS = {**settings.PAYMENTS, "WEBHOOK_SECRETS": {"bank": ["of the bank"]}}
-    return house
+    return callers
 
 
 def test_every_route_has_a_row_and_every_row_a_route() -> None:
@@ -162,24 +162,24 @@ def test_every_route_has_a_row_and_every_row_a_route() -> None:
     assert {word for row in table().values() for word in row.values()} <= set(STATUS)
 
 
-def test_every_caller_may_do_exactly_the_actions_of_the_table(house: House) -> None:
+def test_every_caller_may_do_exactly_the_actions_of_the_table(callers: Callers) -> None:
     wrong = []
     for route in sorted(set(routes())):
         for method in METHODS:
             for caller in CALLERS:
-                answer = house.asked(caller, route, method)
+                answer = callers.asked(caller, route, method)
                 word = table().get((route, method), {}).get(caller)
-                wrong += _differs(house, caller, word, answer, f"{method} {route}")
+                wrong += _differs(callers, caller, word, answer, f"{method} {route}")
     assert not wrong, "\n".join(wrong)
 
 
-def _differs(house: House, caller: str, word: str | None, answer: Any, what: str) -> list[str]:
+def _differs(callers: Callers, caller: str, word: str | None, answer: Any, what: str) -> list[str]:
     allowed = STATUS[word] if word else {401, 403, 405}
     if answer.status_code not in allowed:
         return [f"{what} as {caller}: {answer.status_code}, the table says {word}"]
     if answer.status_code == 401 and "WWW-Authenticate" not in answer.headers:
         return [f"{what} as {caller}: does not say how to log in"]
-    seen = [secret for secret in house.secrets if secret in _text(answer)]
+    seen = [secret for secret in callers.secrets if secret in _text(answer)]
     must_show = word == "all" or (word == "own" and caller == "customer")
     if must_show and not seen and "preferences" not in what:
         return [f"{what} as {caller}: shows nothing of the customer's"]
@@ -192,35 +192,37 @@ def _text(answer: Any) -> str:
     return b"".join(answer).decode(errors="replace")
 
 
-def test_head_is_answered_as_get_and_options_need_a_log_in(house: House) -> None:
+def test_head_is_answered_as_get_and_options_need_a_log_in(callers: Callers) -> None:
     for route in sorted(set(routes())):
-        closed = {row["nobody"] for at, row in table().items() if at[0] == route} == {"log in"}
+        closed = {row["anonymous"] for at, row in table().items() if at[0] == route} == {"log in"}
         if closed:
-            assert house.asked("nobody", route, "OPTIONS").status_code == 401, route
+            assert callers.asked("anonymous", route, "OPTIONS").status_code == 401, route
         if row := table().get((route, "GET")):
             for caller in CALLERS:
-                assert house.asked(caller, route, "HEAD").status_code in STATUS[row[caller]], route
+                assert callers.asked(caller, route, "HEAD").status_code in STATUS[row[caller]], (
+                    route
+                )
 
 
-def test_an_unknown_field_is_refused_by_every_write(house: House) -> None:
+def test_an_unknown_field_is_refused_by_every_write(callers: Callers) -> None:
     writes = [at for at, row in table().items() if at[1] != "GET" and "yes" in row.values()]
     assert len(writes) > 10
     for route, method in writes:
-        body = house.body(route, method)
+        body = callers.body(route, method)
         assert body, f"what may be sent with {method} {route}?"
         caller = next(
             who for who in ("customer", "operator") if table()[route, method][who] == "yes"
         )
         names = _shown_names() - _asked_names(route, method)
-        answer = house.asked(caller, route, method, body | dict.fromkeys(names, 1))
+        answer = callers.asked(caller, route, method, body | dict.fromkeys(names, 1))
         assert answer.status_code == 400, f"{method} {route}"
         refused = {error["field"] for error in answer.json()["errors"]}
         assert not names - refused, f"{method} {route} takes {names - refused}"
 
 
-def test_an_unknown_nested_field_is_refused(house: House) -> None:
+def test_an_unknown_nested_field_is_refused(callers: Callers) -> None:
     line = {"sku": "teapot", "quantity": 1, "unit_price": "0.01"}
-    answer = house.asked("customer", "/v1/orders", "POST", {"lines": [line], "country": "ID"})
+    answer = callers.asked("customer", "/v1/orders", "POST", {"lines": [line], "country": "ID"})
 
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == "lines[0].unit_price"
@@ -242,10 +244,10 @@ def test_the_admin_opens_to_operators_only_and_by_right(db: None) -> None:
     rows = re.findall(
         r"^\| `(/admin/[^`]*)` \| (.+?) \| (.+?) \| (.+?) \|$", PAGE.read_text(), re.M
     )
-    open_to_all = [page for page, nobody, *_ in rows if nobody == "yes"]
+    open_to_all = [page for page, anonymous, *_ in rows if anonymous == "yes"]
     open_to_operators = [page.rstrip("…") for page, *_ in rows if page.endswith("…")]
     named = [page for page, *_ in rows]
-    nobody, customer, operator = Client(), Client(), Client()
+    anonymous, customer, operator = Client(), Client(), Client()
     for client, staff in ((customer, False), (operator, True)):
         client.force_login(
             User.objects.create_user(f"{staff}@example.org".lower(), name="x", is_staff=staff)
@@ -254,7 +256,7 @@ def test_the_admin_opens_to_operators_only_and_by_right(db: None) -> None:
     assert len(pages) > 100
     for page in pages:
         for method in ("get", "post"):
-            for stranger in (nobody, customer):
+            for stranger in (anonymous, customer):
                 answer = getattr(stranger, method)(page)
                 assert answer.status_code == 302, (method, page, answer.status_code)
                 if page != "/admin/logout/":  # leads there by way of the front page
@@ -275,13 +277,17 @@ def test_a_right_to_view_allows_no_change(model: Any, db: None, rf: Any) -> None
     viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     request = rf.get("/")
     request.user = viewer
-    desk = admin.site._registry[model]
+    model_admin = admin.site._registry[model]
 
-    assert desk.has_view_permission(request)
-    assert not desk.get_actions(request)
+    assert model_admin.has_view_permission(request)
+    assert not model_admin.get_actions(request)
     assert not any(
         may(request)
-        for may in (desk.has_add_permission, desk.has_change_permission, desk.has_delete_permission)
+        for may in (
+            model_admin.has_add_permission,
+            model_admin.has_change_permission,
+            model_admin.has_delete_permission,
+        )
     )
 
 
