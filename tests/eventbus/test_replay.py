@@ -25,7 +25,7 @@ from tests.eventbus.consumers import make_consumer
 LISTEN = ReplayRequest(consumer="orders.listen")
 
 
-def say(*skus: str) -> None:
+def publish_all(*skus: str) -> None:
     with transaction.atomic():
         for sku in skus:
             publish(ProductRetired(sku=sku))
@@ -51,14 +51,14 @@ def late(bus, handled) -> Iterator[list[str]]:
         others.append(sku)
 
     with alone("nowhere"), listening(make_consumer(watch)):
-        say("a", "b")
+        publish_all("a", "b")
         bus.settle()
         with listening(make_consumer(listen, replayable=True)):
             yield others
 
 
 def test_a_replay_delivers_unhandled_events_to_one_consumer_only(bus, late, handled):
-    say("c")
+    publish_all("c")
     bus.settle()
     assert handled == ["c"]
 
@@ -84,7 +84,7 @@ def test_an_event_replayed_twice_is_handled_once(bus, late, handled):
 
 
 def test_again_delivers_the_selected_handled_events_once_more(bus, late, handled):
-    say("c")
+    publish_all("c")
     bus.settle()
     (event,) = Event.objects.filter(payload__sku="c")
     only = ReplayRequest(consumer="orders.listen", aggregate=event.aggregate)
@@ -97,7 +97,7 @@ def test_again_delivers_the_selected_handled_events_once_more(bus, late, handled
 
 
 def test_again_leaves_other_events_handled(bus, late, handled):
-    say("c", "d")
+    publish_all("c", "d")
     bus.settle()
     handled.clear()
     event = Event.objects.get(payload__sku="d")
@@ -113,7 +113,7 @@ def test_again_leaves_other_events_handled(bus, late, handled):
 
 
 def test_an_interrupted_replay_is_completed_without_again(bus, late, handled):
-    say("c")
+    publish_all("c")
     bus.settle()
     handled.clear()
 
@@ -129,7 +129,7 @@ def test_an_interrupted_replay_is_completed_without_again(bus, late, handled):
 
 
 def test_a_replay_leaves_dead_letters_and_discarded_events_alone(bus, late, handled):
-    say("bad", "bad")
+    publish_all("bad", "bad")
     bus.settle(allow_failures=True)
     first = DeadLetter.objects.order_by("pk").first()
     discard(Filter(ids=(first.pk,)), "not needed", "operator:1")
@@ -146,7 +146,7 @@ def test_a_replay_leaves_dead_letters_and_discarded_events_alone(bus, late, hand
 
 
 def test_a_replay_delivers_the_corrected_payload(bus, late, handled):
-    say("bad")
+    publish_all("bad")
     bus.settle(allow_failures=True)
     edit_and_retry(DeadLetter.objects.get().pk, {"sku": "good"}, "operator:1")
     bus.settle(allow_failures=True)
@@ -203,7 +203,7 @@ def test_a_rate_is_kept(late, monkeypatch):
 
     monkeypatch.setattr(replay.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(replay.time, "sleep", sleep)
-    say(*"cdefgh")
+    publish_all(*"cdefgh")
     assert replay.replay(LISTEN, "operator:1", rate=2) == 8
     assert sum(slept) == 3.0
     assert Dispatch.objects.filter(consumer="orders.listen").count() == 4
@@ -260,13 +260,13 @@ class TestTheReplayedMark:
 
         with alone("nowhere"):
             subscriptions.sync()
-            say("old", "flaky", "bad")
+            publish_all("old", "flaky", "bad")
             bus.settle()
             with listening(make_consumer(listen)):
                 yield marks
 
     def test_replayed_events_are_marked_and_new_events_are_not(self, bus, marks):
-        say("new")
+        publish_all("new")
         bus.settle()
         replay.replay(LISTEN, "operator:1")
         bus.settle(allow_failures=True)

@@ -54,7 +54,7 @@ def shown(model: type[Model], pk: object) -> str:
 
 
 @pytest.fixture
-def anybody() -> Client:
+def anonymous() -> Client:
     return Client()
 
 
@@ -70,11 +70,11 @@ def operator(db) -> Client:
 
 
 @pytest.fixture
-def chief(db) -> Client:
+def superuser(db) -> Client:
     return visitor(is_staff=True, is_superuser=True)
 
 
-def say(fact: Event, cause: Log | None = None) -> Log:
+def publish_event(fact: Event, cause: Log | None = None) -> Log:
     """Publish, because of a request or of another event."""
     origin = caused_by(cause.envelope(), "test") if cause else acting_as("customer:9")
     with origin, transaction.atomic():
@@ -98,10 +98,10 @@ def placed(order: UUID = ORDER) -> OrderPlaced:
 def news(db) -> dict[str, Log]:
     """An order that is placed by one request, paid by a second and cancelled by a third."""
     order, now = placed(), timezone.now()
-    first = say(order)
-    other = say(placed(OTHER))
+    first = publish_event(order)
+    other = publish_event(placed(OTHER))
     goods = [Goods(sku="teapot", quantity=1)]
-    held = say(StockReserved(order_id=ORDER, goods=goods, expires_at=now), first)
+    held = publish_event(StockReserved(order_id=ORDER, goods=goods, expires_at=now), first)
     captured = PaymentCaptured(
         payment_id=UUID(int=70),
         order_id=ORDER,
@@ -110,10 +110,10 @@ def news(db) -> dict[str, Log]:
         currency="EUR",
         captured_at=now,
     )
-    money = say(captured)
+    money = publish_event(captured)
     fields = {name: getattr(order, name) for name in ("customer_id", "lines", "total")}
     fields |= {name: getattr(order, name) for name in ("currency", "country", "placed_at")}
-    paid = say(OrderPaid(order_id=ORDER, paid_at=now, **fields), money)
+    paid = publish_event(OrderPaid(order_id=ORDER, paid_at=now, **fields), money)
     off = OrderCancelled(
         order_id=ORDER,
         customer_id=SARI,
@@ -122,7 +122,7 @@ def news(db) -> dict[str, Log]:
         was_paid=True,
         cancelled_at=now,
     )
-    cancelled = say(off)
+    cancelled = publish_event(off)
     return {
         "placed": first,
         "other": other,

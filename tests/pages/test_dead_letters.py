@@ -84,21 +84,21 @@ def test_an_operator_who_may_only_view_cannot_change_anything(viewer, dead_lette
     assert DeadLetter.objects.exists()
 
 
-def test_a_retry_asks_for_confirmation(chief, dead_letter):
-    asked = act(chief, dead_letter, "retry").content.decode()
+def test_a_retry_asks_for_confirmation(superuser, dead_letter):
+    asked = act(superuser, dead_letter, "retry").content.decode()
     assert dead_letter.signature in asked
     assert DeadLetter.objects.exists()
 
-    answer = act(chief, dead_letter, "retry", confirmed="1")
+    answer = act(superuser, dead_letter, "retry", confirmed="1")
     assert answer.status_code == 302
     assert Retry.objects.get().event_id == dead_letter.event_id
     assert not DeadLetter.objects.exists()
 
 
-def test_all_that_match_are_retried_together(chief, dead_letter, news):
+def test_all_that_match_are_retried_together(superuser, dead_letter, news):
     other = news["paid"].envelope()
     retries.dead_letter("analytics.count_sale", other, ValueError("no sense"), 15)
-    act(chief, dead_letter, "retry", confirmed="1", select_across="1")
+    act(superuser, dead_letter, "retry", confirmed="1", select_across="1")
     assert not DeadLetter.objects.exists()
     assert Retry.objects.count() == 2
     assert Action.objects.get().selection == {}
@@ -115,7 +115,7 @@ def test_all_that_match_are_retried_together(chief, dead_letter, news):
     ],
 )
 def test_all_that_match_are_what_the_list_shows_and_nothing_else(
-    chief, dead_letter, news, asked, chosen
+    superuser, dead_letter, news, asked, chosen
 ):
     DeadLetter.objects.update(died_at="2020-01-01T00:00:00Z")
     for name in ("paid", "captured"):
@@ -124,12 +124,12 @@ def test_all_that_match_are_what_the_list_shows_and_nothing_else(
     DeadLetter.objects.filter(name="payments.PaymentCaptured").update(name="orders.OrderPaid")
     address = f"{DEAD_LETTERS}?{asked}"
     ticked = {"action": "retry", "_selected_action": [dead_letter.pk], "select_across": "1"}
-    shown = chief.get(address).content.decode()
+    shown = superuser.get(address).content.decode()
     assert "KeyError" in shown
     assert "ValueError" not in shown.partition("result_list")[2]
-    assert "Retry 2" in chief.post(address, ticked).content.decode()
+    assert "Retry 2" in superuser.post(address, ticked).content.decode()
 
-    chief.post(address, ticked | {"confirmed": "1"})
+    superuser.post(address, ticked | {"confirmed": "1"})
     assert DeadLetter.objects.get() == dead_letter
     recorded = Action.objects.get().selection
     assert recorded.keys() == chosen.keys()
@@ -137,43 +137,45 @@ def test_all_that_match_are_what_the_list_shows_and_nothing_else(
 
 
 @pytest.mark.parametrize("lookup", ["attempts__gt=1", "consumer__isnull=1", "id=7"])
-def test_a_lookup_that_the_filter_lacks_is_refused(chief, dead_letter, lookup):
+def test_a_lookup_that_the_filter_lacks_is_refused(superuser, dead_letter, lookup):
     ticked = {"action": "retry", "_selected_action": [dead_letter.pk], "select_across": "1"}
-    assert chief.post(f"{DEAD_LETTERS}?{lookup}", ticked | {"confirmed": "1"}).status_code == 400
+    assert (
+        superuser.post(f"{DEAD_LETTERS}?{lookup}", ticked | {"confirmed": "1"}).status_code == 400
+    )
     assert DeadLetter.objects.exists()
 
 
-def test_a_note_is_added_from_the_page_of_a_dead_letter(chief, viewer, dead_letter):
-    assert 'value="note"' in chief.get(shown(DeadLetter, dead_letter.pk)).content.decode()
+def test_a_note_is_added_from_the_page_of_a_dead_letter(superuser, viewer, dead_letter):
+    assert 'value="note"' in superuser.get(shown(DeadLetter, dead_letter.pk)).content.decode()
     assert 'value="note"' not in viewer.get(shown(DeadLetter, dead_letter.pk)).content.decode()
-    act(chief, dead_letter, "note", confirmed="1", reason="asked the bank")
-    assert "asked the bank" in chief.get(shown(DeadLetter, dead_letter.pk)).content.decode()
+    act(superuser, dead_letter, "note", confirmed="1", reason="asked the bank")
+    assert "asked the bank" in superuser.get(shown(DeadLetter, dead_letter.pk)).content.decode()
     assert Action.objects.get(operation="note").reason == "asked the bank"
 
 
-def test_an_action_links_to_its_outcomes(chief, dead_letter):
-    act(chief, dead_letter, "retry", confirmed="1")
+def test_an_action_links_to_its_outcomes(superuser, dead_letter):
+    act(superuser, dead_letter, "retry", confirmed="1")
     action = Action.objects.get()
-    page = chief.get(shown(Action, action.pk)).content.decode()
+    page = superuser.get(shown(Action, action.pk)).content.decode()
     assert "1 of 1, completed" in page
     listed = f"/admin/eventbus/outcome/?action__id__exact={action.pk}"
     assert listed in page
-    rows = chief.get(listed).content.decode()
+    rows = superuser.get(listed).content.decode()
     assert dead_letter.consumer in rows
     assert "retried" in rows
     assert "retrying" in rows
 
 
-def test_a_running_action_shows_its_progress(chief, db):
+def test_a_running_action_shows_its_progress(superuser, db):
     running = Action.objects.create(
         operation="retry", actor="operator:1", total=6000, processed=1500
     )
-    answer = chief.get(shown(Action, running.pk))
+    answer = superuser.get(shown(Action, running.pk))
     assert "1,500 of 6,000, running" in answer.content.decode()
     assert answer["Refresh"] == "2"
 
     Action.objects.update(last_progress_at=clock.now() - dt.timedelta(minutes=2))
-    answer = chief.get(shown(Action, running.pk))
+    answer = superuser.get(shown(Action, running.pk))
     assert "1,500 of 6,000, interrupted" in answer.content.decode()
     assert "Refresh" not in answer
 
@@ -186,28 +188,28 @@ def join_operation() -> None:
 
 @pytest.mark.django_db(transaction=True)
 class TestALongOperation:
-    def test_it_continues_after_the_page_has_answered(self, chief, dead_letter, monkeypatch):
+    def test_it_continues_after_the_page_has_answered(self, superuser, dead_letter, monkeypatch):
         monkeypatch.setattr(background, "WAIT_SECONDS", 0.0)
-        answer = act(chief, dead_letter, "retry", confirmed="1")
+        answer = act(superuser, dead_letter, "retry", confirmed="1")
         assert answer["Location"] == "/admin/eventbus/action/"
         join_operation()
         assert Retry.objects.get().event_id == dead_letter.event_id
         assert Action.objects.get().ended_at
 
-    def test_its_action_shows_the_progress(self, chief, news, monkeypatch):
+    def test_its_action_shows_the_progress(self, superuser, news, monkeypatch):
         monkeypatch.setattr(background, "WAIT_SECONDS", 0.0)
         asked = {"consumer": "analytics.count_order", "rate": "0.5", "confirmed": "1"}
-        chief.post("/admin/eventbus/action/replay/", asked)
+        superuser.post("/admin/eventbus/action/replay/", asked)
         deadline = time.monotonic() + 10
         while not (action := Action.objects.filter(processed=1).first()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        assert "1 of 2, running" in chief.get(shown(Action, action.pk)).content.decode()
+        assert "1 of 2, running" in superuser.get(shown(Action, action.pk)).content.decode()
         join_operation()
-        assert "2 of 2, completed" in chief.get(shown(Action, action.pk)).content.decode()
+        assert "2 of 2, completed" in superuser.get(shown(Action, action.pk)).content.decode()
 
-    def test_a_short_operation_is_reported_in_the_answer(self, chief, dead_letter):
-        answer = act(chief, dead_letter, "retry", confirmed="1")
+    def test_a_short_operation_is_reported_in_the_answer(self, superuser, dead_letter):
+        answer = act(superuser, dead_letter, "retry", confirmed="1")
         assert answer["Location"] == DEAD_LETTERS
         assert not DeadLetter.objects.exists()
 
@@ -220,16 +222,16 @@ class TestReplaying:
     def paid(self, news):
         return news["paid"]
 
-    def test_it_shows_a_preview_first(self, chief, paid):
-        assert "analytics.count_sale" in chief.get(self.PAGE).content.decode()
-        page = chief.post(self.PAGE, self.ASKED).content.decode()
+    def test_it_shows_a_preview_first(self, superuser, paid):
+        assert "analytics.count_sale" in superuser.get(self.PAGE).content.decode()
+        page = superuser.post(self.PAGE, self.ASKED).content.decode()
         assert re.search(r">1</td><td>to deliver", page)
         assert not Dispatch.objects.filter(replayed=True).exists()
         assert not Action.objects.exists()
 
-    def test_then_it_replays(self, chief, paid):
+    def test_then_it_replays(self, superuser, paid):
         asked = self.ASKED | {"since": "2020-01-01", "until": "2099-12-31 10:00"}
-        answer = chief.post(self.PAGE, asked | {"confirmed": "1"})
+        answer = superuser.post(self.PAGE, asked | {"confirmed": "1"})
         assert answer["Location"] == "/admin/eventbus/action/"
         dispatch = Dispatch.objects.get(replayed=True)
         assert (dispatch.consumer, dispatch.event_ids) == ("analytics.count_sale", [str(paid.pk)])
@@ -247,8 +249,8 @@ class TestReplaying:
             ({"aggregate": "x" * 2, "consumer": ""}, "required"),
         ],
     )
-    def test_a_refusal_is_a_sentence(self, chief, paid, asked, complaint):
-        page = chief.post(self.PAGE, self.ASKED | asked | {"confirmed": "1"})
+    def test_a_refusal_is_a_sentence(self, superuser, paid, asked, complaint):
+        page = superuser.post(self.PAGE, self.ASKED | asked | {"confirmed": "1"})
         assert complaint in page.content.decode()
         assert not Action.objects.exists()
 
@@ -261,41 +263,41 @@ class TestReplaying:
         assert viewer.get(self.PAGE).status_code == 200
 
 
-def test_discarding_requires_a_reason(chief, dead_letter):
+def test_discarding_requires_a_reason(superuser, dead_letter):
     for more in ({}, {"confirmed": "1"}, {"confirmed": "1", "why": " "}):
-        assert ">Reason</label>" in act(chief, dead_letter, "discard", **more).content.decode()
+        assert ">Reason</label>" in act(superuser, dead_letter, "discard", **more).content.decode()
         assert DeadLetter.objects.exists()
-    act(chief, dead_letter, "discard", confirmed="1", reason="not needed")
+    act(superuser, dead_letter, "discard", confirmed="1", reason="not needed")
     assert DiscardedDeadLetter.objects.get().action.reason == "not needed"
     assert not DeadLetter.objects.exists()
 
 
-def test_the_payload_of_a_discarded_dead_letter_is_hidden_too(viewer, chief, dead_letter):
-    act(chief, dead_letter, "discard", confirmed="1", reason="not needed")
+def test_the_payload_of_a_discarded_dead_letter_is_hidden_too(viewer, superuser, dead_letter):
+    act(superuser, dead_letter, "discard", confirmed="1", reason="not needed")
     address = shown(DiscardedDeadLetter, DiscardedDeadLetter.objects.get().pk)
     assert SECRET not in viewer.get(address).content.decode()
-    assert SECRET in chief.get(address).content.decode()
+    assert SECRET in superuser.get(address).content.decode()
 
 
-def test_a_payload_is_edited_after_its_changes_were_shown(chief, dead_letter):
+def test_a_payload_is_edited_after_its_changes_were_shown(superuser, dead_letter):
     address = f"{DEAD_LETTERS}{dead_letter.pk}/edit"
-    assert address in chief.get(shown(DeadLetter, dead_letter.pk)).content.decode()
-    assert SECRET in chief.get(address).content.decode()
+    assert address in superuser.get(shown(DeadLetter, dead_letter.pk)).content.decode()
+    assert SECRET in superuser.get(address).content.decode()
     edited = json.dumps(dead_letter.envelope["data"] | {"reason": "the customer called"})
 
-    page = chief.post(address, {"payload": edited}).content.decode()
+    page = superuser.post(address, {"payload": edited}).content.decode()
     assert "-  &quot;reason&quot;: &quot;changed my mind&quot;" in page
     assert "+  &quot;reason&quot;: &quot;the customer called&quot;" in page
     assert not Correction.objects.exists()
 
-    assert chief.post(address, {"payload": edited, "confirmed": "1"}).status_code == 302
+    assert superuser.post(address, {"payload": edited, "confirmed": "1"}).status_code == 302
     assert Correction.objects.get().payload["reason"] == "the customer called"
     assert Retry.objects.get().event_id == dead_letter.event_id
 
 
 @pytest.mark.parametrize("payload", ["{", "[]", "{}", '{"order_id": 7}'])
-def test_a_payload_that_breaks_the_contract_is_refused(chief, dead_letter, payload):
-    answer = chief.post(
+def test_a_payload_that_breaks_the_contract_is_refused(superuser, dead_letter, payload):
+    answer = superuser.post(
         f"{DEAD_LETTERS}{dead_letter.pk}/edit", {"payload": payload, "confirmed": "1"}
     )
     assert answer.status_code == 200

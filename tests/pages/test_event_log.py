@@ -10,7 +10,7 @@ from django.urls import reverse
 from eventbus.consuming import inbox, retries
 from eventbus.models import DeadLetter, Event, Retry
 from eventbus.relay import subscriptions
-from tests.pages.conftest import ORDER, placed, say
+from tests.pages.conftest import ORDER, placed, publish_event
 
 pytestmark = pytest.mark.django_db
 
@@ -40,8 +40,8 @@ def test_every_table_of_the_bus_is_listed():
 
 
 @pytest.mark.parametrize("model", LISTED, ids=label)
-def test_only_operators_see_the_pages(model, anybody, customer):
-    for client in (anybody, customer):
+def test_only_operators_see_the_pages(model, anonymous, customer):
+    for client in (anonymous, customer):
         answer = client.get(page(model, "changelist"))
         assert answer.status_code == 302
         assert answer["Location"].startswith("/admin/login/")
@@ -54,26 +54,26 @@ def test_an_operator_needs_permission_to_view_the_bus(model, operator):
 
 
 @pytest.mark.parametrize("model", LISTED, ids=label)
-def test_not_even_a_superuser_changes_anything(model, chief, news):
-    assert chief.get(page(model, "changelist")).status_code == 200
-    assert chief.get(page(model, "add")).status_code == 403
-    assert chief.post(page(model, "add"), {}).status_code == 403
+def test_not_even_a_superuser_changes_anything(model, superuser, news):
+    assert superuser.get(page(model, "changelist")).status_code == 200
+    assert superuser.get(page(model, "add")).status_code == 403
+    assert superuser.post(page(model, "add"), {}).status_code == 403
     act = {"action": "delete_selected", "_selected_action": [str(row.pk) for row in news.values()]}
-    chief.post(page(model, "changelist"), act | {"post": "yes"})
+    superuser.post(page(model, "changelist"), act | {"post": "yes"})
     assert Event.objects.count() == len(news)
 
 
-def test_an_event_is_not_changed_nor_deleted(chief, news):
+def test_an_event_is_not_changed_nor_deleted(superuser, news):
     before = Event.objects.values().get(pk=news["placed"].pk)
     for name in ("change", "delete"):
         address = page(Event, name, news["placed"].pk)
-        assert chief.post(address, {"name": "orders.Forged", "post": "yes"}).status_code == 403
+        assert superuser.post(address, {"name": "orders.Forged", "post": "yes"}).status_code == 403
     assert Event.objects.values().get(pk=news["placed"].pk) == before
 
 
-def test_the_log_of_an_order_is_a_causation_tree(chief, news):
+def test_the_log_of_an_order_is_a_causation_tree(superuser, news):
     # when
-    answer = chief.get(f"{LOG}?aggregate=order:{ORDER}").content.decode()
+    answer = superuser.get(f"{LOG}?aggregate=order:{ORDER}").content.decode()
 
     # then: also what led to its events, about whatever it is; and nothing of other orders
     assert listed(answer) == [
@@ -85,26 +85,26 @@ def test_the_log_of_an_order_is_a_causation_tree(chief, news):
     ]
 
 
-def test_the_log_of_a_request_is_a_causation_tree(chief, news):
-    answer = chief.get(f"{LOG}?correlation={news['paid'].correlation}").content.decode()
+def test_the_log_of_a_request_is_a_causation_tree(superuser, news):
+    answer = superuser.get(f"{LOG}?correlation={news['paid'].correlation}").content.decode()
     assert listed(answer) == [(0, "payments.PaymentCaptured"), (1, "orders.OrderPaid")]
 
 
-def test_the_unfiltered_log_is_listed_newest_first(chief, news):
-    names = [name for _, name in listed(chief.get(LOG).content.decode())]
+def test_the_unfiltered_log_is_listed_newest_first(superuser, news):
+    names = [name for _, name in listed(superuser.get(LOG).content.decode())]
     assert names == [event.name for event in Event.objects.order_by("-position")]
 
 
 @pytest.mark.parametrize("asked", ["correlation=nonsense", "aggregate=order:none"])
-def test_an_unknown_filter_value_lists_nothing(chief, news, asked):
-    answer = chief.get(f"{LOG}?{asked}")
+def test_an_unknown_filter_value_lists_nothing(superuser, news, asked):
+    answer = superuser.get(f"{LOG}?{asked}")
     assert answer.status_code == 200
     assert listed(answer.content.decode()) == []
 
 
-def test_the_log_is_searched_by_name_aggregate_and_id(chief, news):
+def test_the_log_is_searched_by_name_aggregate_and_id(superuser, news):
     def found(term: object) -> list[str]:
-        answer = chief.get(LOG, {"q": str(term)}).content.decode()
+        answer = superuser.get(LOG, {"q": str(term)}).content.decode()
         return sorted(name for _, name in listed(answer))
 
     assert found("cancelled") == ["orders.OrderCancelled"]
@@ -115,21 +115,21 @@ def test_the_log_is_searched_by_name_aggregate_and_id(chief, news):
     assert found("nonsense") == []
 
 
-def test_the_log_is_filtered_by_event(chief, news):
-    answer = chief.get(f"{LOG}?name=orders.OrderPaid").content.decode()
+def test_the_log_is_filtered_by_event(superuser, news):
+    answer = superuser.get(f"{LOG}?name=orders.OrderPaid").content.decode()
     assert listed(answer) == [(0, "orders.OrderPaid")]
 
 
-def test_an_event_shows_its_payload_deliveries_and_causation_tree(chief):
+def test_an_event_shows_its_payload_deliveries_and_causation_tree(superuser):
     # given
     subscriptions.sync()
-    event = say(placed())
+    event = publish_event(placed())
     inbox.mark_handled("inventory.reserve_stock", [event.pk], [])
     retries.record_failure("payments.expect_payment", event.envelope(), ConnectionError("no bank"))
     retries.dead_letter("analytics.count_order", event.envelope(), ValueError("no sense"), 15)
 
     # when
-    answer = chief.get(page(Event, "change", event.pk)).content.decode()
+    answer = superuser.get(page(Event, "change", event.pk)).content.decode()
 
     # then
     assert "&quot;sku&quot;: &quot;teapot&quot;" in answer
@@ -146,8 +146,8 @@ def test_an_event_shows_its_payload_deliveries_and_causation_tree(chief):
     assert page(DeadLetter, "change", DeadLetter.objects.get().pk) in answer
 
 
-def test_an_event_is_highlighted_in_its_causation_tree(chief, news):
-    answer = chief.get(page(Event, "change", news["held"].pk)).content.decode()
+def test_an_event_is_highlighted_in_its_causation_tree(superuser, news):
+    answer = superuser.get(page(Event, "change", news["held"].pk)).content.decode()
     tree = answer[answer.index("Causation tree") :]
     here = tree[tree.index('aria-current="true"') :].partition("</li>")[0]
     assert "inventory.StockReserved" in here
@@ -155,7 +155,7 @@ def test_an_event_is_highlighted_in_its_causation_tree(chief, news):
     assert "orders.OrderPaid" not in tree
 
 
-def test_failures_show_their_error_and_link_to_their_event(chief, news):
+def test_failures_show_their_error_and_link_to_their_event(superuser, news):
     # given
     envelope = news["placed"].envelope()
     retries.record_failure("payments.expect_payment", envelope, ConnectionError("no <bank>"))
@@ -166,8 +166,8 @@ def test_failures_show_their_error_and_link_to_their_event(chief, news):
         (Retry, "ConnectionError in", "no &lt;bank&gt;"),
         (DeadLetter, "ValueError in", "no sense"),
     ):
-        listed = chief.get(page(model, "changelist")).content.decode()
-        shown = chief.get(page(model, "change", model.objects.get().pk)).content.decode()
+        listed = superuser.get(page(model, "changelist")).content.decode()
+        shown = superuser.get(page(model, "change", model.objects.get().pk)).content.decode()
 
         # then
         assert error in shown
