@@ -47,7 +47,7 @@ class PaymentCaptured(Event, about="payment_id"):
 
 
 class PaymentDeclined(Event, about="payment_id"):
-    """The bank, the fraud check or an operator declined a payment; no money moved.
+    """A payment ended without money: declined by bank, fraud check or operator, or not pinned.
 
     `final`: the order will be cancelled. Otherwise the customer may pay again.
     """

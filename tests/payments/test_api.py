@@ -184,7 +184,7 @@ def test_a_form_is_taken(client, sari):
     assert client.post("/v1/payments", body, format="multipart").status_code == 202
 
 
-def test_one_sees_ones_own_payments_only(client, sari, budi, operator):
+def test_a_customer_sees_their_own_payments_only(client, sari, budi, operator):
     place = client.post("/v1/payments", payment_body(sari))["Location"]
     services.request_payment(place_order(customer_id=budi.pk), budi.pk, "tok_ok")
 

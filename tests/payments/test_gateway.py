@@ -18,7 +18,7 @@ from payments.gateway.fakes import FakeBank, FakeFraudService
 from payments.gateway.http import HttpBank, HttpFraudService
 from payments.gateway.in_memory import InMemoryBank
 from payments.gateway.port import Bank, Charge, FraudService
-from payments.management.commands.runbank import BankServer
+from payments.management.bank_server import BankServer
 from tests.payments.conftest import new_payment, pin, reconcile, reload
 
 PRICE = Decimal("20.00")

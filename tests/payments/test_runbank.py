@@ -14,7 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from payments.gateway.in_memory import InMemoryBank
-from payments.management.commands.runbank import BankServer
+from payments.management.bank_server import BankServer
 from payments.management.webhook_sender import WebhookSender
 
 REQUEST = {"amount": "20.00", "currency": "EUR", "card": "tok_ok"}
