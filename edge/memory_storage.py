@@ -44,6 +44,6 @@ class ThreadSafeMemoryStorage(MemoryStorage):
         return (times[0], len(times)) if times else (now, 0)
 
     def _forget_some(self) -> None:
-        # As Django's cache in memory does; those who came first go first.
+        # As Django's cache in memory does; the first callers go first.
         for key in list(islice(self._times, MOST_CALLERS // 3)):
             del self._times[key]

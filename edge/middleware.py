@@ -62,7 +62,7 @@ class RequestLogMiddleware:
         write = log.debug if request.path.startswith(PROBES) else log.info
         write(
             "request",
-            who=origin().actor,
+            actor=origin().actor,
             method=request.method if request.method in METHODS else "?",
             route=f"/{request.resolver_match.route}" if request.resolver_match else "",
             status=response.status_code,

@@ -1,4 +1,4 @@
-"""What is wrong in the environment is told at start: all of it, in sentences, without secrets."""
+"""A wrong environment is refused at start: all problems, in sentences, without secrets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -87,10 +87,10 @@ def test_a_choice_names_the_choices(environment):
 def test_all_problems_are_listed_together_and_end_the_process(environment):
     env = environment({"A": "x", "B": "perhaps"})
     env.int("A", 1), env.bool("B", True)
-    with pytest.raises(InvalidEnvironment) as told:
+    with pytest.raises(InvalidEnvironment) as ended:
         env.must_be_valid()
-    assert isinstance(told.value, SystemExit)
-    assert [line.strip()[:4] for line in str(told.value).splitlines()[1:]] == ["A is", "B is"]
+    assert isinstance(ended.value, SystemExit)
+    assert [line.strip()[:4] for line in str(ended.value).splitlines()[1:]] == ["A is", "B is"]
 
 
 @pytest.mark.parametrize(

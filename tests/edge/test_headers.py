@@ -1,4 +1,4 @@
-"""What browsers are told: which pages may do what, and that they must come by TLS."""
+"""Headers for browsers: Content-Security-Policy, CORS, TLS and cookies."""
 
 import subprocess
 import sys

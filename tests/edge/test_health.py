@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def nobody_else_s_relay(settings: Any, tmp_path: Path) -> None:
+def own_lockfile(settings: Any, tmp_path: Path) -> None:
     settings.EVENTBUS = {**settings.EVENTBUS, "LOCKFILE": str(tmp_path / "relay.lock")}
 
 

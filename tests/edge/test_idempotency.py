@@ -61,7 +61,7 @@ def order(client: APIClient, key: str = KEY, body: Any = BODY) -> Any:
 
 
 def news() -> Counter[str]:
-    """Return what waits to be told, by name."""
+    """Return the names of the events in the outbox."""
     waiting = Event.objects.filter(pk__in=Outbox.objects.values("event_id"))
     return Counter(waiting.values_list("name", flat=True))
 

@@ -1,4 +1,4 @@
-"""The keys of the front door: made once, shown in public, changed while people go in and out."""
+"""The keys of access tokens: created once, published, rotated while tokens are in use."""
 
 import json
 import os
@@ -22,16 +22,16 @@ from edge.authentication import BearerTokenAuthentication
 from eventbus import TryLater
 from infra import secret_files
 
-CLAIMS = {"sub": "somebody", "sid": "a stay"}
+CLAIMS = {"sub": "sari", "sid": "a session"}
 
 
 @pytest.fixture(autouse=True)
-def ring(settings: Any, tmp_path: Path) -> Path:
+def keys_file(settings: Any, tmp_path: Path) -> Path:
     settings.VAR = tmp_path
     return tmp_path / "jwt_keys.json"
 
 
-def page() -> Any:
+def public_keys() -> Any:
     return Client().get("/.well-known/jwks.json")
 
 
@@ -39,17 +39,17 @@ def kid_of(token: str) -> str:
     return str(jwt.get_unverified_header(token)["kid"])
 
 
-def turn_back(path: Path) -> None:
-    """Let the last rotation be long ago."""
+def age(path: Path) -> None:
+    """Make the last rotation long ago."""
     os.utime(path, (0, 0))
 
 
-def test_keys_are_created_once_and_readable_by_their_owner_alone(ring: Path) -> None:
+def test_keys_are_created_once_and_readable_by_their_owner_alone(keys_file: Path) -> None:
     token = access_tokens.sign(CLAIMS)
 
-    assert ring.stat().st_mode & 0o777 == 0o600
-    assert access_tokens.read(token)["sub"] == "somebody"
-    assert list(ring.parent.iterdir()) == [ring]
+    assert keys_file.stat().st_mode & 0o777 == 0o600
+    assert access_tokens.read(token)["sub"] == "sari"
+    assert list(keys_file.parent.iterdir()) == [keys_file]
 
 
 def test_processes_that_start_together_agree_on_the_keys(tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_racing_processes_agree_on_one_secret(tmp_path: Path) -> None:
         assert len(found[0]) == 99
 
 
-def test_the_page_shows_public_keys_only(ring: Path) -> None:
-    answer = page()
-    secret = [key["d"] for key in json.loads(ring.read_text())["keys"]]
+def test_the_page_shows_public_keys_only(keys_file: Path) -> None:
+    answer = public_keys()
+    secret = [key["d"] for key in json.loads(keys_file.read_text())["keys"]]
 
     assert answer.headers["Content-Type"] == "application/jwk-set+json"
     assert answer.headers["Cache-Control"] == "public, max-age=300"
@@ -94,38 +94,38 @@ def test_the_page_shows_public_keys_only(ring: Path) -> None:
     assert Client().post("/.well-known/jwks.json").status_code == 405
 
 
-def test_the_public_keys_suffice_to_verify_a_token(ring: Path) -> None:
+def test_the_public_keys_suffice_to_verify_a_token(keys_file: Path) -> None:
     token = access_tokens.sign(CLAIMS)
-    elsewhere = jwt.PyJWKSet.from_json(page().text)
-    ring.unlink()
+    elsewhere = jwt.PyJWKSet.from_json(public_keys().text)
+    keys_file.unlink()
 
     key = elsewhere[kid_of(token)]
     said = jwt.decode(token, key, algorithms=["EdDSA"], audience="kabar", issuer="kabar")
 
-    assert said["sub"] == "somebody"
+    assert said["sub"] == "sari"
 
 
-def test_tokens_stay_valid_across_a_rotation_of_keys(ring: Path) -> None:
+def test_tokens_stay_valid_across_a_rotation_of_keys(keys_file: Path) -> None:
     before = access_tokens.sign(CLAIMS)
-    seen_elsewhere = {key["kid"] for key in page().json()["keys"]}
-    turn_back(ring)
+    seen_elsewhere = {key["kid"] for key in public_keys().json()["keys"]}
+    age(keys_file)
 
     call_command("rotatekeys")
     after = access_tokens.sign(CLAIMS)
 
     assert kid_of(before) != kid_of(after)
     assert kid_of(after) in seen_elsewhere, "others knew the key before it signed"
-    assert access_tokens.read(before)["sub"] == access_tokens.read(after)["sub"] == "somebody"
-    assert ring.stat().st_mode & 0o777 == 0o600
+    assert access_tokens.read(before)["sub"] == access_tokens.read(after)["sub"] == "sari"
+    assert keys_file.stat().st_mode & 0o777 == 0o600
 
-    turn_back(ring)
+    age(keys_file)
     call_command("rotatekeys")
     with pytest.raises(jwt.InvalidTokenError):
         access_tokens.read(before)
     assert access_tokens.read(after)
 
 
-def test_keys_do_not_rotate_faster_than_tokens_expire(ring: Path) -> None:
+def test_keys_do_not_rotate_faster_than_tokens_expire(keys_file: Path) -> None:
     token = access_tokens.sign(CLAIMS)
 
     with pytest.raises(CommandError, match="again after"):
@@ -133,7 +133,7 @@ def test_keys_do_not_rotate_faster_than_tokens_expire(ring: Path) -> None:
     assert access_tokens.read(token)
 
 
-def test_compromised_keys_are_not_trusted(ring: Path) -> None:
+def test_compromised_keys_are_not_trusted(keys_file: Path) -> None:
     token = access_tokens.sign(CLAIMS)
 
     call_command("rotatekeys", compromised=True)
@@ -143,8 +143,8 @@ def test_compromised_keys_are_not_trusted(ring: Path) -> None:
     assert access_tokens.read(access_tokens.sign(CLAIMS))
 
 
-def test_a_named_file_of_keys_has_to_exist(ring: Path, settings: Any) -> None:
-    settings.JWT = settings.JWT | {"KEYS_FILE": str(ring)}
+def test_a_named_file_of_keys_has_to_exist(keys_file: Path, settings: Any) -> None:
+    settings.JWT = settings.JWT | {"KEYS_FILE": str(keys_file)}
     with pytest.raises(FileNotFoundError):
         access_tokens.sign(CLAIMS)
 
@@ -152,16 +152,16 @@ def test_a_named_file_of_keys_has_to_exist(ring: Path, settings: Any) -> None:
     assert access_tokens.read(access_tokens.sign(CLAIMS))
 
 
-def test_a_key_of_another_kind_is_refused(ring: Path) -> None:
-    ring.write_text(json.dumps({"keys": [{"kid": "x", "kty": "oct", "k": "c2VjcmV0"}]}))
+def test_a_key_of_another_kind_is_refused(keys_file: Path) -> None:
+    keys_file.write_text(json.dumps({"keys": [{"kid": "x", "kty": "oct", "k": "c2VjcmV0"}]}))
 
     with pytest.raises(jwt.InvalidKeyError):
         access_tokens.sign(CLAIMS)
 
 
 @pytest.fixture
-def moved_out(live_server: Any, settings: Any, ring: Path) -> Any:
-    """Ask in a context that knows the page's address and nobody's row."""
+def elsewhere_user(live_server: Any, settings: Any, keys_file: Path) -> Any:
+    """Authenticate in a deployment without accounts, which knows the address of the keys."""
     jwks._client.cache_clear()
     settings.JWT = settings.JWT | {"JWKS_URL": f"{live_server.url}/.well-known/jwks.json"}
 
@@ -173,27 +173,27 @@ def moved_out(live_server: Any, settings: Any, ring: Path) -> Any:
 
 
 def test_another_deployment_authenticates_callers_by_the_public_keys(
-    moved_out: Any, ring: Path, django_assert_num_queries: Any
+    elsewhere_user: Any, keys_file: Path, django_assert_num_queries: Any
 ) -> None:
     who = {"sub": str(uuid4()), "sid": str(uuid4())}
     customer, operator = (
         access_tokens.sign(who | {"roles": [role]}) for role in ("customer", "operator")
     )
     with django_assert_num_queries(0):
-        assert str(moved_out(customer).pk) == who["sub"]
-        assert [moved_out(token).is_staff for token in (customer, operator)] == [False, True]
+        assert str(elsewhere_user(customer).pk) == who["sub"]
+        assert [elsewhere_user(token).is_staff for token in (customer, operator)] == [False, True]
         with pytest.raises(AuthenticationFailed):
-            moved_out(f"{customer[:-4]}AAAA")
+            elsewhere_user(f"{customer[:-4]}AAAA")
 
-    turn_back(ring)
+    age(keys_file)
     call_command("rotatekeys")
-    assert moved_out(access_tokens.sign(who)).is_authenticated
-    assert moved_out(customer).is_authenticated
+    assert elsewhere_user(access_tokens.sign(who)).is_authenticated
+    assert elsewhere_user(customer).is_authenticated
 
 
 def test_while_the_public_keys_are_unreachable_the_answer_is_try_later(
-    moved_out: Any, settings: Any
+    elsewhere_user: Any, settings: Any
 ) -> None:
     settings.JWT = settings.JWT | {"JWKS_URL": "http://127.0.0.1:9/jwks.json"}
     with pytest.raises(TryLater):
-        moved_out(access_tokens.sign(CLAIMS))
+        elsewhere_user(access_tokens.sign(CLAIMS))

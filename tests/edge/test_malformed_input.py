@@ -68,19 +68,12 @@ def _spoilt(body: Any) -> Iterator[Any]:
             yield copy
 
 
-@pytest.fixture(autouse=True)
-def patient_doors(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-@pytest.fixture(params=["nobody", "customer", "operator"])
+@pytest.fixture(params=["anonymous", "customer", "operator"])
 def client(request: pytest.FixtureRequest) -> Client:
     client = KeyedClient(raise_request_exception=False)
-    if request.param != "nobody":
+    if request.param != "anonymous":
         operator = request.param == "operator"
-        user = User.objects.create_user(
-            "somebody@kabar.example", name="Somebody", is_staff=operator
-        )
+        user = User.objects.create_user("sari@kabar.example", name="Sari", is_staff=operator)
         client.force_login(user)
     return client
 

@@ -1,4 +1,4 @@
-"""Whatever goes wrong in the API is told as a problem (RFC 9457), and tells nothing else."""
+"""Every error of the API is a problem (RFC 9457), without internal details."""
 
 from collections import Counter
 from typing import Any

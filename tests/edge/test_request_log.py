@@ -1,4 +1,4 @@
-"""A request is one line in the log, and no line says what nobody should read."""
+"""A request is one line in the log, without secrets and personal data."""
 
 import json
 import logging
@@ -45,7 +45,7 @@ def test_a_request_is_one_line(log: StringIO) -> None:
     client.force_login(user)
     answer = client.get("/v1/orders/0190f3a1-0000-7000-8000-000000000001?x=1")
     (line,) = lines(log)
-    assert line["who"] == f"customer:{user.pk}"
+    assert line["actor"] == f"customer:{user.pk}"
     assert (line["method"], line["route"]) == ("GET", "/v1/orders/<uuid:order_id>")
     assert (line["status"], line["bytes_out"]) == (404, len(answer.content))
     assert line["correlation"] == answer.headers["X-Request-ID"]
@@ -60,17 +60,17 @@ def test_an_anonymous_request_is_logged_as_nobody_and_probes_are_not_logged(log:
     Client().get("/health/live")
     Client().post("/v1/nowhere", {"a": 1}, content_type="application/json")
     (line,) = lines(log)
-    assert (line["who"], line["route"], line["bytes_in"]) == ("nobody", "", 8)
+    assert (line["actor"], line["route"], line["bytes_in"]) == ("nobody", "", 8)
 
 
 @pytest.mark.django_db
 def test_no_secret_and_no_personal_data_is_in_the_log(log: StringIO) -> None:
-    """Through the front door, rightly and wrongly."""
+    """Requests that succeed and requests that fail."""
     client, json_ = Client(raise_request_exception=False), "application/json"
-    told = {**SECRETS, "language": "id", "country": "ID"}
-    client.post("/v1/customers", told, content_type=json_)
-    client.post("/v1/customers", told, content_type=json_)  # known already
-    client.post("/v1/customers", {**told, "phone": [SECRETS["phone"]]}, content_type=json_)
+    person = {**SECRETS, "language": "id", "country": "ID"}
+    client.post("/v1/customers", person, content_type=json_)
+    client.post("/v1/customers", person, content_type=json_)  # known already
+    client.post("/v1/customers", {**person, "phone": [SECRETS["phone"]]}, content_type=json_)
     client.post("/v1/tokens", {**SECRETS, "password": "wrong"}, content_type=json_)
     asked = {name: SECRETS[name] for name in ("email", "password")}
     token = client.post("/v1/tokens", asked, content_type=json_).json()["access"]

@@ -28,7 +28,7 @@ from tests import openapi
 
 pytestmark = pytest.mark.django_db
 EXAMPLES = int(os.environ.get("FUZZ", "0"))  # of each call, by each person, of each kind
-PEOPLE = ("nobody", "customer", "operator")
+PEOPLE = ("anonymous", "customer", "operator")
 PASSWORD = "kopi tubruk 7"
 KEPT = [
     schemathesis.checks.not_a_server_error,
@@ -66,7 +66,7 @@ def known(db: None) -> dict[str, Any]:
 
 
 def headers_of(person: str) -> dict[str, str]:
-    if person == "nobody":
+    if person == "anonymous":
         return {}
     asked = {"email": f"{person}@kabar.example", "password": PASSWORD}
     answer = Client().post("/v1/tokens", asked, content_type="application/json")

@@ -73,8 +73,8 @@ def tampered(token: str) -> str:
     """Return the token with its holder made an operator, under the old signature."""
     header, body, signature = token.split(".")
     said = json.loads(base64.urlsafe_b64decode(body + "=="))
-    told = json.dumps(said | {"roles": ["operator"]}).encode()
-    return f"{header}.{base64.urlsafe_b64encode(told).rstrip(b'=').decode()}.{signature}"
+    payload = json.dumps(said | {"roles": ["operator"]}).encode()
+    return f"{header}.{base64.urlsafe_b64encode(payload).rstrip(b'=').decode()}.{signature}"
 
 
 AGO = int(time.time()) - 600
@@ -86,29 +86,27 @@ FORGED: dict[str, Callable[[str], str]] = {
     "HS256 with the settings' secret": lambda t: signed_by_hand(
         t, "HS256", settings.SECRET_KEY.encode()
     ),
-    "a stranger's key under our key's name": lambda t: made(t, key=Ed25519PrivateKey.generate()),
-    "a stranger's key under its own name": lambda t: made(
+    "a foreign key with the id of ours": lambda t: made(t, key=Ed25519PrivateKey.generate()),
+    "a foreign key with its own id": lambda t: made(
         t, key=Ed25519PrivateKey.generate(), header={"kid": "stranger"}
     ),
-    "a key brought along": lambda t: made(
+    "a key in the header": lambda t: made(
         t, key=Ed25519PrivateKey.generate(), header={"jwk": {"kty": "OKP"}, "kid": None}
     ),
-    "no key's name": lambda t: made(t, header={"kid": None}),
-    "another of our keys' names": lambda t: made(t, header={"kid": jwks._keys()[1]["kid"]}),
-    "for somebody else": lambda t: made(t, aud="bank"),
-    "for nobody": lambda t: made(t, aud=None),
-    "from somebody else": lambda t: made(t, iss="bank"),
-    "from nobody": lambda t: made(t, iss=None),
+    "no key id": lambda t: made(t, header={"kid": None}),
+    "the id of another key": lambda t: made(t, header={"kid": jwks._keys()[1]["kid"]}),
+    "for another audience": lambda t: made(t, aud="bank"),
+    "without an audience": lambda t: made(t, aud=None),
+    "from another issuer": lambda t: made(t, iss="bank"),
+    "without an issuer": lambda t: made(t, iss=None),
     "of another type": lambda t: made(t, header={"typ": "JWT"}),
     "of no type": lambda t: made(t, header={"typ": None}),
     "expired": lambda t: made(t, iat=AGO, exp=AGO + 300),
-    "without an end": lambda t: made(t, exp=None),
+    "without an expiry": lambda t: made(t, exp=None),
     "from the future": lambda t: made(t, iat=AGO + 9000),
-    "about nobody": lambda t: made(t, sub=None),
-    "of no stay": lambda t: made(t, sid=None),
-    "with something critical that nobody knows": lambda t: made(
-        t, header={"crit": ["exp2"], "exp2": 1}
-    ),
+    "without a user": lambda t: made(t, sub=None),
+    "without a session": lambda t: made(t, sid=None),
+    "with an unknown critical header": lambda t: made(t, header={"crit": ["exp2"], "exp2": 1}),
     "tampered with": tampered,
     "cut": lambda t: t[:-4],
     "empty": lambda t: "",

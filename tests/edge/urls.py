@@ -83,7 +83,7 @@ class Kettle(APIView):
 
 
 class Private(APIView):
-    """Let nobody in who is nobody."""
+    """A view that needs a log-in."""
 
     def get(self, request: Request) -> Response:
         return Response({})
