@@ -1,4 +1,4 @@
-"""The database's clock, so that all machines agree on what is due."""
+"""The database's clock, so that all machines agree on the time."""
 
 import datetime as dt
 

@@ -1,4 +1,4 @@
-"""The transport over Celery says soon that a broker is away."""
+"""The transport over Celery reports an unreachable broker soon."""
 
 import time
 
@@ -9,11 +9,11 @@ from eventbus.errors import BrokerUnreachable
 from eventbus.relay.transports import Message
 from eventbus.relay.transports.celery import Celery
 
-NOBODY = ["redis://127.0.0.1:9/0", "amqp://guest:guest@127.0.0.1:9//"]
+UNREACHABLE = ["redis://127.0.0.1:9/0", "amqp://guest:guest@127.0.0.1:9//"]
 
 
-@pytest.mark.parametrize("url", NOBODY)
-def test_a_broker_that_is_away_is_said_to_be_so_within_its_time(monkeypatch, url):
+@pytest.mark.parametrize("url", UNREACHABLE)
+def test_an_unreachable_broker_is_reported_within_its_time_limit(monkeypatch, url):
     monkeypatch.setattr(current_app.conf, "broker_url", url)
     monkeypatch.setattr(current_app.conf, "broker_write_url", url)
     transport, began = Celery(), time.monotonic()

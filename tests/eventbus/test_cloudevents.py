@@ -1,4 +1,4 @@
-"""What travels is CloudEvents 1.0, and keeps its contract."""
+"""A message contains CloudEvents 1.0, whose data matches the contract."""
 
 import datetime as dt
 from uuid import uuid4
@@ -58,7 +58,7 @@ def envelope(**changes: object) -> Envelope:
         envelope(replayed=True),
     ],
 )
-def test_an_event_goes_out_by_the_specification_and_comes_back_whole(given):
+def test_an_event_is_encoded_by_the_specification_and_decoded_unchanged(given):
     wire = to_cloudevent(given)
     Draft202012Validator(SPECIFICATION, format_checker=FormatChecker()).validate(wire)
     assert from_cloudevent(wire) == given
@@ -74,7 +74,7 @@ def test_every_contract_is_json_schema(name):
     Draft202012Validator.check_schema(contracts.published()[name])
 
 
-def test_what_is_stored_keeps_the_contract(db):
+def test_a_logged_payload_matches_its_contract(db):
     publish(ProductRetired(sku="teapot"))
     event = Event.objects.get()
     Draft202012Validator(contracts.published()[event.name]).validate(event.payload)

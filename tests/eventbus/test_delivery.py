@@ -1,4 +1,4 @@
-"""Delivering: each effect once, each failure stored, nobody else harmed."""
+"""Delivery: each effect once, each failure recorded, no other event harmed."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -20,30 +20,30 @@ from tests.eventbus.consumers import make_consumer
 
 
 @pytest.fixture
-def heard() -> list[str]:
+def received() -> list[str]:
     return []
 
 
-def test_an_event_reaches_its_consumer_and_leaves_nothing_behind(bus, heard):
+def test_an_event_reaches_its_consumer_and_leaves_nothing_behind(bus, received):
     def listen(sku: str) -> None:
-        heard.append(sku)
+        received.append(sku)
 
     with listening(make_consumer(listen)):
         publish(ProductRetired(sku="teapot"))
         bus.settle()
 
-    assert heard == ["teapot"]
+    assert received == ["teapot"]
     assert not Outbox.objects.exists()
     assert not Dispatch.objects.exists()
     assert Inbox.objects.filter(consumer="orders.listen", handled_at__isnull=False).count() == 1
 
 
 @pytest.mark.parametrize("external", [False, True])
-def test_what_was_handled_already_is_said_to_be_heard_again(
-    bus, heard, external, django_capture_on_commit_callbacks
+def test_a_duplicate_delivery_is_ignored_and_logged(
+    bus, received, external, django_capture_on_commit_callbacks
 ):
     def listen(sku: str) -> None:
-        heard.append(sku)
+        received.append(sku)
 
     with listening(make_consumer(listen, external=external)), capture_logs() as logs:
         publish(ProductRetired(sku="teapot"))
@@ -60,33 +60,33 @@ def test_what_was_handled_already_is_said_to_be_heard_again(
         "log_level": "info",
     }
     assert again in logs
-    assert heard == ["teapot"]
+    assert received == ["teapot"]
 
 
-def test_one_bad_event_does_not_harm_its_neighbours(bus, heard, settings):
+def test_one_bad_event_does_not_harm_its_neighbours(bus, received, settings):
     settings.EVENTBUS = {**settings.EVENTBUS, "RETRY_DELAY": 3600}  # no retry comes in between
 
     def listen(sku: str) -> None:
         if sku == "bad":
             raise ValueError("spoiled")
-        heard.append(sku)
+        received.append(sku)
 
     with listening(make_consumer(listen)):
         for sku in ("a", "bad", "b"):
             publish(ProductRetired(sku=sku))
         bus.settle(allow_failures=True)
 
-    # In calm weather the batch is rolled back and redone, so a list hears some twice; rows do not.
-    assert {"a", "b"} == set(heard)
+    # In calm weather the batch is rolled back and redone, so a list gets some twice; rows do not.
+    assert {"a", "b"} == set(received)
     assert Retry.objects.get().attempts == (2 if bus.weather == "echo" else 1)
     assert "spoiled" in Retry.objects.get().error
     assert Inbox.objects.filter(consumer="orders.listen").count() == 2
 
 
-def test_a_failure_is_tried_again_and_its_row_goes(calm, heard):
+def test_a_failed_delivery_is_retried_and_its_row_is_deleted(calm, received):
     def listen(sku: str) -> None:
-        heard.append(sku)
-        if len(heard) == 1:
+        received.append(sku)
+        if len(received) == 1:
             raise ValueError("once")
 
     with listening(make_consumer(listen)):
@@ -95,12 +95,12 @@ def test_a_failure_is_tried_again_and_its_row_goes(calm, heard):
         assert Retry.objects.count() == 1
         calm.later(seconds=10)
 
-    assert heard == ["teapot", "teapot"]
+    assert received == ["teapot", "teapot"]
     assert not Retry.objects.exists()
     assert not DeadLetter.objects.exists()
 
 
-def test_a_failure_without_end_becomes_a_dead_letter(calm):
+def test_a_delivery_that_keeps_failing_becomes_a_dead_letter(calm):
     def listen(sku: str) -> None:
         raise ValueError(f"never {sku}")
 
@@ -109,14 +109,14 @@ def test_a_failure_without_end_becomes_a_dead_letter(calm):
         for _ in range(20):
             calm.later(minutes=10)
 
-    letter = DeadLetter.objects.get()
-    assert letter.attempts == 15
-    assert letter.signature == "orders.listen ValueError in listen"
-    assert letter.envelope["data"] == {"sku": "teapot"}
+    dead = DeadLetter.objects.get()
+    assert dead.attempts == 15
+    assert dead.signature == "orders.listen ValueError in listen"
+    assert dead.envelope["data"] == {"sku": "teapot"}
     assert not Retry.objects.exists()
 
 
-def test_what_cannot_get_better_is_given_up_at_once(bus):
+def test_a_final_error_becomes_a_dead_letter_without_retries(bus):
     def listen(sku: str) -> None:
         raise GiveUp(reason="no such thing")
 
@@ -139,7 +139,7 @@ def test_try_later_counts_no_attempt(calm):
     assert Retry.objects.get().attempts == 0
 
 
-def test_an_unknown_consumer_is_a_failure_that_says_so(calm):
+def test_an_unknown_consumer_is_a_failure_with_its_name(calm):
     Subscription.objects.create(
         consumer="orders.gone", event="orders.ProductRetired", since="2000-01-01T00:00Z"
     )
@@ -149,8 +149,8 @@ def test_an_unknown_consumer_is_a_failure_that_says_so(calm):
     assert "No consumer is called orders.gone here" in Retry.objects.get().error
 
 
-class TestOutside:
-    def test_the_record_is_made_once_however_often_it_is_delivered(self, bus):
+class TestExternalCalls:
+    def test_the_result_of_an_external_call_is_recorded_once(self, bus):
         calls: list[str] = []
 
         def call(sku: str) -> Callable[[], object]:
@@ -163,7 +163,7 @@ class TestOutside:
 
         assert calls.count("first") == 1
 
-    def test_a_call_under_way_is_not_made_twice(self, calm):
+    def test_a_running_external_call_is_not_made_twice(self, calm):
         calls: list[str] = []
 
         def call(sku: str) -> None:
@@ -203,7 +203,7 @@ class TestOutside:
         assert Inbox.objects.get(consumer="orders.call").handled_at
 
     @pytest.mark.parametrize(("idempotent", "calls_made"), [(True, 1), (False, 0)])
-    def test_a_call_cut_off_is_repeated_only_where_that_is_declared(
+    def test_an_interrupted_call_is_repeated_only_if_declared_idempotent(
         self, calm, idempotent, calls_made
     ):
         calls: list[str] = []
@@ -222,7 +222,7 @@ class TestOutside:
         assert DeadLetter.objects.count() == 1 - calls_made
 
 
-def test_an_envelope_is_given_to_who_asks_for_it(calm):
+def test_an_envelope_parameter_receives_the_envelope(calm):
     seen: list[UUID] = []
 
     def listen(envelope: Envelope) -> None:
@@ -235,24 +235,24 @@ def test_an_envelope_is_given_to_who_asks_for_it(calm):
     assert seen == [known]
 
 
-def test_a_new_consumer_is_not_sent_history(calm: Bus, heard: list[str]):
+def test_a_new_consumer_is_not_sent_history(calm: Bus, received: list[str]):
     publish(ProductRetired(sku="old"))
     calm.settle()
 
     def listen(sku: str) -> None:
-        heard.append(sku)
+        received.append(sku)
 
     with listening(make_consumer(listen)):
         publish(ProductRetired(sku="new"))
         calm.settle()
 
-    assert heard == ["new"]
+    assert received == ["new"]
 
 
 @pytest.mark.parametrize("key", [None, "sku", lambda sku: [sku, "all"]])
-def test_an_event_is_decoded_once_for_its_keys_and_its_handler(calm, heard, monkeypatch, key):
+def test_an_event_is_decoded_once_for_its_keys_and_its_handler(calm, received, monkeypatch, key):
     def listen(sku: str) -> None:
-        heard.append(sku)
+        received.append(sku)
 
     decoded, decode = [], Consumer.arguments
 
@@ -267,5 +267,5 @@ def test_an_event_is_decoded_once_for_its_keys_and_its_handler(calm, heard, monk
             publish(ProductRetired(sku=sku))
         calm.settle()
 
-    assert heard == ["a", "b"]
+    assert received == ["a", "b"]
     assert decoded == ["a", "b"]

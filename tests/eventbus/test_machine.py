@@ -1,8 +1,8 @@
-"""Whatever happens in whatever order, each event has its effect once, or is a dead letter.
+"""In any history and order, each event has its effect once, or is a dead letter.
 
 Hypothesis makes up histories (publish, roll back, crash, lose, double, reorder, fail and succeed)
-for the real outbox, relay and inbox, and holds them against a model that fits on a page. Only the
-broker is played, and time.
+for the real outbox, relay and inbox, and compares them with a model that fits on a page. Only the
+broker and the time are simulated.
 """
 
 import datetime as dt
@@ -43,7 +43,7 @@ SHORT = {
     "PROBE_AFTER_FAILURES": 4,
     "LEASE_SECONDS": 30.0,
 }
-RELAYS = st.sampled_from(["turns", "dies before it sends", "dies before it notes"])
+RELAYS = st.sampled_from(["runs", "dies before it sends", "dies before it confirms"])
 ANY = st.integers(0, 1_000_000)  # taken modulo how many there are
 
 
@@ -52,40 +52,40 @@ class Killed(BaseException):
 
 
 class Broker(InMemoryTransport):
-    """Keeps messages until one is picked; can lose, and does carry ticks."""
+    """Keeps messages until one is picked; may lose them, and carries markers."""
 
     in_process = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.ticks: list[tuple[str, str]] = []
+        self.markers: list[tuple[str, str]] = []
 
     def send_marker(self, queue: str, sent_at: str) -> None:
-        self.ticks.append((queue, sent_at))
+        self.markers.append((queue, sent_at))
 
 
-class House(RuleBasedStateMachine):
-    """The rules are what may happen; the model is what was said and how often it still fails."""
+class BusMachine(RuleBasedStateMachine):
+    """The rules are the possible steps; the model is the published skus and their failures left."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: set[str] = set()
+        self.published: set[str] = set()
         self.fails: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.mortal = False
         self.number = 0
-        self._world = transaction.atomic()
-        self._world.__enter__()
-        self._hearing = self._listen()
+        self._transaction = transaction.atomic()
+        self._transaction.__enter__()
+        self._subscribed = self._subscribe()
         self.broker = Broker()
         self.relay_process = Relay(self.broker)
 
-    def _listen(self) -> Sequence[object]:
-        deaf, consumers = alone("nobody"), listening(*self._consumers())
-        deaf.__enter__()
+    def _subscribe(self) -> Sequence[object]:
+        others, consumers = alone("nobody"), listening(*self._consumers())
+        others.__enter__()
         consumers.__enter__()
         subscriptions.sync()
-        return consumers, deaf
+        return consumers, others
 
     def _consumers(self):
         def listen(sku: str) -> None:
@@ -101,29 +101,29 @@ class House(RuleBasedStateMachine):
 
         return make_consumer(listen), make_consumer(call, external=True)
 
-    def _may_fail(self, what: str) -> None:
+    def _may_fail(self, call: str) -> None:
         if self.mortal:
             raise Killed
-        if self.fails[what]:
-            self.fails[what] -= 1
+        if self.fails[call]:
+            self.fails[call] -= 1
             raise ValueError("not yet")
 
     def teardown(self) -> None:
         try:
             self._settle()
-            self._must_have_ended_well()
+            self._check_the_end()
         finally:
-            for context in self._hearing:
+            for context in self._subscribed:
                 context.__exit__(None, None, None)
             transaction.set_rollback(True)
-            self._world.__exit__(None, None, None)
+            self._transaction.__exit__(None, None, None)
             clock.offset = dt.timedelta()
 
-    # --- what may happen ----------------------------------------------------------------------
+    # --- possible steps ----------------------------------------------------------------------
     # Few rules of many ways: with one rule each, Hypothesis spends its histories on empty brokers.
     @initialize(count=st.integers(1, 4))
     def begin(self, count: int) -> None:
-        self.publish(count, 1, None, "turns")
+        self.publish(count, 1, None, "runs")
 
     @rule(
         count=st.integers(1, 4),
@@ -134,14 +134,14 @@ class House(RuleBasedStateMachine):
     def publish(self, count: int, fails: int, due: int | None, relay: str) -> None:
         with transaction.atomic():
             for _ in range(count):
-                self._say(fails, due)
+                self._publish_one(fails, due)
         self.relay(relay)
 
-    def _say(self, fails: int, due: int | None) -> None:
+    def _publish_one(self, fails: int, due: int | None) -> None:
         self.number += 1
         sku = f"p{self.number}"
         publish(ProductRetired(sku=sku), due=None if due is None else dt.timedelta(seconds=due))
-        self.said.add(sku)
+        self.published.add(sku)
         self.fails[sku] = self.fails[f"call {sku}"] = fails
 
     @rule(count=st.integers(1, 3))
@@ -158,20 +158,20 @@ class House(RuleBasedStateMachine):
             return
         before = len(self.broker.messages)
         self.relay_process.run_once()
-        if how == "dies before it notes":
+        if how == "dies before it confirms":
             sent = [message.dispatch for message in self.broker.messages[before:]]
             Dispatch.objects.filter(pk__in=sent).update(confirmed_at=None)
 
-    @rule(which=ANY, how=st.sampled_from(["doubles", "carries its ticks", "loses everything"]))
+    @rule(which=ANY, how=st.sampled_from(["doubles", "carries its markers", "loses everything"]))
     def broker_may(self, which: int, how: str) -> None:
         messages = self.broker.messages
         if how == "doubles" and messages:
             messages.append(messages[which % len(messages)])
-        elif how == "carries its ticks":
-            self._hear_ticks()
+        elif how == "carries its markers":
+            self._receive_markers()
         elif how == "loses everything":
             messages.clear()
-            self.broker.ticks.clear()
+            self.broker.markers.clear()
 
     @rule(
         which=ANY,
@@ -196,29 +196,29 @@ class House(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 20, 45, 400]))
     def time_passes(self, seconds: int) -> None:
         clock.offset += dt.timedelta(seconds=seconds)
-        self._sweep()
+        self._resend_lost()
 
-    def _sweep(self) -> None:
+    def _resend_lost(self) -> None:
         resend_lost(self.broker, ["orders"])
 
-    def _hear_ticks(self) -> None:
-        while self.broker.ticks:
-            receive_marker(*self.broker.ticks.pop())
+    def _receive_markers(self) -> None:
+        while self.broker.markers:
+            receive_marker(*self.broker.markers.pop())
 
     def _deliver(self, message: Message, redelivered: bool) -> None:
-        again = redelivered or message.suspect
-        deliver(message.dispatch, message.consumer, message.events, again)
+        suspect = redelivered or message.suspect
+        deliver(message.dispatch, message.consumer, message.events, suspect)
 
-    # --- what must always be so ---------------------------------------------------------------
+    # --- invariants ---------------------------------------------------------------
     @invariant()
     def every_effect_once(self) -> None:
         assert set(Product.objects.values_list("views", flat=True)) <= {1}
         assert set(self.calls.values()) <= {1}
 
     @invariant()
-    def nothing_is_heard_that_was_not_said(self) -> None:
-        assert set(Product.objects.values_list("pk", flat=True)) <= self.said
-        assert set(self.calls) <= self.said
+    def only_published_events_have_effects(self) -> None:
+        assert set(Product.objects.values_list("pk", flat=True)) <= self.published
+        assert set(self.calls) <= self.published
 
     @invariant()
     def every_delivery_owed_is_somewhere(self) -> None:
@@ -227,18 +227,18 @@ class House(RuleBasedStateMachine):
         somewhere |= set(DeadLetter.objects.values_list("consumer", "event_id"))
         handled = Inbox.objects.exclude(handled_at=None)
         somewhere |= set(handled.values_list("consumer", "event_id"))
-        flying = Dispatch.objects.values_list("consumer", "event_ids")
-        told = {(name, id) for name, ids in flying for id in ids}
+        dispatches = Dispatch.objects.values_list("consumer", "event_ids")
+        dispatched = {(name, id) for name, ids in dispatches for id in ids}
         for id in Event.objects.values_list("id", flat=True):
             for name in NAMES:
-                assert id in waiting or (name, id) in somewhere or (name, str(id)) in told
+                assert id in waiting or (name, id) in somewhere or (name, str(id)) in dispatched
 
     def _settle(self) -> None:
-        """Let everything arrive, as a house does that is left alone."""
+        """Deliver everything that is left, with a broker that loses no message."""
         for _ in range(60):
             clock.offset += dt.timedelta(seconds=60)
-            self._sweep()
-            self._hear_ticks()
+            self._resend_lost()
+            self._receive_markers()
             while self.relay_process.run_once():
                 continue
             while self.broker.messages:
@@ -248,44 +248,52 @@ class House(RuleBasedStateMachine):
                 return
         raise AssertionError(f"never ends: {list(Dispatch.objects.values())} {Retry.objects.all()}")
 
-    def _must_have_ended_well(self) -> None:
+    def _check_the_end(self) -> None:
         names = dict(Event.objects.values_list("id", "payload__sku"))
-        assert set(names.values()) == self.said
+        assert set(names.values()) == self.published
         dead = {(c, names[id]) for c, id in DeadLetter.objects.values_list("consumer", "event_id")}
-        heard = {("orders.listen", sku) for sku in Product.objects.values_list("pk", flat=True)}
-        heard |= {("orders.call", sku) for sku in self.calls}
-        assert heard | dead == {(name, sku) for name in NAMES for sku in self.said}
-        assert not heard & dead
+        handled_skus = {
+            ("orders.listen", sku) for sku in Product.objects.values_list("pk", flat=True)
+        }
+        handled_skus |= {("orders.call", sku) for sku in self.calls}
+        assert handled_skus | dead == {(name, sku) for name in NAMES for sku in self.published}
+        assert not handled_skus & dead
         self.every_effect_once()
 
 
 @pytest.mark.django_db
-def test_no_history_loses_or_doubles_anything(settings_of_the_machine: hypothesis_settings) -> None:
-    run_state_machine_as_test(House, settings=settings_of_the_machine)
+def test_no_history_loses_or_duplicates_an_effect(
+    settings_of_the_machine: hypothesis_settings,
+) -> None:
+    run_state_machine_as_test(BusMachine, settings=settings_of_the_machine)
 
 
 @pytest.fixture
-def history(db, settings_of_the_machine: hypothesis_settings) -> Iterator[House]:
-    """A history told by hand; its end is checked as any other's."""
-    house = House()
-    house.publish(1, 3, None, "turns")
-    house.broker.messages = [p for p in house.broker.messages if p.consumer == "orders.listen"] * 2
-    yield house
-    house.teardown()
+def history(db, settings_of_the_machine: hypothesis_settings) -> Iterator[BusMachine]:
+    """A history written by hand; its end is checked like any other."""
+    machine = BusMachine()
+    machine.publish(1, 3, None, "runs")
+    machine.broker.messages = [
+        p for p in machine.broker.messages if p.consumer == "orders.listen"
+    ] * 2
+    yield machine
+    machine.teardown()
 
 
-def test_what_a_dead_worker_began_is_over_when_another_copy_is_handled(history: House) -> None:
+def test_the_retry_of_a_killed_worker_is_deleted_when_another_copy_is_handled(
+    history: BusMachine,
+) -> None:
     history.fails.clear()
     history.worker(0, True, "dies in the handler")
     history.worker(0, False, "handles")
     history.broker_may(0, "loses everything")
 
 
-def test_a_dead_letter_rises_when_another_copy_is_handled(history: House) -> None:
+def test_a_dead_letter_is_deleted_when_another_copy_is_handled(history: BusMachine) -> None:
     other = history.broker.messages.pop()
     while not DeadLetter.objects.filter(consumer="orders.listen").exists():
         history.time_passes(60)
-        history.relay("turns")
+        history.relay("runs")
         while history.broker.messages:
             history.worker(0, False, "handles")
     history.broker.messages.append(other)

@@ -1,4 +1,4 @@
-"""Publishing: the change and its news together, or neither."""
+"""Publishing: a change and its event are committed together, or neither is."""
 
 import datetime as dt
 from decimal import Decimal
@@ -13,12 +13,12 @@ from eventbus.models import Event, Outbox, Scheduled
 from orders.events import ProductListed, ProductRetired
 
 
-def test_nothing_is_published_outside_a_transaction(transactional_db):
+def test_publishing_outside_a_transaction_is_refused(transactional_db):
     with pytest.raises(NotInTransaction, match=r"orders\.ProductRetired"):
         publish(ProductRetired(sku="teapot"))
 
 
-def test_a_change_rolled_back_takes_its_news_with_it(transactional_db):
+def test_a_rolled_back_change_publishes_no_event(transactional_db):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         publish(ProductRetired(sku="teapot"))
         1 / 0
@@ -28,7 +28,7 @@ def test_a_change_rolled_back_takes_its_news_with_it(transactional_db):
 
 
 def test_an_event_is_logged_with_its_origin_and_waits_in_the_outbox(db):
-    with acting_as("operator:7") as here:
+    with acting_as("operator:7") as current:
         known = publish(ProductRetired(sku="teapot"))
 
     event = Event.objects.get()
@@ -36,7 +36,7 @@ def test_an_event_is_logged_with_its_origin_and_waits_in_the_outbox(db):
     assert event.name == "orders.ProductRetired"
     assert event.aggregate == "sku:teapot"
     assert event.payload == {"sku": "teapot"}
-    assert (event.actor, event.correlation) == ("operator:7", here.correlation)
+    assert (event.actor, event.correlation) == ("operator:7", current.correlation)
     assert event.causation is None
     assert event.recorded_at
 
@@ -61,7 +61,7 @@ def test_positions_rise(db):
         ({"description": "x" * 1_000_001}, "more than EVENTBUS.MAX_PAYLOAD_BYTES"),
     ],
 )
-def test_what_json_cannot_hold_is_refused_where_it_is_published(db, wrong, words):
+def test_a_value_that_json_cannot_hold_is_refused_when_it_is_published(db, wrong, words):
     right = {
         "sku": "teapot",
         "name": "Teapot",
@@ -74,7 +74,7 @@ def test_what_json_cannot_hold_is_refused_where_it_is_published(db, wrong, words
         publish(ProductListed(**right | wrong))
 
 
-def test_scheduled_news_is_not_in_the_log_until_it_is_due(calm):
+def test_a_scheduled_event_is_not_in_the_log_until_it_is_due(calm):
     publish(ProductRetired(sku="teapot"), due=dt.timedelta(minutes=5))
 
     calm.settle()

@@ -1,4 +1,4 @@
-"""What was lost is found, what kills workers is put aside, what fails and fails is probed."""
+"""Lost messages are resent, events that kill workers are dead letters, failures are probed."""
 
 import datetime as dt
 import threading
@@ -19,104 +19,104 @@ from orders.events import ProductRetired
 from tests.eventbus.consumers import make_consumer
 
 
-class Line(InMemoryTransport):
-    """A transport to elsewhere: it may lose messages, and carries ticks."""
+class LossyTransport(InMemoryTransport):
+    """A transport to another process: it may lose messages, and carries markers."""
 
     in_process = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.ticks: list[tuple[str, str]] = []
+        self.markers: list[tuple[str, str]] = []
 
     def send_marker(self, queue: str, sent_at: str) -> None:
-        self.ticks.append((queue, sent_at))
+        self.markers.append((queue, sent_at))
 
 
 def listen(sku: str) -> None:
-    """Hear."""
+    """Do nothing."""
 
 
 @pytest.fixture
-def line() -> Line:
-    return Line()
+def lossy() -> LossyTransport:
+    return LossyTransport()
 
 
 @pytest.fixture
-def relay(db, line):
+def relay(db, lossy):
     with alone("nobody"), listening(make_consumer(listen)):
-        yield Relay(line)
+        yield Relay(lossy)
 
 
-def say(*skus: str) -> None:
+def retire(*skus: str) -> None:
     with transaction.atomic():
         for sku in skus:
             publish(ProductRetired(sku=sku))
 
 
-def heard(at: dt.datetime) -> None:
+def marker_received(at: dt.datetime) -> None:
     QueueMarker.objects.update_or_create(queue="orders", defaults={"received_up_to": at})
 
 
-class TestTheSweeper:
-    def test_what_the_broker_lost_goes_again(self, relay, line):
-        say("a")
+class TestLostMessages:
+    def test_a_message_lost_by_the_broker_is_sent_again(self, relay, lossy):
+        retire("a")
         relay.run_once()
-        line.messages.clear()  # the broker has lost everything
+        lossy.messages.clear()  # the broker has lost everything
         clock.offset = dt.timedelta(minutes=10)
-        heard(clock.now() - dt.timedelta(minutes=1))
+        marker_received(clock.now() - dt.timedelta(minutes=1))
 
-        assert lost_messages.resend_lost(line, ["orders"]) == 1
+        assert lost_messages.resend_lost(lossy, ["orders"]) == 1
         relay.run_once()
-        (message,) = line.messages
+        (message,) = lossy.messages
         assert message.suspect
         deliver(message.dispatch, message.consumer, message.events, message.suspect)
         assert Inbox.objects.filter(consumer="orders.listen").count() == 1
         assert not Dispatch.objects.exists()
         assert not Retry.objects.exists()
 
-    def test_a_long_queue_is_not_lost(self, relay, line):
-        say("a")
+    def test_a_long_queue_is_not_lost(self, relay, lossy):
+        retire("a")
         relay.run_once()
         sent = clock.now()
         clock.offset = dt.timedelta(hours=3)
-        heard(sent - dt.timedelta(seconds=5))
-        assert lost_messages.resend_lost(line, ["orders"]) == 0
+        marker_received(sent - dt.timedelta(seconds=5))
+        assert lost_messages.resend_lost(lossy, ["orders"]) == 0
 
-    def test_a_slow_handler_is_not_lost(self, relay, line):
-        say("a")
+    def test_a_slow_handler_is_not_lost(self, relay, lossy):
+        retire("a")
         relay.run_once()
         clock.offset = dt.timedelta(minutes=4)
-        heard(clock.now())
-        assert lost_messages.resend_lost(line, ["orders"]) == 0
+        marker_received(clock.now())
+        assert lost_messages.resend_lost(lossy, ["orders"]) == 0
 
-    def test_without_a_tick_nothing_is_known_to_be_lost(self, relay, line):
-        say("a")
+    def test_without_a_marker_no_message_counts_as_lost(self, relay, lossy):
+        retire("a")
         relay.run_once()
         clock.offset = dt.timedelta(hours=3)
-        assert lost_messages.resend_lost(line, ["orders"]) == 0
+        assert lost_messages.resend_lost(lossy, ["orders"]) == 0
 
-    def test_one_of_many_relays_sends_the_tick(self, db, line):
-        lost_messages.resend_lost(line, ["orders", "inventory"])
-        lost_messages.resend_lost(line, ["orders", "inventory"])
-        assert [queue for queue, _ in line.ticks] == ["orders", "inventory"]
+    def test_one_of_several_relays_sends_the_marker(self, db, lossy):
+        lost_messages.resend_lost(lossy, ["orders", "inventory"])
+        lost_messages.resend_lost(lossy, ["orders", "inventory"])
+        assert [queue for queue, _ in lossy.markers] == ["orders", "inventory"]
 
 
 @pytest.mark.parametrize("first", ["dead", "failed"])
-def test_a_second_copy_that_was_lost_with_its_worker_goes_again(relay, line, first):
+def test_a_second_copy_lost_with_its_worker_is_delivered_again(relay, lossy, first):
     ends = {"dead": GiveUp(reason="no"), "failed": ValueError(), "killed": SystemExit()}
-    now, heard = first, []
+    now, received = first, []
 
     def listen(sku: str) -> None:
         if now in ends:
             raise ends[now]
-        heard.append(sku)
+        received.append(sku)
 
     with listening(make_consumer(listen)):
-        # given: one copy has an outcome and lands the dispatch, the other dies with its worker
-        say("a")
+        # given: one copy has an outcome and deletes the dispatch, the other dies with its worker
+        retire("a")
         relay.run_once()
-        (message,) = line.messages
-        line.messages.clear()
+        (message,) = lossy.messages
+        lossy.messages.clear()
         deliver(message.dispatch, message.consumer, message.events, suspect=True)
         now = "killed"
         with pytest.raises(SystemExit):
@@ -130,30 +130,32 @@ def test_a_second_copy_that_was_lost_with_its_worker_goes_again(relay, line, fir
         relay.run_once()
 
         # then
-        (message,) = line.messages
+        (message,) = lossy.messages
         deliver(message.dispatch, message.consumer, message.events, message.suspect)
-    assert heard == ["a"]
+    assert received == ["a"]
     for table in (Retry, DeadLetter, Dispatch):
         assert not table.objects.exists()
 
 
-def test_what_kills_its_worker_becomes_a_dead_letter_and_its_neighbours_do_not(relay, line):
+def test_an_event_that_kills_its_worker_becomes_a_dead_letter_and_its_neighbours_do_not(
+    relay, lossy
+):
     def listen(sku: str) -> None:
         if sku == "poison":
             raise SystemExit  # no handler's error: it ends the process
 
     with listening(make_consumer(listen)):
-        say("a", "poison", "b")
+        retire("a", "poison", "b")
         relay.run_once()
-        (message,) = line.messages
+        (message,) = lossy.messages
         for _ in range(5):
             with pytest.raises(SystemExit):
                 deliver(message.dispatch, message.consumer, message.events, suspect=True)
         deliver(message.dispatch, message.consumer, message.events, suspect=True)
 
-    letter = DeadLetter.objects.get()
-    assert letter.envelope["data"] == {"sku": "poison"}
-    assert "started 5 times and never ended" in letter.error
+    dead = DeadLetter.objects.get()
+    assert dead.envelope["data"] == {"sku": "poison"}
+    assert "started 5 times and never ended" in dead.error
     assert Inbox.objects.filter(consumer="orders.listen").count() == 2
     assert not Dispatch.objects.exists()
     assert not Retry.objects.exists()
@@ -164,7 +166,7 @@ class TestProbing:
     def few(self, settings):
         settings.EVENTBUS = {**settings.EVENTBUS, "PROBE_AFTER_FAILURES": 3, "BATCH_SIZE": 1}
 
-    def test_a_consumer_in_trouble_gets_one_event_at_a_time_until_one_succeeds(self, relay, line):
+    def test_an_unhealthy_consumer_gets_one_event_at_a_time_until_one_succeeds(self, relay, lossy):
         down = True
 
         def listen(sku: str) -> None:
@@ -172,21 +174,21 @@ class TestProbing:
                 raise ConnectionError("down")
 
         def deliver_all() -> int:
-            messages = list(line.messages)
-            line.messages.clear()
+            messages = list(lossy.messages)
+            lossy.messages.clear()
             for message in messages:
                 deliver(message.dispatch, message.consumer, message.events, message.suspect)
             return len(messages)
 
         with listening(make_consumer(listen)):
             # given: three failures in a row
-            say("a", "b", "c")
+            retire("a", "b", "c")
             relay.run_once()
             assert deliver_all() == 3
             assert ConsumerHealth.objects.get().failures == 3
 
             # when: more comes, and time passes
-            say(*"defghij")
+            retire(*"defghij")
             relay.run_once()
             assert deliver_all() == 0, "they are held back"
             clock.offset += dt.timedelta(minutes=10)
@@ -207,18 +209,18 @@ class TestProbing:
         assert Inbox.objects.filter(consumer="orders.listen").count() == 10
         assert not DeadLetter.objects.exists()
 
-    def test_one_bad_event_among_good_ones_is_no_trouble(self, relay, line):
+    def test_one_bad_event_among_good_ones_leaves_the_consumer_healthy(self, relay, lossy):
         def listen(sku: str) -> None:
             if sku == "bad":
                 raise ValueError("bad")
 
         with listening(make_consumer(listen)):
             for n in range(5):
-                say("bad", f"good-{n}")
+                retire("bad", f"good-{n}")
                 while relay.run_once():
                     continue
-                while line.messages:
-                    message = line.messages.pop(0)
+                while lossy.messages:
+                    message = lossy.messages.pop(0)
                     deliver(message.dispatch, message.consumer, message.events, message.suspect)
 
         assert not ConsumerHealth.objects.exists()
@@ -248,11 +250,11 @@ def test_the_low_watermark_rises_only_past_ids_whose_writers_have_ended(monkeypa
     thread = threading.Thread(target=slow)
     thread.start()
     assert wrote.wait(30)
-    say("early")
+    retire("early")
     (early,) = claim()
     for _ in range(5):
         claim()
-    assert watermark.next_start() < early, "somebody may still write below"
+    assert watermark.next_start() < early, "a transaction may still write below"
 
     may_commit.set()
     thread.join()

@@ -1,4 +1,4 @@
-"""The relay: everything committed is sent at least once, whoever dies and whoever is away."""
+"""The relay sends every committed event at least once, through kills and outages."""
 
 import datetime as dt
 import threading
@@ -27,30 +27,30 @@ from orders.models import Product
 from tests.eventbus.consumers import make_consumer
 
 
-class Road(InMemoryTransport):
+class BlockableTransport(InMemoryTransport):
     """A transport that may be blocked."""
 
     blocked = False
 
     def send(self, messages: Sequence[Message]) -> list[int]:
         if self.blocked:
-            raise BrokerUnreachable(reason="no road")
+            raise BrokerUnreachable(reason="blocked")
         return super().send(messages)
 
 
 @pytest.fixture
-def road() -> Road:
-    return Road()
+def transport() -> BlockableTransport:
+    return BlockableTransport()
 
 
 @pytest.fixture
-def relay(db, road) -> Relay:
+def relay(db, transport) -> Relay:
     subscriptions.sync()
-    return Relay(road)
+    return Relay(transport)
 
 
 def listen(sku: str) -> None:
-    """Leave a row for each time this runs."""
+    """Count each run in a row."""
     Product.objects.filter(pk="count").update(views=Product.objects.get(pk="count").views + 1)
 
 
@@ -61,7 +61,7 @@ def listener():
         yield
 
 
-def say(*skus: str) -> None:
+def retire(*skus: str) -> None:
     with transaction.atomic():
         for sku in skus:
             publish(ProductRetired(sku=sku))
@@ -71,79 +71,79 @@ def events_in(messages: Sequence[Message]) -> list[str]:
     return [event["data"]["sku"] for message in messages for event in message.events]
 
 
-def test_a_message_carries_up_to_fifty_events_in_order(relay, listener, road):
+def test_a_message_carries_up_to_fifty_events_in_order(relay, listener, transport):
     names = [f"{n:03}" for n in range(120)]
-    say(*names)
+    retire(*names)
     relay.run_once()
 
-    assert [message.count for message in road.messages] == [50, 50, 20]
-    assert events_in(road.messages) == names
-    assert {message.queue for message in road.messages} == {"orders"}
+    assert [message.count for message in transport.messages] == [50, 50, 20]
+    assert events_in(transport.messages) == names
+    assert {message.queue for message in transport.messages} == {"orders"}
 
 
 @pytest.mark.parametrize("odd", ["plain", 'a "quoted" \\ name', "línea\n\t\x01", "水 🫖", "null"])
-def test_what_leaves_the_outbox_is_the_event_of_the_log(relay, listener, road, odd):
+def test_a_message_contains_the_logged_event_unchanged(relay, listener, transport, odd):
     with acting_as(f"customer:{odd}"), transaction.atomic():
         publish(ProductRetired(sku=odd))
         publish(ProductRetired(sku=odd), version=3, answering=uuid4())
     Event.objects.update(traceparent=odd, tracestate="vendor=1")
     with transaction.atomic():
-        publish(ProductRetired(sku=odd))  # by nobody, because of nothing
+        publish(ProductRetired(sku=odd))  # without an actor and a cause
     relay.run_once()
 
     logged = [to_cloudevent(event.envelope()) for event in Event.objects.all()]
-    assert [event for message in road.messages for event in message.events] == logged
+    assert [event for message in transport.messages for event in message.events] == logged
 
 
-def test_a_broker_that_is_away_costs_no_attempt_and_loses_nothing(relay, listener, road):
+def test_an_unreachable_broker_costs_no_attempt_and_loses_nothing(relay, listener, transport):
     # given
-    say("a")
-    road.blocked = True
+    retire("a")
+    transport.blocked = True
     with pytest.raises(BrokerUnreachable):
         relay.run_once()
-    say("b")
+    retire("b")
     for _ in range(5):
         with pytest.raises(BrokerUnreachable):
             relay.run_once()
     assert (Dispatch.objects.count(), Outbox.objects.count()) == (1, 1)
 
     # when
-    road.blocked = False
+    transport.blocked = False
     while relay.run_once():
         continue
 
     # then
-    assert events_in(road.messages) == ["a", "b"]
+    assert events_in(transport.messages) == ["a", "b"]
     assert not Retry.objects.exists()
     assert not DeadLetter.objects.exists()
 
 
-def test_what_a_relay_claimed_before_it_died_is_sent_by_another(relay, listener, road):
-    say("a")
-    Relay(Road())._claim()  # it dies here
+def test_events_claimed_by_a_killed_relay_are_sent_by_another(relay, listener, transport):
+    retire("a")
+    Relay(BlockableTransport())._claim()  # it dies here
     assert not Outbox.objects.exists()
 
-    assert relay.run_once() == 0, "the other one may still be at it"
+    assert relay.run_once() == 0, "the other relay may still send it"
     clock.offset = dt.timedelta(minutes=1)
     assert relay.run_once() == 1
-    assert events_in(road.messages) == ["a"]
+    assert events_in(transport.messages) == ["a"]
 
 
-def test_what_was_sent_but_not_confirmed_goes_again_and_has_its_effect_once(relay, listener, road):
-    say("a")
+def test_an_unconfirmed_message_is_sent_again_and_has_its_effect_once(relay, listener, transport):
+    retire("a")
     relay.run_once()
-    Dispatch.objects.update(confirmed_at=None)  # it died between sending and noting it
+    Dispatch.objects.update(confirmed_at=None)  # killed between sending and recording the confirm
     clock.offset = dt.timedelta(minutes=1)
     relay.run_once()
 
-    assert events_in(road.messages) == ["a", "a"]
-    for message in road.messages:
+    assert events_in(transport.messages) == ["a", "a"]
+    for message in transport.messages:
         deliver(message.dispatch, message.consumer, message.events)
     assert Product.objects.get(pk="count").views == 1
     assert not Dispatch.objects.exists()
 
 
-def test_scheduled_news_keeps_its_origin(relay, db):
+def test_a_scheduled_event_keeps_its_id(relay, db):
     id = publish(ProductRetired(sku="later"), due=dt.timedelta(seconds=1))
     clock.offset = dt.timedelta(seconds=2)
     relay.run_once()
@@ -165,29 +165,29 @@ def _threads(count: int, work: Callable[[int], Any]) -> list[Any]:
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-class TestSideBySide:
+class TestParallelRelaysAndWorkers:
     def test_many_relays_send_each_event_once(self, listener):
-        say(*(f"{n:03}" for n in range(600)))
-        roads = [Road() for _ in range(4)]
+        retire(*(f"{n:03}" for n in range(600)))
+        transports = [BlockableTransport() for _ in range(4)]
 
         def work(number: int) -> None:
-            relay = Relay(roads[number])
+            relay = Relay(transports[number])
             while Outbox.objects.exists():
                 relay.run_once()
 
         _threads(4, work)
 
-        sent = Counter(sku for road in roads for sku in events_in(road.messages))
+        sent = Counter(sku for transport in transports for sku in events_in(transport.messages))
         assert len(sent) == 600
         assert set(sent.values()) == {1}
 
     def test_racing_deliveries_have_each_effect_once(self, listener):
-        say(*(f"{n:03}" for n in range(60)))
-        road = Road()
-        Relay(road).run_once()
+        retire(*(f"{n:03}" for n in range(60)))
+        transport = BlockableTransport()
+        Relay(transport).run_once()
 
         def work(number: int) -> None:
-            for message in road.messages:
+            for message in transport.messages:
                 deliver(message.dispatch, message.consumer, message.events)
 
         _threads(4, work)
@@ -196,8 +196,8 @@ class TestSideBySide:
         assert Inbox.objects.filter(consumer="orders.listen").count() == 60
         assert not Dispatch.objects.exists()
 
-    def test_what_commits_late_is_not_passed_over(self, listener):
-        road, wrote, may_commit = Road(), threading.Event(), threading.Event()
+    def test_an_event_that_commits_late_is_not_skipped(self, listener):
+        transport, wrote, may_commit = BlockableTransport(), threading.Event(), threading.Event()
 
         def slow() -> None:
             with transaction.atomic():
@@ -209,19 +209,19 @@ class TestSideBySide:
         thread = threading.Thread(target=slow)
         thread.start()
         assert wrote.wait(30)
-        say("second, but early")
-        relay = Relay(road)
+        retire("second, but early")
+        relay = Relay(transport)
         relay.run_once()
-        assert events_in(road.messages) == ["second, but early"]
+        assert events_in(transport.messages) == ["second, but early"]
 
         may_commit.set()
         thread.join()
         relay.run_once()
-        assert events_in(road.messages) == ["second, but early", "first, but late"]
+        assert events_in(transport.messages) == ["second, but early", "first, but late"]
 
-    def test_a_batch_waits_for_another_that_touches_the_same(self, listener):
-        """Without turns, `listen` above reads, another writes, and a count is lost."""
-        say("a", "b")
+    def test_a_batch_waits_for_another_with_the_same_key(self, listener):
+        """Without the lock, two runs of `listen` read the same count, and one is lost."""
+        retire("a", "b")
         wires = [[to_cloudevent(e.envelope())] for e in Event.objects.all()]
         _threads(2, lambda number: deliver(0, "orders.listen", wires[number]))
         assert Product.objects.get(pk="count").views == 2

@@ -1,4 +1,4 @@
-"""What the bus asks of the database, counted on the wire: speed cannot rot unseen."""
+"""The statements and round trips of the bus, counted on the wire, so that they do not grow."""
 
 import os
 import re
@@ -27,7 +27,7 @@ pytestmark = [
 
 @dataclass
 class Cost:
-    """Statements that were run, BEGIN and COMMIT among them, and how often somebody waited."""
+    """Statements, with BEGIN and COMMIT, and how often the client waited for an answer."""
 
     statements: int = 0
     round_trips: int = 0
@@ -35,7 +35,7 @@ class Cost:
 
 @contextmanager
 def counted() -> Iterator[Cost]:
-    """Count by libpq's own trace of what this session sends."""
+    """Count by libpq's own trace of this session."""
     cost = Cost()
     connection.ensure_connection()
     session = connection.connection.pgconn
@@ -51,7 +51,7 @@ def counted() -> Iterator[Cost]:
     cost.round_trips = sent.count("Query") + sent.count("Sync")
 
 
-def say(count: int) -> None:
+def retire(count: int) -> None:
     with transaction.atomic():
         for n in range(count):
             publish(ProductRetired(sku=f"{n}"))
@@ -60,7 +60,7 @@ def say(count: int) -> None:
 @pytest.fixture
 def relay() -> Iterator[Relay]:
     def listen(sku: str) -> None:
-        """Ask nothing of the database."""
+        """Run no statement."""
 
     with alone("nobody"), listening(make_consumer(listen)):
         subscriptions.sync()
@@ -78,9 +78,9 @@ def test_a_publish_is_one_statement(relay):
 
 
 @pytest.mark.parametrize("events", [1, 50, 500])
-def test_the_relay_needs_as_many_for_one_event_as_for_five_hundred(relay, events):
-    relay._send(relay._claim())  # what is prepared, is
-    say(events)
+def test_the_relay_needs_two_statements_for_one_event_and_for_five_hundred(relay, events):
+    relay._send(relay._claim())  # from here on the statements are prepared
+    retire(events)
     with counted() as cost:
         relay._send(relay._claim())
     assert len(relay.transport.messages) == -(-events // 50)
@@ -88,8 +88,8 @@ def test_the_relay_needs_as_many_for_one_event_as_for_five_hundred(relay, events
 
 
 @pytest.mark.parametrize("events", [1, 50])
-def test_a_message_of_fifty_costs_as_many_as_one_of_one(relay, events):
-    say(events)
+def test_a_message_of_fifty_events_costs_as_many_statements_as_one_of_one(relay, events):
+    retire(events)
     relay._send(relay._claim())
     (message,) = relay.transport.messages
     with counted() as cost:
@@ -98,7 +98,7 @@ def test_a_message_of_fifty_costs_as_many_as_one_of_one(relay, events):
     assert cost == Cost(statements=5, round_trips=4)
 
 
-def test_a_relay_with_nothing_to_do_looks_with_one_statement(relay):
+def test_an_idle_relay_polls_with_one_statement(relay):
     relay._iterate()
     with counted() as cost:
         for _ in range(10):

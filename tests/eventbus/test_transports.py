@@ -1,4 +1,4 @@
-"""What every transport has to do, tried on each: in one process, over Valkey, over RabbitMQ."""
+"""Conformance of the transports: in one process, over Valkey, over RabbitMQ."""
 
 import os
 import time
@@ -26,7 +26,7 @@ from orders.events import ProductRetired
 from tests.eventbus.consumers import make_consumer
 
 QUEUE = f"conformance_{os.getpid()}"  # of this process: a broker may be shared
-PATIENCE = 30.0  # seconds
+TIMEOUT = 30.0  # seconds
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,48 +52,48 @@ def transport(request, monkeypatch) -> Iterator[Transport]:
 def _worker(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[None]:
     for setting in ("broker_url", "broker_read_url", "broker_write_url"):
         monkeypatch.setattr(current_app.conf, setting, url)
-    task_postrun.connect(_hang_up)
+    task_postrun.connect(_disconnect)
     try:
         with start_worker(current_app, pool="solo", perform_ping_check=False, queues=[QUEUE]):
             yield
     finally:
-        task_postrun.disconnect(_hang_up)
+        task_postrun.disconnect(_disconnect)
     with current_app.connection_for_write() as link:
         link.default_channel.queue_delete(QUEUE)
 
 
-def _hang_up(**kwargs: Any) -> None:
-    """Leave no session behind: the worker's thread ends with the test."""
+def _disconnect(**kwargs: Any) -> None:
+    """Close the session of the worker's thread, which ends with the test."""
     connection.close()
 
 
-def tell(transport: Transport, *skus: str) -> None:
-    """Publish, and carry until nothing is on its way."""
+def deliver_all(transport: Transport, *skus: str) -> None:
+    """Publish, and run the relay until everything is delivered."""
     with transaction.atomic():
         for sku in skus:
             publish(ProductRetired(sku=sku))
     relay = Relay(transport)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while relay.run_once() or Dispatch.objects.exists():
         assert time.monotonic() < deadline, "not delivered"
 
 
-def test_all_that_is_sent_is_handled_once(transport):
-    heard: list[str] = []
+def test_every_event_sent_is_handled_once(transport):
+    received: list[str] = []
 
     def listen(sku: str, envelope: Envelope) -> None:
         assert envelope.name == "orders.ProductRetired"
-        heard.append(sku)
+        received.append(sku)
 
     names = [f"{n:03}" for n in range(120)]
     with alone("nobody"), listening(make_consumer(listen, context=QUEUE)):
-        tell(transport, *names)
+        deliver_all(transport, *names)
 
-    assert sorted(heard) == names
+    assert sorted(received) == names
     assert Inbox.objects.filter(consumer=f"{QUEUE}.listen").count() == 120
 
 
-def test_a_failure_is_stored_and_harms_nobody(transport, settings):
+def test_a_failure_is_recorded_and_harms_no_other_event(transport, settings):
     settings.EVENTBUS = {**settings.EVENTBUS, "RETRY_DELAY": 3600}
 
     def listen(sku: str) -> None:
@@ -101,14 +101,14 @@ def test_a_failure_is_stored_and_harms_nobody(transport, settings):
             raise ValueError("spoiled")
 
     with alone("nobody"), listening(make_consumer(listen, context=QUEUE)):
-        tell(transport, "a", "bad", "b")
+        deliver_all(transport, "a", "bad", "b")
 
     assert Inbox.objects.count() == 2
     assert "spoiled" in Retry.objects.get().error
     assert not DeadLetter.objects.exists()
 
 
-def test_a_call_outside_is_made_in_no_transaction(transport):
+def test_an_external_call_is_made_outside_a_transaction(transport):
     if connection.vendor == "sqlite":
         pytest.skip("the tests' SQLite is in memory, where a thread cannot wait for another")
     inside: list[bool] = []
@@ -117,23 +117,22 @@ def test_a_call_outside_is_made_in_no_transaction(transport):
         inside.append(connection.in_atomic_block)
 
     with alone("nobody"), listening(make_consumer(call, external=True, context=QUEUE)):
-        tell(transport, "a", "b")
+        deliver_all(transport, "a", "b")
 
     assert inside == [False, False]
     assert Inbox.objects.exclude(handled_at=None).count() == 2
 
 
-def test_a_tick_comes_through_where_messages_may_be_lost(transport):
+def test_a_marker_comes_through_where_messages_may_be_lost(transport):
     if transport.in_process:
-        assert (
-            lost_messages.resend_lost(transport, [QUEUE]) == 0
-        )  # nothing is lost without this process
+        # Messages in this process are lost only with the process.
+        assert lost_messages.resend_lost(transport, [QUEUE]) == 0
         assert not QueueMarker.objects.exists()
         return
     QueueMarker.objects.create(queue=QUEUE)
     sent = clock.now()
     transport.send_marker(QUEUE, rfc3339(sent))
 
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while QueueMarker.objects.get().received_up_to != sent:
-        assert time.monotonic() < deadline, "not heard"
+        assert time.monotonic() < deadline, "not received"
