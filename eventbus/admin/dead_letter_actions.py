@@ -178,7 +178,7 @@ BUTTONS = {"retry": "Retry", "discard": "Discard", "note": "Add the note to"}
 
 
 def _selection(request: HttpRequest, rows: QuerySet[DeadLetter]) -> DeadLetterFilter:
-    """Return the ticked rows, or the filter of the list, evaluated when the operation starts."""
+    """Return the selected rows, or the filter of the list, evaluated when the operation starts."""
     if request.POST.get("select_across") != "1":
         return DeadLetterFilter(ids=tuple(rows.values_list("pk", flat=True)) or (0,))
     get = request.GET.get

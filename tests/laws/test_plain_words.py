@@ -39,17 +39,16 @@ PLAIN = re.compile(
 EXCEPTIONS = [
     ("analytics/admin/chart_data.py", '"ticks"', "an option of Chart.js"),
     ("analytics/templates/analytics/charts.html", "letter-spacing", "a property of CSS"),
+    ("eventbus/management/commands/startcontext.py", "lower-case letters", "of the alphabet"),
 ]
 # The folders that are still being cleaned, and how many findings are left. Numbers only shrink.
 RIDDLES_LEFT: dict[str, int] = {
     "tools": 40,
-    "eventbus": 55,
-    "infra": 3,
     "payments": 2,
     "notifications": 1,
 }
 PLACEHOLDERS_LEFT: dict[str, int] = {"tools": 4, "payments": 1}
-RETIRED_LEFT: dict[str, int] = {"tools": 11, "eventbus": 77, "infra": 2, "docs": 114, ".": 7}
+RETIRED_LEFT: dict[str, int] = {"tools": 11, "docs": 114, ".": 7}
 
 
 def docstrings(source: str) -> Iterator[tuple[int, str]]:
