@@ -1,5 +1,5 @@
 """Processes are started as they are in tests/processes."""
 
-from tests.processes.conftest import empty_house
+from tests.processes.conftest import unmigrated
 
-__all__ = ["empty_house"]
+__all__ = ["unmigrated"]

@@ -8,7 +8,7 @@ import pytest
 from config.environment import BROKERS, ShopEnvironment
 from edge.conf import limits
 from infra.environment import InvalidEnvironment
-from tests.processes.house import House
+from tests.processes.deployment import Deployment
 
 Start = Callable[[dict[str, str]], ShopEnvironment]
 UP = "from 0 up. Correct it, or leave it out for"
@@ -138,9 +138,9 @@ def test_empty_is_left_out(environment):
     ],
     ids=["command", "relay", "web", "worker"],
 )
-def test_no_process_starts_in_a_wrong_environment(command, empty_house: House):
+def test_no_process_starts_in_a_wrong_environment(command, unmigrated: Deployment):
     wrong = {"RESERVATION_MINUTES": "soon", "BROKER_URL": "amqps//ann:hunter2@mq"}
-    process = empty_house.start("wrong", command, **wrong)
+    process = unmigrated.start("wrong", command, **wrong)
     assert process.ended() != 0
     assert "RESERVATION_MINUTES is 'soon', but has to be a number from 0 up." in process.said
     assert "BROKER_URL is" in process.said

@@ -1,4 +1,4 @@
-"""People who buy, over HTTP, many at once."""
+"""Customers who order and pay over HTTP, many at once."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.processes.house import PATIENCE, House, Process, wait_until
+from tests.processes.deployment import TIMEOUT, Deployment, Process, wait_until
 
 STOCK_UP = """
 from decimal import Decimal
@@ -37,7 +37,7 @@ print(json.dumps([token(n) for n in range({first}, {first} + {count})]))
 
 @dataclass
 class Buyer:
-    """One customer at the door."""
+    """One customer, with a token and a connection."""
 
     web: Process
     token: str
@@ -46,7 +46,7 @@ class Buyer:
         self._http = httpx.Client(
             base_url=f"http://127.0.0.1:{self.web.port}",
             headers={"Authorization": f"Bearer {self.token}"},
-            timeout=PATIENCE * 2,
+            timeout=TIMEOUT * 2,
             trust_env=False,
         )
 
@@ -56,7 +56,7 @@ class Buyer:
 
     @staticmethod
     def wish(sku: str, pieces: int = 1) -> dict[str, Any]:
-        """Say what to order."""
+        """Return the body of an order."""
         return {"lines": [{"sku": sku, "quantity": pieces}], "country": "ID"}
 
     def order(self, sku: str, pieces: int = 1) -> str:
@@ -98,7 +98,7 @@ class Buyer:
         return self.end_of(order)
 
 
-def _patiently(look: Callable[[], Any], seconds: float = PATIENCE * 4) -> Any:
+def _patiently(look: Callable[[], Any], seconds: float = TIMEOUT * 4) -> Any:
     deadline, pause = time.monotonic() + seconds, 0.1
     while (found := look()) is None:
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
@@ -107,41 +107,43 @@ def _patiently(look: Callable[[], Any], seconds: float = PATIENCE * 4) -> Any:
     return found
 
 
-def shelve(house: House, sku: str, pieces: int) -> None:
+def shelve(deployment: Deployment, sku: str, pieces: int) -> None:
     """List a product with so many pieces."""
-    shell(house, STOCK_UP.format(sku=sku, pieces=pieces))
+    shell(deployment, STOCK_UP.format(sku=sku, pieces=pieces))
 
 
-def buyers(house: House, web: Process, count: int = 1, first: int = 0) -> list[Buyer]:
+def buyers(deployment: Deployment, web: Process, count: int = 1, first: int = 0) -> list[Buyer]:
     """Sign customers up."""
-    tokens = json.loads(shell(house, SIGN_UP.format(count=count, first=first)).splitlines()[-1])
+    tokens = json.loads(
+        shell(deployment, SIGN_UP.format(count=count, first=first)).splitlines()[-1]
+    )
     return [Buyer(web, token) for token in tokens]
 
 
 def all_at_once(crowd: list[Buyer], do: Callable[[Buyer], Any]) -> list[Any]:
-    """Let everybody do something at the same time."""
+    """Let all buyers do something at the same time."""
     with ThreadPoolExecutor(len(crowd)) as pool:
         return list(pool.map(do, crowd))
 
 
-def shell(house: House, script: str) -> str:
-    """Run a script in a process of its own and return what it printed."""
-    done = house.manage("shell", "-c", script)
+def shell(deployment: Deployment, script: str) -> str:
+    """Run a script in a process of its own and return its output."""
+    done = deployment.manage("shell", "-c", script)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def must_agree(house: House) -> None:
+def must_agree(deployment: Deployment) -> None:
     """Make sure that the books agree, once all news has arrived."""
-    wait_until(lambda: not under_way(house), PATIENCE * 4)
-    done = house.manage("audit")
+    wait_until(lambda: not under_way(deployment), TIMEOUT * 4)
+    done = deployment.manage("audit")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def under_way(house: House) -> int:
+def under_way(deployment: Deployment) -> int:
     """Return how much news has not arrived."""
     tables = ("outbox", "dispatch", "retry")
-    (counts,) = house.sql(
+    (counts,) = deployment.sql(
         "SELECT " + ", ".join(f"(SELECT count(*) FROM eventbus_{name})" for name in tables)
     )
     return sum(counts)

@@ -1,4 +1,4 @@
-"""Houses for tests: real processes on loopback, on a database of their own."""
+"""Fixtures of deployments: real processes on loopback, with a database each."""
 
 import os
 import shutil
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import house as build
-from tests.processes.house import House
+from tests.processes import deployment as build
+from tests.processes.deployment import Deployment
 
-PLAN = f"house_plan_{os.getpid()}"  # of this pytest worker
+TEMPLATE = f"template_{os.getpid()}"  # of this pytest worker
 
 
 def _environment(folder: Path, **more: str) -> dict[str, str]:
@@ -27,58 +27,58 @@ def _environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def house_plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A migrated database, of which each house gets a copy."""
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A migrated database, of which each deployment gets a copy."""
     if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
-        pytest.skip("a house stands on PostgreSQL; run without KABAR_TEST_DB")
-    folder = tmp_path_factory.mktemp("plan")
-    env = _environment(folder, DATABASE_URL=build.database(PLAN))
-    migrated = House(env, folder).manage("migrate", "--noinput")
+        pytest.skip("a deployment needs PostgreSQL; run without KABAR_TEST_DB")
+    folder = tmp_path_factory.mktemp("template")
+    env = _environment(folder, DATABASE_URL=build.database(TEMPLATE))
+    migrated = Deployment(env, folder).manage("migrate", "--noinput")
     assert migrated.returncode == 0, migrated.stderr
-    yield PLAN
-    build.drop(PLAN)
+    yield TEMPLATE
+    build.drop(TEMPLATE)
 
 
 @pytest.fixture
-def house(house_plan: str, tmp_path: Path) -> Iterator[House]:
-    """A house on PostgreSQL and a broker, empty; start its processes as you need them."""
-    name = f"house_{os.getpid()}"
+def deployment(template: str, tmp_path: Path) -> Iterator[Deployment]:
+    """A deployment on PostgreSQL and a broker, empty; start its processes as you need them."""
+    name = f"deployment_{os.getpid()}"
     env = _environment(
         tmp_path,
-        DATABASE_URL=build.database(name, template=house_plan),
+        DATABASE_URL=build.database(name, template=template),
         BROKER_URL=os.environ["TEST_BROKER_URL"],
         CACHE_URL=os.environ["CACHE_URL"],
     )
     build.empty_broker(env["BROKER_URL"])
-    house = House(env, tmp_path)
+    deployment = Deployment(env, tmp_path)
     try:
-        yield house
+        yield deployment
     finally:
-        house.stop()
+        deployment.stop()
         build.drop(name)
 
 
 @pytest.fixture(scope="session")
-def small_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a migrated SQLite file, of which each small house gets a copy."""
-    folder = tmp_path_factory.mktemp("small-plan")
-    migrated = House(_environment(folder), folder).manage("migrate", "-v0")
+def embedded_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a migrated SQLite file, of which each embedded deployment gets a copy."""
+    folder = tmp_path_factory.mktemp("embedded-template")
+    migrated = Deployment(_environment(folder), folder).manage("migrate", "-v0")
     assert migrated.returncode == 0, migrated.stderr
     return folder / "var"
 
 
 @pytest.fixture
-def small_house(empty_house: House, small_plan: Path) -> House:
-    """A house in one process: SQLite, migrated, and no broker."""
-    shutil.copytree(small_plan, empty_house.env["VAR_DIR"])
-    return empty_house
+def embedded(unmigrated: Deployment, embedded_template: Path) -> Deployment:
+    """A deployment in one process: SQLite, migrated, and no broker."""
+    shutil.copytree(embedded_template, unmigrated.env["VAR_DIR"])
+    return unmigrated
 
 
 @pytest.fixture
-def empty_house(tmp_path: Path) -> Iterator[House]:
-    """A house in one process: SQLite, no broker; migrate it before you start it."""
-    house = House(_environment(tmp_path), tmp_path)
+def unmigrated(tmp_path: Path) -> Iterator[Deployment]:
+    """A deployment in one process: SQLite, no broker; migrate it before you start it."""
+    deployment = Deployment(_environment(tmp_path), tmp_path)
     try:
-        yield house
+        yield deployment
     finally:
-        house.stop()
+        deployment.stop()

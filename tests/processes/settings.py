@@ -1,4 +1,4 @@
-"""The settings of houses in tests: the ordinary ones, less patient."""
+"""The settings of deployments in tests: a blocked loop is noticed after two seconds."""
 
 from config.settings import *  # noqa: F403
 from config.settings import EVENTBUS

@@ -6,29 +6,29 @@ from typing import Any
 import httpx
 
 from tests.processes.buyers import all_at_once, buyers, must_agree, shelve
-from tests.processes.house import House, free_port, wait_until
+from tests.processes.deployment import Deployment, free_port, wait_until
 
 SECRET = "a secret of this test, in plain words"
 CARDS = ["tok_slow", "tok_ok", "tok_insufficient_funds", "tok_slow"]
 
 
-def test_webhooks_late_doubled_forged_and_reordered_end_right(small_house: House) -> None:
+def test_webhooks_late_doubled_forged_and_reordered_end_right(embedded: Deployment) -> None:
     # given: a shop that would ask about a capture only in ten minutes, if the bank did not call
-    house = small_house
+    deployment = embedded
     url = f"http://127.0.0.1:{free_port()}"
-    house.env |= {"BANK_URL": url, "BANK_TIMEOUT": "1", "FRAUD_TIMEOUT": "5"}
-    house.env |= {"BANK_ASK_AFTER": "600", "BANK_WEBHOOK_SECRET": SECRET}
-    shelve(house, "teapot", 10)
-    shop = house.start("shop", ["manage.py", "runshop"])
+    deployment.env |= {"BANK_URL": url, "BANK_TIMEOUT": "1", "FRAUD_TIMEOUT": "5"}
+    deployment.env |= {"BANK_ASK_AFTER": "600", "BANK_WEBHOOK_SECRET": SECRET}
+    shelve(deployment, "teapot", 10)
+    shop = deployment.start("shop", ["manage.py", "runshop"])
     calls = f"http://127.0.0.1:{shop.port}/v1/payments/webhooks/bank"
     bank = ["manage.py", "runbank", "--port", url.rpartition(":")[2], "--slow-seconds", "4"]
     bank += ["--webhooks", calls, "--late", "1", "--double", "--forge", "--reorder"]
-    house.start("bank", bank)
+    deployment.start("bank", bank)
     shop.until("ready", "ok")
     wait_until(lambda: _answers(url))
 
     # when
-    crowd = buyers(house, shop, len(CARDS))
+    crowd = buyers(deployment, shop, len(CARDS))
     cards = dict(zip((buyer.token for buyer in crowd), CARDS, strict=True))
     ends = all_at_once(crowd, lambda buyer: buyer.buy("teapot", cards[buyer.token]))
 
@@ -40,10 +40,10 @@ def test_webhooks_late_doubled_forged_and_reordered_end_right(small_house: House
         (False, 204): 2 * len(CARDS),
         (True, 400): 2 * len(CARDS),
     }
-    assert house.sql("SELECT count(*) FROM payments_webhook") == [(len(CARDS),)]
+    assert deployment.sql("SELECT count(*) FROM payments_webhook") == [(len(CARDS),)]
     money = [m["kind"] for m in httpx.get(f"{url}/ledger").json()["movements"]]
     assert money == ["capture"] * 3
-    must_agree(house)
+    must_agree(deployment)
 
 
 def _answers(url: str) -> bool:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.house import House, Process
+from tests.processes.deployment import Deployment, Process
 
-NOBODY_LISTENS = "redis://127.0.0.1:9/0"
+UNREACHABLE = "redis://127.0.0.1:9/0"
 CONSUMERS = """
 from eventbus import consumer
 
@@ -20,28 +20,28 @@ HINT = "Did you mean orders.OrderPlaced?"
 
 
 @pytest.fixture
-def gossiping(empty_house: House, tmp_path: Path) -> House:
-    """A house with a context that has misspelt an event."""
+def gossiping(unmigrated: Deployment, tmp_path: Path) -> Deployment:
+    """A deployment with a context that has misspelt an event."""
     context = tmp_path / "contexts" / "gossip"
     context.mkdir(parents=True)
     (context / "__init__.py").touch()
     (context / "consumers.py").write_text(CONSUMERS)
-    empty_house.env |= {"EXTRA_CONTEXTS": "gossip", "PYTHONPATH": str(context.parent)}
-    return empty_house
+    unmigrated.env |= {"EXTRA_CONTEXTS": "gossip", "PYTHONPATH": str(context.parent)}
+    return unmigrated
 
 
-@pytest.mark.parametrize("start", [House.web, House.relay, House.worker])
+@pytest.mark.parametrize("start", [Deployment.web, Deployment.relay, Deployment.worker])
 def test_nothing_starts_while_contexts_misunderstand_each_other(
-    gossiping: House, start: Callable[..., Process]
+    gossiping: Deployment, start: Callable[..., Process]
 ) -> None:
-    broker = "" if start is House.web else NOBODY_LISTENS
+    broker = "" if start is Deployment.web else UNREACHABLE
     process = start(gossiping, BROKER_URL=broker)
     assert process.ended() != 0
     assert SENTENCE in process.said
     assert HINT in process.said
 
 
-def test_the_check_says_it_too(gossiping: House) -> None:
+def test_the_check_says_it_too(gossiping: Deployment) -> None:
     checked = gossiping.manage("check")
     assert checked.returncode == 1
     assert f"(eventbus.E001) {SENTENCE}" in checked.stderr

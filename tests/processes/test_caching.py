@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.processes.buyers import Buyer, buyers, shell, shelve
-from tests.processes.house import House, Process, wait_until
+from tests.processes.deployment import Deployment, Process, wait_until
 from tools.devserver.servers import Valkey
 
 pytestmark = pytest.mark.postgres
@@ -30,20 +30,24 @@ print(client.cookies["sessionid"].value)
 
 
 @pytest.fixture
-def cache(house: House, tmp_path: Path) -> Iterator[Valkey]:
-    """A cache of the house's own, to be killed."""
+def cache(deployment: Deployment, tmp_path: Path) -> Iterator[Valkey]:
+    """A cache of the deployment's own, to be killed."""
     with Valkey(tmp_path / "cache") as valkey:
-        house.env["CACHE_URL"] = valkey.cache_url
+        deployment.env["CACHE_URL"] = valkey.cache_url
         yield valkey
-        house.stop()
+        deployment.stop()
 
 
-def shop(house: House) -> Process:
+def shop(deployment: Deployment) -> Process:
     """Open with three teapots."""
-    web, relay, worker = house.web(WEB_CONCURRENCY="2"), house.relay(), house.worker()
+    web, relay, worker = (
+        deployment.web(WEB_CONCURRENCY="2"),
+        deployment.relay(),
+        deployment.worker(),
+    )
     for process in (web, relay, worker):
         process.until("ready", "ok")
-    shelve(house, "teapot", 3)
+    shelve(deployment, "teapot", 3)
     wait_until(lambda: teapot(web)["available"] == 3)
     return web
 
@@ -54,22 +58,22 @@ def teapot(web: Process) -> dict[str, object]:
     return dict(answer)
 
 
-def test_a_change_by_one_process_is_forgotten_by_all(house, cache):
-    web = shop(house)
+def test_a_change_by_one_process_is_forgotten_by_all(deployment, cache):
+    web = shop(deployment)
     assert [teapot(web)["unit_price"] for _ in range(5)] == ["10.00"] * 5
 
-    shell(house, REPRICE)
+    shell(deployment, REPRICE)
     assert [teapot(web)["unit_price"] for _ in range(5)] == ["12.50"] * 5
     assert web.get("/v1/products")[1]["results"][0]["unit_price"] == "12.50"
 
-    shell(house, REPLENISH)  # and the worker hears of it
+    shell(deployment, REPLENISH)  # and the worker hears of it
     wait_until(lambda: teapot(web)["available"] == 7, seconds=10)
 
 
-def test_redis_killed_in_the_middle_makes_reads_slower_and_fails_none(house, cache):
+def test_redis_killed_in_the_middle_makes_reads_slower_and_fails_none(deployment, cache):
     # given
-    web = shop(house)
-    key = shell(house, SESSION).splitlines()[-1]
+    web = shop(deployment)
+    key = shell(deployment, SESSION).splitlines()[-1]
     http = httpx.Client(base_url=f"http://127.0.0.1:{web.port}", trust_env=False, timeout=30)
     http.cookies.set("sessionid", key)
     assert http.get("/admin/").status_code == 200
@@ -91,42 +95,44 @@ def test_redis_killed_in_the_middle_makes_reads_slower_and_fails_none(house, cac
     assert max(seconds for _, seconds in looks) < 5
     # Of 100 looks 67 begin after the kill; what was counted in Redis until then may be lost, and so
     # may what each of the four was about to count there.
-    wait_until(lambda: house.sql("SELECT views FROM orders_product")[0][0] > 67 - 5, seconds=10)
+    wait_until(
+        lambda: deployment.sql("SELECT views FROM orders_product")[0][0] > 67 - 5, seconds=10
+    )
 
     # and when it is back, so are the copies
     cache.start()
     time.sleep(2.5)
     teapot(web)
-    house.sql("UPDATE orders_product SET name = 'behind the back'")
+    deployment.sql("UPDATE orders_product SET name = 'behind the back'")
     assert teapot(web)["name"] == "teapot"
 
 
-def test_runtime_settings_reach_web_and_worker_within_seconds_and_back(house, cache):
-    web = shop(house)
-    (sari,) = buyers(house, web)
+def test_runtime_settings_reach_web_and_worker_within_seconds_and_back(deployment, cache):
+    web = shop(deployment)
+    (sari,) = buyers(deployment, web)
 
     # the web process: a flag
-    assert house.manage("constance", "set", "ORDERS_OPEN", "false").returncode == 0
+    assert deployment.manage("constance", "set", "ORDERS_OPEN", "false").returncode == 0
     wait_until(lambda: _ordered(sari) == 503, seconds=5)
-    assert house.manage("constance", "set", "ORDERS_OPEN", "true").returncode == 0
+    assert deployment.manage("constance", "set", "ORDERS_OPEN", "true").returncode == 0
     wait_until(lambda: _ordered(sari) == 201, seconds=5)
 
     # the worker: the reservation time
-    done = house.manage("constance", "set", "INVENTORY_RESERVATION", "02:00:00")
+    done = deployment.manage("constance", "set", "INVENTORY_RESERVATION", "02:00:00")
     assert done.returncode == 0, done.stderr
     time.sleep(2)
     order = sari.order("teapot").rpartition("/")[2]
     left = "SELECT expires_at - now() > '1 hour' FROM inventory_reservation WHERE order_id = %s"
-    wait_until(lambda: house.sql(left, order))
-    assert house.sql(left, order) == [(True,)]
-    assert house.sql("SELECT count(*) FROM runtime_settings_change") == [(3,)]
+    wait_until(lambda: deployment.sql(left, order))
+    assert deployment.sql(left, order) == [(True,)]
+    assert deployment.sql("SELECT count(*) FROM runtime_settings_change") == [(3,)]
 
 
-def test_runtime_settings_hold_without_redis(house, cache):
-    web = shop(house)
-    (sari,) = buyers(house, web)
+def test_runtime_settings_hold_without_redis(deployment, cache):
+    web = shop(deployment)
+    (sari,) = buyers(deployment, web)
     cache.kill()
-    assert house.manage("constance", "set", "ORDERS_OPEN", "false").returncode == 0
+    assert deployment.manage("constance", "set", "ORDERS_OPEN", "false").returncode == 0
     wait_until(lambda: _ordered(sari) == 503, seconds=10)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from infra.failpoints import NAMES
-from tests.processes import house as build
+from tests.processes import deployment as build
 from tests.processes.buyers import under_way
-from tests.processes.house import CONTEXTS, HASTY, PATIENCE, House, Process, wait_until
+from tests.processes.deployment import CONTEXTS, HASTY, TIMEOUT, Deployment, Process, wait_until
 
 ONCE_EACH = {"a": 1, "b": 1, "c": 1}
 SAY = """
@@ -31,7 +31,7 @@ from eventbus.models import Event
 for event in Event.objects.all():
     retries.dead_letter("witness.note", event.envelope(), ValueError("a mistake"), 15)
 """
-# A context that notes what it hears in the transaction that marks it heard, and may stumble then.
+# A context that notes what it hears in the transaction that marks it heard, and may fail then.
 CONSUMERS = """
 import os
 from pathlib import Path
@@ -42,7 +42,7 @@ def note(sku: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO witness VALUES (%s)", [sku])
     if Path(os.environ["STONE"]).exists():
-        raise ValueError("stumbled")
+        raise ValueError("failed")
 """
 LOG = (
     "SELECT * FROM eventbus_event ORDER BY position",
@@ -52,15 +52,15 @@ LOG = (
 
 @dataclass
 class Scene:
-    """A house with a witness in it, where somebody will be killed."""
+    """A deployment with a witness in it, in which a process is killed."""
 
-    house: House
+    deployment: Deployment
     folder: Path
     starts: tuple[Callable[[], Process], ...]
 
     @property
     def stone(self) -> Path:
-        """While it lies there, the witness stumbles."""
+        """While this file exists, the witness fails."""
         return self.folder / "stone"
 
     def arm(self, failpoint: str) -> Path:
@@ -71,18 +71,18 @@ class Scene:
 
     def does(self, *command: str) -> str:
         """Run a command that ends well."""
-        done = self.house.manage(*command)
+        done = self.deployment.manage(*command)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def dies(self, failpoint: str, *command: str) -> None:
         """Run a command that is killed at a failpoint."""
         self.arm(failpoint)
-        done: subprocess.CompletedProcess[str] = self.house.manage(*command)
+        done: subprocess.CompletedProcess[str] = self.deployment.manage(*command)
         assert done.returncode == -signal.SIGKILL, done.stderr
 
     def deliver(self, file: Path | None = None) -> None:
-        """Let all who carry news work, and replace whoever is killed, until all has arrived."""
+        """Run relay and worker, restarting a killed one, until all events have arrived."""
         standing = [(start, start()) for start in self.starts]
 
         def arrived() -> bool:
@@ -93,34 +93,34 @@ class Scene:
             if file and file.exists():
                 return False
             self.stone.unlink(missing_ok=True)
-            return not under_way(self.house)
+            return not under_way(self.deployment)
 
-        wait_until(arrived, PATIENCE * 3)
+        wait_until(arrived, TIMEOUT * 3)
         for _, process in standing:
             process.kill()
 
     def heard(self) -> dict[str, int]:
-        """Return how often the witness noted what."""
-        return dict(self.house.sql("SELECT sku, count(*) FROM witness GROUP BY sku"))
+        """Return how often the witness noted each product."""
+        return dict(self.deployment.sql("SELECT sku, count(*) FROM witness GROUP BY sku"))
 
     def count(self, table: str) -> int:
-        """Count what a table of the bus holds."""
-        return int(self.house.sql(f"SELECT count(*) FROM eventbus_{table}")[0][0])
+        """Count the rows of a table of the bus."""
+        return int(self.deployment.sql(f"SELECT count(*) FROM eventbus_{table}")[0][0])
 
     def log(self) -> list[list[tuple[Any, ...]]]:
         """Return the log and the inbox."""
-        return [self.house.sql(rows) for rows in LOG]
+        return [self.deployment.sql(rows) for rows in LOG]
 
     def let_time_pass(self) -> None:
         """Make all there is forty days older."""
-        ago = "{0} - interval '40 days'" if "DATABASE_URL" in self.house.env else _SQLITE_AGO
+        ago = "{0} - interval '40 days'" if "DATABASE_URL" in self.deployment.env else _SQLITE_AGO
         for table, column in (("event", "recorded_at"), ("subscription", "since")):
-            self.house.sql(f"UPDATE eventbus_{table} SET {column} = " + ago.format(column))
+            self.deployment.sql(f"UPDATE eventbus_{table} SET {column} = " + ago.format(column))
 
 
 @pytest.fixture(scope="module")
 def witness(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Write the witness, and return the variables by which a house has it."""
+    """Write the witness, and return the variables by which a deployment has it."""
     contexts = tmp_path_factory.mktemp("contexts")
     (contexts / "witness").mkdir()
     (contexts / "witness" / "__init__.py").touch()
@@ -132,37 +132,37 @@ def witness(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def house_plan(house_plan: str, witness: dict[str, str]) -> Iterator[str]:
-    """A migrated database in which the witness subscribes, of which each house gets a copy."""
+def template(template: str, witness: dict[str, str]) -> Iterator[str]:
+    """A migrated database in which the witness subscribes, of which each deployment gets a copy."""
     plan = f"witness_plan_{os.getpid()}"
-    url = build.database(plan, template=house_plan)
-    _subscribe(House(os.environ | witness | {"DATABASE_URL": url}, Path()))
+    url = build.database(plan, template=template)
+    _subscribe(Deployment(os.environ | witness | {"DATABASE_URL": url}, Path()))
     yield plan
     build.drop(plan)
 
 
 @pytest.fixture(scope="module")
-def small_plan(
-    small_plan: Path, witness: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+def embedded_template(
+    embedded_template: Path, witness: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A migrated SQLite file in which the witness subscribes."""
     folder = tmp_path_factory.mktemp("witness-plan") / "var"
-    shutil.copytree(small_plan, folder)
+    shutil.copytree(embedded_template, folder)
     env = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    _subscribe(House(env | witness | {"VAR_DIR": str(folder)}, folder))
+    _subscribe(Deployment(env | witness | {"VAR_DIR": str(folder)}, folder))
     return folder
 
 
-def _subscribe(house: House) -> None:
-    migrated = house.manage("migrate", "-v0")
+def _subscribe(deployment: Deployment) -> None:
+    migrated = deployment.manage("migrate", "-v0")
     assert migrated.returncode == 0, migrated.stderr
-    house.sql("CREATE TABLE witness (sku text)")
+    deployment.sql("CREATE TABLE witness (sku text)")
 
 
-def furnished(scene: Scene, witness: dict[str, str]) -> Scene:
-    """Put the witness into the house."""
+def with_witness(scene: Scene, witness: dict[str, str]) -> Scene:
+    """Add the witness to the scene's deployment."""
     (scene.folder / "failpoints").mkdir()
-    scene.house.env |= witness | {
+    scene.deployment.env |= witness | {
         "STONE": str(scene.stone),
         "KABAR_FAILPOINTS": str(scene.folder / "failpoints"),
     }
@@ -173,23 +173,23 @@ _SQLITE_AGO = "strftime('%Y-%m-%d %H:%M:%f', {0}, '-40 days')"
 
 
 @pytest.fixture
-def scene(house: House, witness: dict[str, str], tmp_path: Path) -> Scene:
-    """Relay and worker, and a broker between them."""
+def scene(deployment: Deployment, witness: dict[str, str], tmp_path: Path) -> Scene:
+    """A relay and a worker, with a broker between them."""
 
     def worker() -> Process:
-        return house.worker(queues=f"{CONTEXTS},witness")
+        return deployment.worker(queues=f"{CONTEXTS},witness")
 
-    return furnished(Scene(house, tmp_path, (house.relay, worker)), witness)
+    return with_witness(Scene(deployment, tmp_path, (deployment.relay, worker)), witness)
 
 
 @pytest.fixture
-def small_scene(small_house: House, witness: dict[str, str], tmp_path: Path) -> Scene:
+def embedded_scene(embedded: Deployment, witness: dict[str, str], tmp_path: Path) -> Scene:
     """All of it in one process."""
 
     def shop() -> Process:
-        return small_house.start("shop", ["manage.py", "runshop"])
+        return embedded.start("shop", ["manage.py", "runshop"])
 
-    return furnished(Scene(small_house, tmp_path, (shop,)), witness)
+    return with_witness(Scene(embedded, tmp_path, (shop,)), witness)
 
 
 def a_publisher_dies_before_the_commit(scene: Scene) -> None:
@@ -218,7 +218,7 @@ def a_worker_dies_while_it_writes_a_failure_down(scene: Scene) -> None:
     a_carrier_dies("retry-moved")(scene)
 
 
-def an_operator_dies_while_letters_are_retried(scene: Scene) -> None:
+def an_operator_dies_while_dead_letters_are_retried(scene: Scene) -> None:
     scene.does("shell", "-c", SAY)
     scene.does("shell", "-c", BURY)
     scene.dies("dead-letters-retried", "retrydeadletters", "--yes")
@@ -260,7 +260,7 @@ DEATHS: dict[str, Callable[[Scene], None]] = {
     "handled-not-committed": a_carrier_dies("handled-not-committed"),
     "committed-not-acked": a_carrier_dies("committed-not-acked"),
     "retry-moved": a_worker_dies_while_it_writes_a_failure_down,
-    "dead-letters-retried": an_operator_dies_while_letters_are_retried,
+    "dead-letters-retried": an_operator_dies_while_dead_letters_are_retried,
     "retention": an_operator_dies_while_the_log_is_archived,
 }
 
@@ -279,5 +279,5 @@ def test_killed_there_nothing_is_lost_and_nothing_doubled(scene: Scene, failpoin
 
 
 @pytest.mark.parametrize("failpoint", ["handled-not-committed", "committed-not-acked", "retention"])
-def test_killed_there_in_one_process(small_scene: Scene, failpoint: str) -> None:
-    try_it(small_scene, failpoint)
+def test_killed_there_in_one_process(embedded_scene: Scene, failpoint: str) -> None:
+    try_it(embedded_scene, failpoint)

@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 from tests.processes.buyers import buyers, must_agree, shelve, under_way
-from tests.processes.house import House, wait_until
+from tests.processes.deployment import Deployment, wait_until
 
 CONTEXT = {
     "__init__.py": '"""Points for those who buy."""\n',
@@ -27,15 +27,15 @@ def add_points(order_id: UUID, customer_id: UUID, total: Decimal) -> None:
 }
 
 
-def test_a_new_context_hears_what_is_said_from_now_on(small_house: House, tmp_path: Path) -> None:
+def test_a_new_context_hears_what_is_said_from_now_on(embedded: Deployment, tmp_path: Path) -> None:
     # given: a shop that has sold something already
-    house = small_house
-    shelve(house, "teapot", 3)
-    shop = house.start("shop", ["manage.py", "runshop"])
+    deployment = embedded
+    shelve(deployment, "teapot", 3)
+    shop = deployment.start("shop", ["manage.py", "runshop"])
     shop.until("ready", "ok")
-    (sari,) = buyers(house, shop)
+    (sari,) = buyers(deployment, shop)
     sari.buy("teapot")
-    wait_until(lambda: not under_way(house))
+    wait_until(lambda: not under_way(deployment))
     shop.signal(signal.SIGTERM)
     assert shop.ended() == 0
 
@@ -45,16 +45,16 @@ def test_a_new_context_hears_what_is_said_from_now_on(small_house: House, tmp_pa
     for name, text in CONTEXT.items():
         (folder / name).write_text(text)
     points = tmp_path / "points"
-    house.env |= {
+    deployment.env |= {
         "EXTRA_CONTEXTS": "loyalty",
         "PYTHONPATH": str(folder.parent),
         "POINTS": str(points),
     }
-    shop = house.start("shop", ["manage.py", "runshop"])
+    shop = deployment.start("shop", ["manage.py", "runshop"])
     shop.until("ready", "ok")
-    (budi,) = buyers(house, shop, first=1)
+    (budi,) = buyers(deployment, shop, first=1)
     bought = budi.buy("teapot")
-    must_agree(house)
+    must_agree(deployment)
 
     # then: it heard of the second sale, and was not sent the first
     assert points.read_text() == f"{bought['id']} 10.00\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes.buyers import shell
-from tests.processes.house import REPOSITORY, House, wait_until
+from tests.processes.deployment import REPOSITORY, Deployment, wait_until
 
 README = (REPOSITORY / "README.md").read_text()
 ADDRESS = "http://127.0.0.1:8000"
@@ -28,7 +28,7 @@ def block(containing: str) -> str:
 
 
 def branches(story: str) -> Iterator[tuple[str, ...]]:
-    """Return each event with the events that led to it, whatever the order of siblings."""
+    """Return each event with the events that led to it, in any order of siblings."""
     path: list[str] = []
     for line in story.rstrip().splitlines():
         depth = (len(line) - len(line.lstrip())) // 2
@@ -37,11 +37,13 @@ def branches(story: str) -> Iterator[tuple[str, ...]]:
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the README uses curl")
-def test_the_first_five_minutes_end_as_the_readme_says(small_house: House, tmp_path: Path) -> None:
+def test_the_first_five_minutes_end_as_the_readme_says(
+    unmigrated: Deployment, tmp_path: Path
+) -> None:
     # given: the shop with the example's context, as `make run` starts it
-    house = small_house
-    house.env |= {"EXTRA_CONTEXTS": "loyalty", "PYTHONPATH": str(REPOSITORY / "examples")}
-    shop = house.start("shop", ["manage.py", "runshop"])
+    deployment = unmigrated
+    deployment.env |= {"EXTRA_CONTEXTS": "loyalty", "PYTHONPATH": str(REPOSITORY / "examples")}
+    shop = deployment.start("shop", ["manage.py", "runshop"])
     shop.until("ready", "ok")
     address = f"http://127.0.0.1:{shop.port}"
     assert block("Kabar is open").strip().replace(ADDRESS, address) in shop.said
@@ -55,11 +57,11 @@ def test_the_first_five_minutes_end_as_the_readme_says(small_house: House, tmp_p
     # then: the order is paid, and the log is the one that is printed
     assert '"status":"paid"' in done.stdout, done
     told = block("accounts.CustomerSignedUp")
-    mail = Path(house.env["VAR_DIR"], "mail")
+    mail = Path(deployment.env["VAR_DIR"], "mail")
     wait_until(lambda: len(list(mail.glob("*"))) == 3)
-    wait_until(lambda: set(branches(told)) <= set(branches(shell(house, TREE))))
-    since = shell(house, TREE).partition("accounts.CustomerSignedUp")[2]
+    wait_until(lambda: set(branches(told)) <= set(branches(shell(deployment, TREE))))
+    since = shell(deployment, TREE).partition("accounts.CustomerSignedUp")[2]
     assert sorted(branches("accounts.CustomerSignedUp" + since)) == sorted(branches(told))
 
     # and: the consumer of the README has added a point for each rupiah
-    assert house.sql("SELECT points FROM loyalty_balance") == [(184_000,)]
+    assert deployment.sql("SELECT points FROM loyalty_balance") == [(184_000,)]

@@ -1,4 +1,4 @@
-"""A web process that is renewed or ends turns nobody away who was let in."""
+"""A web process that restarts or ends finishes all requests that it has accepted."""
 
 import signal
 import threading
@@ -12,14 +12,14 @@ from pathlib import Path
 import httpx
 
 from tests.processes.buyers import buyers, shelve
-from tests.processes.house import House, Process, wait_until
+from tests.processes.deployment import Deployment, Process, wait_until
 
 PACE = 0.02  # seconds between two requests of a customer
 
 
 @dataclass
 class Load:
-    """What a small, constant crowd of customers lives to see."""
+    """The answers that a small, constant crowd of customers gets."""
 
     url: str
     token: str
@@ -31,7 +31,7 @@ class Load:
         self._count(client.get("/v1/products"))
 
     def order(self, client: httpx.Client) -> None:
-        """Order on a new connection: a customer who must not be served twice."""
+        """Order on a new connection; the order must not be taken twice."""
         body = {"lines": [{"sku": "teapot", "quantity": 1}], "country": "ID"}
         self._count(client.post("/v1/orders", json=body, headers={"Connection": "close"}))
 
@@ -42,7 +42,7 @@ class Load:
 
 @contextmanager
 def load(web: Process, token: str, keepers: int = 3, strangers: int = 1) -> Iterator[Load]:
-    """Send requests all the time; nobody tries a second time."""
+    """Send requests all the time, each of them once."""
     seen, over = Load(f"http://127.0.0.1:{web.port}", token), threading.Event()
 
     def go(ask: str) -> None:
@@ -73,12 +73,14 @@ def workers_of(web: Process) -> set[str]:
     return set(Path(f"/proc/{web.pid}/task/{web.pid}/children").read_text().split())
 
 
-def test_a_rolling_restart_under_load_fails_no_request(house: House) -> None:
+def test_a_rolling_restart_under_load_fails_no_request(deployment: Deployment) -> None:
     # given
-    web = house.web(WEB_CONCURRENCY="2", LIMITS="ip=,user=,checkout=", MOST_OPEN_ORDERS="100000")
+    web = deployment.web(
+        WEB_CONCURRENCY="2", LIMITS="ip=,user=,checkout=", MOST_OPEN_ORDERS="100000"
+    )
     web.until("ready", "ok")
-    shelve(house, "teapot", 1_000_000)
-    (buyer,) = buyers(house, web)
+    shelve(deployment, "teapot", 1_000_000)
+    (buyer,) = buyers(deployment, web)
 
     # when
     with load(web, buyer.token) as seen:
@@ -93,15 +95,15 @@ def test_a_rolling_restart_under_load_fails_no_request(house: House) -> None:
     assert set(seen.answers) == {"200", "201"}, seen.answers
     assert seen.answers["201"] > 5
     assert seen.answers["200"] > 50
-    assert house.sql("SELECT count(*) FROM orders_order") == [(seen.answers["201"],)]
+    assert deployment.sql("SELECT count(*) FROM orders_order") == [(seen.answers["201"],)]
 
 
-def test_readiness_fails_first_and_what_was_begun_is_finished(house: House) -> None:
+def test_readiness_fails_first_and_what_was_begun_is_finished(deployment: Deployment) -> None:
     # given
-    web = house.web(WEB_CONCURRENCY="2", DRAIN_SECONDS="6", LIMITS="ip=,user=,checkout=")
+    web = deployment.web(WEB_CONCURRENCY="2", DRAIN_SECONDS="6", LIMITS="ip=,user=,checkout=")
     web.until("ready", "ok")
-    shelve(house, "teapot", 1_000_000)
-    (buyer,) = buyers(house, web)
+    shelve(deployment, "teapot", 1_000_000)
+    (buyer,) = buyers(deployment, web)
 
     # when: as a balancer does, which stops sending when readiness fails
     with load(web, buyer.token, keepers=2, strangers=0) as seen:
@@ -110,11 +112,11 @@ def test_readiness_fails_first_and_what_was_begun_is_finished(house: House) -> N
         web.until("ready", "draining")
         asked = seen.answers.total()
         wait_until(lambda: seen.answers.total() > asked)
-    with house.locked("orders_product"):
+    with deployment.locked("orders_product"):
         slow = threading.Thread(target=lambda: answers.append(buyer.order("teapot")))
         answers: list[str] = []
         slow.start()
-        wait_until(house.waits_for_a_lock)
+        wait_until(deployment.waits_for_a_lock)
         wait_until(lambda: web.health("ready", 1) == "deaf")
 
     # then

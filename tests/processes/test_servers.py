@@ -1,4 +1,4 @@
-"""Real servers out of the wheels: they start, answer, end, and never outlive who started them."""
+"""Real servers out of the wheels: they start, answer, end, and end with their parent."""
 
 import signal
 import subprocess

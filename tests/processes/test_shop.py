@@ -12,7 +12,7 @@ from kombu import Connection, Queue
 
 from config.celery import DELIVERY_LIMIT
 from tests.processes.buyers import all_at_once, buyers, must_agree, shelve
-from tests.processes.house import CONTEXTS, HASTY, House, wait_until
+from tests.processes.deployment import CONTEXTS, HASTY, Deployment, wait_until
 from tools.chaos.brokers import rabbitmq
 
 MAIL_SENT = "SELECT count(*) FROM notifications_message WHERE channel = 'mail' AND state = 'sent'"
@@ -21,90 +21,90 @@ MAIL_WAITING = "SELECT count(*) FROM notifications_message WHERE channel = 'mail
 
 
 @pytest.fixture
-def rabbit_house(house: House) -> Iterator[House]:
-    """A house whose news goes over RabbitMQ, in a virtual host of its own where it can be had."""
+def over_rabbitmq(deployment: Deployment) -> Iterator[Deployment]:
+    """A deployment over RabbitMQ, in a virtual host of its own if one can be made."""
     with rabbitmq() as broker:
-        house.env["BROKER_URL"] = broker.url
-        yield house
-        house.stop()
+        deployment.env["BROKER_URL"] = broker.url
+        yield deployment
+        deployment.stop()
 
 
-def _checkout_over_a_broker(house: House) -> None:
-    web, relay, worker = house.web(), house.relay(), house.worker()
+def _checkout_over_a_broker(deployment: Deployment) -> None:
+    web, relay, worker = deployment.web(), deployment.relay(), deployment.worker()
     for process in (web, relay, worker):
         process.until("ready", "ok")
-    shelve(house, "teapot", 3)
-    (sari,) = buyers(house, web)
+    shelve(deployment, "teapot", 3)
+    (sari,) = buyers(deployment, web)
 
     assert sari.buy("teapot")["status"] == "paid"
     assert sari.buy("teapot", "tok_insufficient_funds")["cancellation"]["code"] == "declined"
-    wait_until(lambda: house.sql(MAIL_SENT) == [(5,)])
-    must_agree(house)
+    wait_until(lambda: deployment.sql(MAIL_SENT) == [(5,)])
+    must_agree(deployment)
 
 
 @pytest.mark.postgres
-def test_a_checkout_goes_through_outbox_relay_valkey_and_a_real_worker(house):
-    _checkout_over_a_broker(house)
+def test_a_checkout_goes_through_outbox_relay_valkey_and_a_real_worker(deployment):
+    _checkout_over_a_broker(deployment)
 
 
 @pytest.mark.postgres
 @pytest.mark.rabbitmq
-def test_a_checkout_goes_through_rabbitmq(rabbit_house):
-    _checkout_over_a_broker(rabbit_house)
+def test_a_checkout_goes_through_rabbitmq(over_rabbitmq):
+    _checkout_over_a_broker(over_rabbitmq)
     wanted = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
-    with Connection(rabbit_house.env["BROKER_URL"]) as connection:
+    with Connection(over_rabbitmq.env["BROKER_URL"]) as connection:
         for context in CONTEXTS.split(","):
             Queue(context, channel=connection, queue_arguments=wanted).queue_declare()
 
 
 @pytest.mark.postgres
-def test_two_hundred_buyers_race_for_fifty_pieces(house):
-    web, _, _ = house.web(WEB_CONCURRENCY="2"), house.relay(), house.worker()
+def test_two_hundred_buyers_race_for_fifty_pieces(deployment):
+    web, _, _ = deployment.web(WEB_CONCURRENCY="2"), deployment.relay(), deployment.worker()
     web.until("ready", "ok")
-    shelve(house, "prize", 50)
-    crowd = buyers(house, web, 200)
+    shelve(deployment, "prize", 50)
+    crowd = buyers(deployment, web, 200)
 
     ends = all_at_once(crowd, lambda buyer: buyer.buy("prize"))
 
     print("the race:", Counter((e["status"], (e["cancellation"] or {}).get("code")) for e in ends))
     assert Counter(end["status"] for end in ends) == {"paid": 50, "cancelled": 150}
-    must_agree(house)
-    assert house.sql("SELECT on_hand, reserved FROM inventory_stockitem") == [(0, 0)]
+    must_agree(deployment)
+    assert deployment.sql("SELECT on_hand, reserved FROM inventory_stockitem") == [(0, 0)]
     captured = "SELECT count(*), sum(amount) FROM payments_payment WHERE status = 'captured'"
-    assert house.sql(captured) == [(50, 500)]
+    assert deployment.sql(captured) == [(50, 500)]
 
 
 @pytest.mark.postgres
-def test_a_dead_mail_server_delays_no_checkout(house):
+def test_a_dead_mail_server_delays_no_checkout(deployment):
     # given: a mail server that takes calls and never says a word
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mail = f"smtp://127.0.0.1:{silent.getsockname()[1]}"
-        web, relay = house.web(), house.relay()
-        house.worker(queues="orders,inventory,payments,accounts,analytics")
-        letters = house.worker(queues="notifications", EMAIL_URL=mail)
-        for process in (web, relay, letters):
+        web, relay = deployment.web(), deployment.relay()
+        deployment.worker(queues="orders,inventory,payments,accounts,analytics")
+        mailer = deployment.worker(queues="notifications", EMAIL_URL=mail)
+        for process in (web, relay, mailer):
             process.until("ready", "ok")
-        shelve(house, "teapot", 20)
-        crowd = buyers(house, web, 20)
+        shelve(deployment, "teapot", 20)
+        crowd = buyers(deployment, web, 20)
 
         # when
         ends = all_at_once(crowd, lambda buyer: buyer.buy("teapot"))
 
-        # then: all have bought, though not one letter has left
+        # then: all have bought, though not one message has left
         assert Counter(end["status"] for end in ends) == {"paid": 20}
-        assert house.sql(MAIL_SENT) == [(0,)]
-        assert house.sql(MAIL_WAITING)[0][0] > 0
+        assert deployment.sql(MAIL_SENT) == [(0,)]
+        assert deployment.sql(MAIL_WAITING)[0][0] > 0
 
 
 @pytest.mark.postgres
-def test_a_worker_killed_in_the_middle_loses_nothing_and_doubles_nothing(house):
-    house.env |= HASTY
-    web, relay = house.web(), house.relay()
-    worker = house.worker()
+def test_a_worker_killed_in_the_middle_loses_nothing_and_doubles_nothing(deployment):
+    deployment.env |= HASTY
+    web, relay = deployment.web(), deployment.relay()
+    worker = deployment.worker()
     for process in (web, relay, worker):
         process.until("ready", "ok")
-    shelve(house, "teapot", 30)
-    crowd = buyers(house, web, 10)
+    shelve(deployment, "teapot", 30)
+    crowd = buyers(deployment, web, 10)
     orders = all_at_once(crowd, lambda buyer: buyer.order("teapot"))
 
     # when: both children of the worker are killed, again and again, while the money is taken
@@ -118,7 +118,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing_and_doubles_nothing(house):
     # then
     for buyer, order in zip(crowd, orders, strict=True):
         assert buyer.end_of(order)["status"] == "paid"
-    must_agree(house)
+    must_agree(deployment)
 
 
 def _children(pid: int) -> list[int]:
@@ -126,20 +126,20 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in listed]
 
 
-def test_the_small_shop_killed_in_the_middle_goes_on_where_it_was(small_house):
+def test_the_small_shop_killed_in_the_middle_goes_on_where_it_was(embedded):
     # given
-    house = small_house
-    house.env |= HASTY
-    shelve(house, "teapot", 10)
-    shop = house.start("shop", ["manage.py", "runshop"])
+    deployment = embedded
+    deployment.env |= HASTY
+    shelve(deployment, "teapot", 10)
+    shop = deployment.start("shop", ["manage.py", "runshop"])
     shop.until("ready", "ok")
-    crowd = buyers(house, shop, 5)
+    crowd = buyers(deployment, shop, 5)
 
     # when
     orders = all_at_once(crowd, lambda buyer: buyer.order("teapot"))
     shop.signal(signal.SIGKILL)
     shop.ended()
-    again = house.start("shop", ["manage.py", "runshop"], PORT=str(shop.port))
+    again = deployment.start("shop", ["manage.py", "runshop"], PORT=str(shop.port))
     shop.popen = again.popen
     shop.until("ready", "ok")
 
@@ -147,6 +147,6 @@ def test_the_small_shop_killed_in_the_middle_goes_on_where_it_was(small_house):
     for buyer, order in zip(crowd, orders, strict=True):
         buyer.pay(order)
         assert buyer.end_of(order)["status"] == "paid"
-    must_agree(house)
+    must_agree(deployment)
     shop.signal(signal.SIGTERM)
     assert shop.ended() == 0

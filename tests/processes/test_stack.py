@@ -98,7 +98,7 @@ def test_a_child_that_ends_unasked_ends_the_stack(stack: Callable[[str], Stack])
     assert process.returncode == 1
 
 
-def test_a_killed_supervisor_leaves_nobody_behind(
+def test_a_killed_supervisor_leaves_no_process_behind(
     stack: Callable[[str], Stack], tmp_path: Path
 ) -> None:
     process = stack("600")
@@ -118,7 +118,7 @@ def test_two_stacks_do_not_share_a_folder(stack: Callable[[str], Stack]) -> None
 
 
 def _until(process: Stack, words: str) -> list[str]:
-    """Return what was said, up to the line with these words."""
+    """Return the output up to the line with these words."""
     assert process.stdout is not None
     said: list[str] = []
     for line in process.stdout:

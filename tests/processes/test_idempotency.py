@@ -1,4 +1,4 @@
-"""The front door in processes of its own, which die."""
+"""The idempotency of web processes that are killed."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.processes.buyers import buyers, shelve
-from tests.processes.house import House, wait_until
+from tests.processes.deployment import Deployment, wait_until
 
 COUNTS = """SELECT (SELECT count(*) FROM orders_order),
                    (SELECT count(*) FROM idempotency_storedresponse),
@@ -15,15 +15,15 @@ COUNTS = """SELECT (SELECT count(*) FROM orders_order),
 
 @pytest.mark.postgres
 def test_a_web_process_killed_before_its_commit_leaves_nothing_and_the_key_is_good(
-    house: House, tmp_path: Path
+    deployment: Deployment, tmp_path: Path
 ) -> None:
     # given
     failpoint = tmp_path / "failpoints" / "outbox-written"
     failpoint.parent.mkdir()
-    web = house.web(KABAR_FAILPOINTS=str(failpoint.parent), WEB_CONCURRENCY="1")
+    web = deployment.web(KABAR_FAILPOINTS=str(failpoint.parent), WEB_CONCURRENCY="1")
     web.until("live", "ok")
-    shelve(house, "teapot", 5)
-    (sari,) = buyers(house, web)
+    shelve(deployment, "teapot", 5)
+    (sari,) = buyers(deployment, web)
 
     def order() -> int:
         try:
@@ -37,7 +37,7 @@ def test_a_web_process_killed_before_its_commit_leaves_nothing_and_the_key_is_go
     assert not failpoint.exists()
 
     # then
-    assert house.sql(COUNTS) == [(0, 0, 0)]
+    assert deployment.sql(COUNTS) == [(0, 0, 0)]
     assert wait_until(order) == 201
     assert order() == 201
-    assert house.sql(COUNTS) == [(1, 1, 1)]
+    assert deployment.sql(COUNTS) == [(1, 1, 1)]

@@ -1,4 +1,4 @@
-"""The house as its users run it: real processes on a database of their own."""
+"""Kabar as its users run it: real processes, with a database of their own."""
 
 import json
 import os
@@ -25,15 +25,15 @@ from psycopg import sql
 from tools.devserver.child_process import spawn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PATIENCE = 30.0  # seconds: for a start on a busy machine
+TIMEOUT = 30.0  # seconds: for a start on a busy machine
 CONTEXTS = "accounts,orders,payments,inventory,notifications,analytics"
 HASTY = {"DJANGO_SETTINGS_MODULE": "tests.processes.hasty"}
 # No proxy of the environment stands between us and our own processes.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def wait_until(predicate: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Return what the predicate says once it is truthy; fail when it does not become so."""
+def wait_until(predicate: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
+    """Return the predicate's value once it is truthy; fail when it does not become so."""
     deadline = time.monotonic() + seconds
     while not (found := predicate()):
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
@@ -42,7 +42,7 @@ def wait_until(predicate: Callable[[], Any], seconds: float = PATIENCE) -> Any:
 
 
 def free_port() -> int:
-    """Return a port nobody listens at."""
+    """Return a port on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -50,7 +50,7 @@ def free_port() -> int:
 
 @dataclass
 class Process:
-    """A process of the house, and where it answers."""
+    """A process of the deployment, and where it answers."""
 
     name: str
     popen: subprocess.Popen[bytes]
@@ -63,11 +63,11 @@ class Process:
 
     @property
     def said(self) -> str:
-        """All it has printed."""
+        """Everything that it has printed."""
         return self.log.read_text(errors="replace")
 
     def get(self, path: str, seconds: float = 10.0) -> tuple[int, Any]:
-        """Ask for JSON and return status and answer; (0, reason) where nobody answers."""
+        """Ask for JSON and return status and answer; (0, reason) without an answer."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}")
         try:
             with DIRECT.open(request, timeout=seconds) as response:
@@ -78,12 +78,12 @@ class Process:
             return 0, str(deaf)
 
     def health(self, kind: str, seconds: float = 10.0) -> str:
-        """Return the word of /health/live or /health/ready: `ok`, what is wrong, or `deaf`."""
+        """Return the word of /health/live or /health/ready: `ok`, the problem, or `deaf`."""
         status, answer = self.get(f"/health/{kind}", seconds)
         assert (status == 200) == (status != 0 and answer["status"] == "ok"), (status, answer)
         return str(answer["status"]) if status else "deaf"
 
-    def until(self, kind: str, word: str, seconds: float = PATIENCE) -> None:
+    def until(self, kind: str, word: str, seconds: float = TIMEOUT) -> None:
         """Wait until the probe says so."""
 
         def says() -> bool:
@@ -99,29 +99,29 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self.popen.send_signal(number)
 
-    def ended(self, seconds: float = PATIENCE) -> int:
+    def ended(self, seconds: float = TIMEOUT) -> int:
         """Wait for its end and return its exit code."""
         return self.popen.wait(seconds)
 
     def stop(self) -> None:
-        """End it, and what it started; it leads a group of its own."""
+        """End it and its children; it leads a process group of its own."""
         if self.running:
             self.popen.send_signal(signal.SIGCONT)
             self.popen.terminate()
             with suppress(subprocess.TimeoutExpired):
-                self.popen.wait(PATIENCE)
+                self.popen.wait(TIMEOUT)
         self.kill()
 
     def kill(self) -> None:
-        """Kill it, and what it started."""
+        """Kill it and its children."""
         with suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
 
 
 @dataclass
-class House:
-    """An environment, and the processes started in it; all end with the test."""
+class Deployment:
+    """An environment and the processes started in it; all end with the test."""
 
     env: dict[str, str]
     folder: Path
@@ -149,7 +149,7 @@ class House:
             env=self.env | env,
             capture_output=True,
             text=True,
-            timeout=10 * PATIENCE,
+            timeout=10 * TIMEOUT,
             check=False,
         )
 
@@ -174,7 +174,7 @@ class House:
             process.kill()
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Run a statement on the house's database and return its rows."""
+        """Run a statement on the deployment's database and return its rows."""
         if "DATABASE_URL" not in self.env:
             file = f"{self.env['VAR_DIR']}/kabar.sqlite3"
             with closing(sqlite3.connect(file, isolation_level=None)) as connection:
@@ -185,7 +185,7 @@ class House:
 
     @contextmanager
     def locked(self, table: str) -> Iterator[None]:
-        """Let everybody who touches the table wait."""
+        """Block all processes that touch the table."""
         with psycopg.connect(self.env["DATABASE_URL"]) as connection:
             name = sql.Identifier(table)
             connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(name))
@@ -194,7 +194,7 @@ class House:
 
     @contextmanager
     def without_database(self) -> Iterator[None]:
-        """Throw everybody out of the database, and let nobody in."""
+        """Disconnect all clients from the database, and refuse new ones."""
         name = sql.Identifier(name_in(self.env["DATABASE_URL"]))
         _administer(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
         _administer(
@@ -208,7 +208,7 @@ class House:
             _administer(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
 
     def waits_for_a_lock(self) -> bool:
-        """Whether a process of the house waits for what `locked` holds."""
+        """Whether a process of the deployment waits for the lock that `locked` holds."""
         waiting = """SELECT 1 FROM pg_stat_activity
                      WHERE wait_event_type = 'Lock' AND datname = current_database()"""
         return bool(self.sql(waiting))
@@ -230,7 +230,7 @@ def database(name: str, template: str | None = None) -> str:
 
 
 def drop(name: str) -> None:
-    """Drop a database with whoever is in it."""
+    """Drop a database, with its open connections."""
     _administer(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
@@ -240,7 +240,7 @@ def _administer(statement: sql.Composed) -> None:
 
 
 def empty_broker(url: str) -> None:
-    """Forget what another house sent: TEST_BROKER_URL is for tests alone."""
+    """Remove the messages of another deployment: TEST_BROKER_URL is for tests alone."""
     if url.startswith("redis"):
         url = url.replace("redis+socket", "unix").replace("virtual_host", "db")
         with redis.Redis.from_url(url) as client:
