@@ -31,7 +31,7 @@ def drawn(client, query: str = "") -> tuple[str, list[dict]]:
     return page, [json.loads(html.unescape(c)) for c in re.findall(r'data-value="([^"]+)"', page)]
 
 
-def test_without_sales_the_page_says_so(operator):
+def test_without_sales_the_page_is_empty(operator):
     page, charts = drawn(operator)
     assert "Nothing to count yet." in page
     assert charts == []

@@ -105,7 +105,7 @@ def test_all_that_match_are_retried_together(superuser, dead_letter, news):
 
 
 @pytest.mark.parametrize(
-    ("asked", "chosen"),
+    ("asked", "expected"),
     [
         ("consumer=analytics.count_sale", {"consumer": "analytics.count_sale"}),
         ("name=orders.OrderPaid&p=1", {"name": "orders.OrderPaid"}),
@@ -115,7 +115,7 @@ def test_all_that_match_are_retried_together(superuser, dead_letter, news):
     ],
 )
 def test_all_that_match_are_what_the_list_shows_and_nothing_else(
-    superuser, dead_letter, news, asked, chosen
+    superuser, dead_letter, news, asked, expected
 ):
     DeadLetter.objects.update(died_at="2020-01-01T00:00:00Z")
     for name in ("paid", "captured"):
@@ -123,24 +123,24 @@ def test_all_that_match_are_what_the_list_shows_and_nothing_else(
         retries.dead_letter("analytics.count_sale", other, KeyError("no sense"), 15)
     DeadLetter.objects.filter(name="payments.PaymentCaptured").update(name="orders.OrderPaid")
     address = f"{DEAD_LETTERS}?{asked}"
-    ticked = {"action": "retry", "_selected_action": [dead_letter.pk], "select_across": "1"}
+    selected = {"action": "retry", "_selected_action": [dead_letter.pk], "select_across": "1"}
     shown = superuser.get(address).content.decode()
     assert "KeyError" in shown
     assert "ValueError" not in shown.partition("result_list")[2]
-    assert "Retry 2" in superuser.post(address, ticked).content.decode()
+    assert "Retry 2" in superuser.post(address, selected).content.decode()
 
-    superuser.post(address, ticked | {"confirmed": "1"})
+    superuser.post(address, selected | {"confirmed": "1"})
     assert DeadLetter.objects.get() == dead_letter
     recorded = Action.objects.get().selection
-    assert recorded.keys() == chosen.keys()
-    assert all(recorded[key] == value for key, value in chosen.items() if value is not ...)
+    assert recorded.keys() == expected.keys()
+    assert all(recorded[key] == value for key, value in expected.items() if value is not ...)
 
 
 @pytest.mark.parametrize("lookup", ["attempts__gt=1", "consumer__isnull=1", "id=7"])
 def test_a_lookup_that_the_filter_lacks_is_refused(superuser, dead_letter, lookup):
-    ticked = {"action": "retry", "_selected_action": [dead_letter.pk], "select_across": "1"}
+    selected = {"action": "retry", "_selected_action": [dead_letter.pk], "select_across": "1"}
     assert (
-        superuser.post(f"{DEAD_LETTERS}?{lookup}", ticked | {"confirmed": "1"}).status_code == 400
+        superuser.post(f"{DEAD_LETTERS}?{lookup}", selected | {"confirmed": "1"}).status_code == 400
     )
     assert DeadLetter.objects.exists()
 
@@ -264,7 +264,7 @@ class TestReplaying:
 
 
 def test_discarding_requires_a_reason(superuser, dead_letter):
-    for more in ({}, {"confirmed": "1"}, {"confirmed": "1", "why": " "}):
+    for more in ({}, {"confirmed": "1"}, {"confirmed": "1", "reason": " "}):
         assert ">Reason</label>" in act(superuser, dead_letter, "discard", **more).content.decode()
         assert DeadLetter.objects.exists()
     act(superuser, dead_letter, "discard", confirmed="1", reason="not needed")

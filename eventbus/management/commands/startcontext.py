@@ -67,11 +67,11 @@ class Command(BaseCommand):
         if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
             raise CommandError(
                 f"'{name}' cannot be the name of a context: Python imports it by this name. "
-                "Use lower-case letters, digits and _, like loyalty."
+                "Use a-z, 0-9 and _, like loyalty."
             )
         for path in (folder / name, folder / "tests" / name):
             if path.exists():
-                raise CommandError(f"{path} exists. Choose another name, or move it away first.")
+                raise CommandError(f"{path} exists. Choose another name, or move it first.")
         if find_spec(name) or name in {config.label for config in apps.get_app_configs()}:
             raise CommandError(f"Python has a package {name} already. Choose another name.")
 
