@@ -11,6 +11,8 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
+from django.conf import global_settings
+
 from config import log_config
 from config.environment import CACHES as CACHE_SERVERS
 from config.environment import env
@@ -171,6 +173,11 @@ CONSTANCE_BACKEND = "infra.runtime_settings.store.Store"
 CONSTANCE_CONFIG: dict[str, Any] = {}
 CONSTANCE_ADDITIONAL_FIELDS: dict[str, Any] = {}
 for _conf in app_settings.declared_in(["edge", *CONTEXTS]):
+    if _conf.name in vars() or hasattr(global_settings, _conf.name):
+        env.problems.append(
+            f"{type(_conf).__module__} declares the settings {_conf.name}, a name that is taken. "
+            "Choose another one."
+        )
     vars()[_conf.name] = _given = _conf.read(env)
     CONSTANCE_CONFIG |= _conf.constance_config(_given)
     CONSTANCE_ADDITIONAL_FIELDS |= _conf.constance_fields()

@@ -37,5 +37,5 @@ SPECTACULAR_SETTINGS = {
         "edge.openapi.drop_column_limits",
     ],
 }
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20  # the largest thing anybody sends is an order of 1000 lines
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20  # the largest body is an order of 1000 lines
 JSON_LIMITS = {"depth": 32, "items": 10_000, "text": 100_000}

@@ -62,7 +62,7 @@ def present() -> Iterator[None]:
 def own_cache(settings, monkeypatch) -> None:
     """Give each test an empty cache: breakers remember. Hash passwords fast, and limit nobody.
 
-    No live setting is changed, and no database asked, unless a test says `store.forget()`.
+    No runtime setting is changed, and no database asked, unless a test says `store.forget()`.
     """
     from django.core.cache import caches
 

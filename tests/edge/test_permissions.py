@@ -267,7 +267,7 @@ def test_the_admin_opens_to_operators_only_and_by_right(db: None) -> None:
             assert answer.status_code in (302, 403, 404, 405), (method, page, answer.status_code)
 
 
-# Who may see live settings may change them: that is constance's one right.
+# Constance has one right: to change runtime settings, which includes seeing them.
 SEEN_APART = [model for model in admin.site._registry if model is not Config]
 
 

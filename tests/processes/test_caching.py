@@ -1,4 +1,4 @@
-"""Copies and live settings between processes: forgotten everywhere, and Redis may die."""
+"""Cached copies and runtime settings between processes, with Redis and without."""
 
 import time
 from collections.abc import Iterator

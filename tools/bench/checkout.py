@@ -70,7 +70,7 @@ def _seconds(do: Callable[[], object], silent: bool = False) -> float:
 
 
 def _statements(do: Callable[[], object], silent: bool = False) -> int:
-    _seconds(do, silent)  # live settings, read once a second, are known
+    _seconds(do, silent)  # runtime settings, read once a second, are known
     seen: list[str] = []
 
     def count(execute: Any, statement: str, *rest: Any) -> Any:

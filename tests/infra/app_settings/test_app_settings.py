@@ -104,7 +104,7 @@ def loyalty(tmp_path: Path) -> SimpleNamespace:
             check=False,
         )
 
-    return SimpleNamespace(start=start)
+    return SimpleNamespace(start=start, conf=package / "conf.py")
 
 
 def test_a_context_from_outside_has_settings_and_runtime_settings_of_its_own(
@@ -125,6 +125,13 @@ def test_a_context_from_outside_has_settings_and_runtime_settings_of_its_own(
     assert changed.returncode == 0, changed.stderr
     assert "greater than or equal to 1" in refused.stderr
     assert later.stdout.startswith("30 (10, ")
+
+
+def test_a_name_that_is_taken_is_refused_at_start(loyalty: SimpleNamespace) -> None:
+    loyalty.conf.write_text(CONF.replace('Settings("LOYALTY")', 'Settings("CACHES")'))
+    refused = loyalty.start("manage.py", "check")
+    assert refused.returncode == 1
+    assert "loyalty.conf declares the settings CACHES, a name that is taken." in refused.stderr
 
 
 def test_a_wrong_value_for_a_context_from_outside_is_refused_at_start(
