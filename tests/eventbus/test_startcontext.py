@@ -153,12 +153,12 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("name", "event", "message"),
     [
-        ("Loyalty", "orders.OrderPaid", "Use lower-case letters"),
-        ("loyal-ty", "orders.OrderPaid", "Use lower-case letters"),
-        ("class", "orders.OrderPaid", "Use lower-case letters"),
+        ("Loyalty", "orders.OrderPaid", "Use a-z, 0-9 and _"),
+        ("loyal-ty", "orders.OrderPaid", "Use a-z, 0-9 and _"),
+        ("class", "orders.OrderPaid", "Use a-z, 0-9 and _"),
         ("orders", "orders.OrderPaid", "has a package orders already. Choose another name."),
         ("json", "orders.OrderPaid", "has a package json already. Choose another name."),
-        ("here", "orders.OrderPaid", "here exists. Choose another name, or move it away first."),
+        ("here", "orders.OrderPaid", "here exists. Choose another name, or move it first."),
         (
             "loyalty",
             "orders.OrderPlased",
