@@ -263,13 +263,13 @@ class BusMachine(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 def test_no_history_loses_or_duplicates_an_effect(
-    settings_of_the_machine: hypothesis_settings,
+    machine_settings: hypothesis_settings,
 ) -> None:
-    run_state_machine_as_test(BusMachine, settings=settings_of_the_machine)
+    run_state_machine_as_test(BusMachine, settings=machine_settings)
 
 
 @pytest.fixture
-def history(db, settings_of_the_machine: hypothesis_settings) -> Iterator[BusMachine]:
+def history(db, machine_settings: hypothesis_settings) -> Iterator[BusMachine]:
     """A history written by hand; its end is checked like any other."""
     machine = BusMachine()
     machine.publish(1, 3, None, "runs")
@@ -300,6 +300,6 @@ def test_a_dead_letter_is_deleted_when_another_copy_is_handled(history: BusMachi
 
 
 @pytest.fixture
-def settings_of_the_machine(settings) -> object:
+def machine_settings(settings) -> object:
     settings.EVENTBUS = {**settings.EVENTBUS, **SHORT}
     return hypothesis_settings(stateful_step_count=25)
