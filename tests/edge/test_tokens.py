@@ -120,7 +120,9 @@ FORGED: dict[str, Callable[[str], str]] = {
 def test_a_token_authenticates(given: Tokens) -> None:
     assert asked_with(given.access).json()["email"] == "sari@example.org"
     assert asked_with(given.access, "bearer").status_code == 200
-    assert asked_with(made(given.access)).status_code == 200, "the forger can do it right, too"
+    assert asked_with(made(given.access)).status_code == 200, (
+        "a right token by the same code is accepted"
+    )
 
 
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())

@@ -87,7 +87,7 @@ def test_a_context_mentions_nothing_of_another_context_but_its_events(context: s
         ('apps.get_model("orders", "Order")', "line 1: get_model('orders')"),
         ('import_module("orders." + name)', "line 1: import_module('orders.')"),
         ('import_string("orders.services.place_order")', "import_string('orders.services.place"),
-        ('httpx.get(f"{HOUSE}/v1/orders/{id}")', "line 1: path /v1/orders"),
+        ('httpx.get(f"{KABAR}/v1/orders/{id}")', "line 1: path /v1/orders"),
         ('x = 1\nreverse("admin:orders_order_changelist")', "line 2: reverse('admin:orders_"),
         ('reverse("order", args=[id])', "line 1: reverse('order')"),
     ],

@@ -35,7 +35,7 @@ def operator() -> User:
 
 
 @pytest.fixture
-def desk(operator) -> Client:
+def admin(operator) -> Client:
     client = Client()
     client.force_login(operator)
     return client
@@ -49,13 +49,13 @@ def test_a_change_is_seen_at_the_next_use_and_undone_with_none():
     assert inventory.RESERVATION == AT_START
 
 
-def test_a_changed_limit_holds_for_the_next_request_and_a_wrong_one_is_refused(monkeypatch, desk):
+def test_a_changed_limit_holds_for_the_next_request_and_a_wrong_one_is_refused(monkeypatch, admin):
     monkeypatch.setattr(settings, "LIMITS", shipped.LIMITS)
     assert limits.user == "300/min"
     store.change("LIMITS_user", "1/day")
-    assert [desk.get("/v1/orders").status_code for _ in range(2)] == [200, 429]
+    assert [admin.get("/v1/orders").status_code for _ in range(2)] == [200, 429]
     store.change("LIMITS_user", "")
-    assert desk.get("/v1/orders").status_code == 200
+    assert admin.get("/v1/orders").status_code == 200
     with pytest.raises(CommandError, match="Like 30/min"):
         call_command("constance", "set", "LIMITS_user", "often")
 
@@ -79,38 +79,38 @@ def test_each_kind_of_value_comes_back_as_it_was():
         assert getattr(SETTINGS[context], key) == value == getattr(config, name)
 
 
-def test_the_history_has_every_change_and_reverts_it(desk, operator):
+def test_the_history_has_every_change_and_reverts_it(admin, operator):
     # given
     store.change("INVENTORY_RESERVATION", SPAN, by="operator:anna")
     store.change("INVENTORY_RESERVATION", 2 * SPAN, by="operator:budi")
     latest, first = Change.objects.all()
     assert (first.before, latest.before) == (None, first)
-    page = desk.get("/admin/runtime_settings/change/").content.decode()
+    page = admin.get("/admin/runtime_settings/change/").content.decode()
     for word in ("operator:anna", "operator:budi", "0:20:00", "0:40:00", "as at start"):
         assert word in page
 
     # when
     back = {"action": "revert", "_selected_action": [latest.pk]}
-    assert desk.post("/admin/runtime_settings/change/", back).status_code == 302
+    assert admin.post("/admin/runtime_settings/change/", back).status_code == 302
 
     # then
     assert inventory.RESERVATION == SPAN
     assert Change.objects.first().by == f"operator:{operator.pk}"
     back = {"action": "revert", "_selected_action": [first.pk]}
-    desk.post("/admin/runtime_settings/change/", back)
+    admin.post("/admin/runtime_settings/change/", back)
     assert inventory.RESERVATION == AT_START
     assert Change.objects.count() == 4
 
 
-def form(desk: Client, **changes: str) -> dict[str, str]:
-    shown = desk.get("/admin/constance/config/").context["form"]
+def form(admin: Client, **changes: str) -> dict[str, str]:
+    shown = admin.get("/admin/constance/config/").context["form"]
     fields = {field.name: field.value() for field in shown}
     fields = {k: "on" if v is True else str(v) for k, v in fields.items() if v is not False}
     return fields | changes
 
 
-def test_the_form_records_the_operator_and_only_real_changes(desk, operator):
-    answer = desk.post("/admin/constance/config/", form(desk, INVENTORY_RESERVATION="00:20:00"))
+def test_the_form_records_the_operator_and_only_real_changes(admin, operator):
+    answer = admin.post("/admin/constance/config/", form(admin, INVENTORY_RESERVATION="00:20:00"))
     assert answer.status_code == 302
     (change,) = Change.objects.all()
     assert (change.name, change.by) == ("INVENTORY_RESERVATION", f"operator:{operator.pk}")
@@ -126,16 +126,18 @@ def test_the_form_records_the_operator_and_only_real_changes(desk, operator):
         ("PAYMENTS_FRAUD_AWAY", "shrug"),
     ],
 )
-def test_a_wrong_value_is_refused_by_form_and_command(desk, name, nonsense):
-    assert desk.post("/admin/constance/config/", form(desk, **{name: nonsense})).status_code == 200
+def test_a_wrong_value_is_refused_by_form_and_command(admin, name, nonsense):
+    assert (
+        admin.post("/admin/constance/config/", form(admin, **{name: nonsense})).status_code == 200
+    )
     with pytest.raises(CommandError):
         call_command("constance", "set", name, "--", nonsense)
     assert not Change.objects.exists()
 
 
-def test_only_superusers_see_runtime_settings(desk, operator):
+def test_only_superusers_see_runtime_settings(admin, operator):
     User.objects.filter(pk=operator.pk).update(is_superuser=False)
-    assert desk.get("/admin/constance/config/").status_code == 403
+    assert admin.get("/admin/constance/config/").status_code == 403
 
 
 def test_the_command_changes_them_too():
@@ -144,12 +146,12 @@ def test_the_command_changes_them_too():
     assert Change.objects.get().by.startswith("command:constance")
 
 
-def test_a_request_sees_one_set_of_values_read_once(monkeypatch, desk):
+def test_a_request_sees_one_set_of_values_read_once(monkeypatch, admin):
     reads = []
     monkeypatch.setattr(store, "FRESH", 0.0)
     monkeypatch.setattr(store._values, "get", lambda key: reads.append(key) or {"ORDERS_OPEN": 1})
 
-    assert desk.get("/v1/orders").status_code == 200
+    assert admin.get("/v1/orders").status_code == 200
     assert len(reads) == 1
 
     with store.read_once():
