@@ -1,4 +1,4 @@
-"""Names the porch."""
+"""The tools as a Django app."""
 
 from django.apps import AppConfig
 

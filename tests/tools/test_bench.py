@@ -63,7 +63,7 @@ def test_a_plan_travels_to_another_process() -> None:
 
 
 def test_the_shop_does_not_know_the_context_of_the_bench(settings) -> None:
-    assert "benchroom" not in settings.CONTEXTS
+    assert "benchshop" not in settings.CONTEXTS
     assert not any("bench" in app for app in settings.INSTALLED_APPS)
 
 

@@ -1,6 +1,6 @@
-"""`python -m tools.bench`: start what is needed, measure, print the table.
+"""`python -m tools.bench`: start servers, measure, print the table.
 
-Load stays on Unix sockets, and on loopback for a RabbitMQ that answers at RABBITMQ_URL.
+PostgreSQL and Valkey are reached by Unix sockets, a running RabbitMQ at RABBITMQ_URL.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import psycopg
 import redis
 from kombu import Connection
 
-from tools.bench import processors
+from tools.bench import cpu
 from tools.bench.plan import LONG, QUICK, USUAL, Plan
 from tools.bench.report import Row, table
 from tools.devserver.servers import NoServers, Postgres, Valkey
@@ -45,17 +45,17 @@ SHOWN = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "m
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0 when all could be measured, whether targets were reached or not."""
+    """Return 0 after all measurements, whether targets are reached or missed."""
     options = _parser().parse_args(arguments)
     plan = _plan(options)
     try:
-        rows = [_told(row) for row in _measured(plan)]
+        rows = [_printed(row) for row in _measured(plan)]
     except NoServers as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    print(f"\n{table(rows)}\n\n{processors.load()}")
+    print(f"\n{table(rows)}\n\n{cpu.load()}")
     if options.json:
         facts = [asdict(row) | {"verdict": row.verdict} for row in rows]
         Path(options.json).write_text(json.dumps(facts, indent=2) + "\n")
@@ -65,27 +65,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--quick", action="store_true", help="a minute or so; for orientation")
+    length.add_argument("--quick", action="store_true", help="a minute; for orientation")
     length.add_argument("--long", action="store_true", help="5 million events, a snapshot of 120 s")
-    parser.add_argument("--only", default="", choices=NAMES, help="one measurement")
-    parser.add_argument("--json", default="", metavar="FILE", help="write the rows there, too")
-    parser.add_argument("--log-rows", type=int, help="events in the log's past")
+    parser.add_argument("--only", default="", choices=NAMES, help="run one measurement")
+    parser.add_argument("--json", default="", metavar="FILE", help="write the rows to a file, too")
+    parser.add_argument("--log-rows", type=int, help="events in the log")
     parser.add_argument("--snapshot-seconds", type=float, help="how long a snapshot is held")
     parser.add_argument("--workers", type=int, help="prefork children of a worker")
-    parser.add_argument("--repetitions", type=int, help="of which the median counts")
+    parser.add_argument("--repetitions", type=int, help="the median of them is printed")
     return parser
 
 
 def _plan(options: argparse.Namespace) -> Plan:
     plan = QUICK if options.quick else LONG if options.long else USUAL
-    chosen = ("log_rows", "snapshot_seconds", "workers", "repetitions")
-    given = {name: value for name in chosen if (value := getattr(options, name)) is not None}
+    names = ("log_rows", "snapshot_seconds", "workers", "repetitions")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
     return replace(plan, only=options.only, **given)
 
 
-def _told(row: Row) -> Row:
-    """Say it at once: a long run may be cut short."""
-    print(f"{table([row]).splitlines()[2]} {processors.load()}", file=sys.stderr, flush=True)
+def _printed(row: Row) -> Row:
+    """Print the row now: a long run may be interrupted."""
+    print(f"{table([row]).splitlines()[2]} {cpu.load()}", file=sys.stderr, flush=True)
     return row
 
 
@@ -100,7 +100,7 @@ def _measured(plan: Plan) -> Iterator[Row]:
 
 def _on_servers(plan: Plan, folder: Path) -> Iterator[Row]:
     with Postgres(folder) as postgres, Valkey(folder) as valkey:
-        _tell_commits_apart(postgres)
+        _record_commit_times(postgres)
         _print_settings(plan, postgres, valkey)
         brokers = {"Valkey": valkey.broker_url}
         if plan.only in ON_EVERY_BROKER:
@@ -114,12 +114,12 @@ def _rabbitmq() -> dict[str, str]:
     url = os.environ.get("RABBITMQ_URL") or RABBITMQ
     if _answers(url):
         return {"RabbitMQ": url}
-    print(f"RabbitMQ is not reachable at {url.rpartition('@')[2]}: left out.", flush=True)
+    print(f"RabbitMQ is not reachable at {url.rpartition('@')[2]}: skipped.", flush=True)
     return {}
 
 
-def _tell_commits_apart(postgres: Postgres) -> None:
-    """Let the server note the time of each commit: a latency is between two of them."""
+def _record_commit_times(postgres: Postgres) -> None:
+    """Have the server record the time of each commit: a latency is the time between two."""
     with psycopg.connect(postgres.url, autocommit=True) as link:
         link.execute("ALTER SYSTEM SET track_commit_timestamp = on")
         link.execute("ALTER SYSTEM SET max_wal_size = '4GB'")
@@ -127,7 +127,7 @@ def _tell_commits_apart(postgres: Postgres) -> None:
 
 
 def _section(plan: Plan, on: str, folder: Path, **env: str) -> Iterator[Row]:
-    """Run a part of the plan; when it fails, say so and go on with the next."""
+    """Run a part of the plan; after a failure the next one follows."""
     place = folder / on
     place.mkdir()
     command = [sys.executable, "-m", "tools.bench.section", on, str(place), plan.dump()]
@@ -142,7 +142,7 @@ def _section(plan: Plan, on: str, folder: Path, **env: str) -> Iterator[Row]:
 
 
 def _unmeasured(on: str, place: Path) -> Iterator[Row]:
-    """Show the last words of those who played: what is missing must be seen in the table."""
+    """Print the end of the logs, and yield a row that says `not measured`."""
     for log in sorted(place.glob("*.log")):
         print(f"--- {log.name}\n{log.read_text()[-1500:]}", file=sys.stderr)
     yield Row(name="", what="the rest", on=on, ours="not measured", beside="")
@@ -153,10 +153,10 @@ def _environment(place: Path, env: dict[str, str]) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if name not in unwanted}
     return ours | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
-        "EXTRA_CONTEXTS": "benchroom,benchview",
+        "EXTRA_CONTEXTS": "benchshop,benchview",
         "PYTHONPATH": str(CONTEXTS),
         "VAR_DIR": str(place / "var"),
-        "LIMITS": "ip=,user=,checkout=",  # one customer asks for all
+        "LIMITS": "ip=,user=,checkout=",  # one customer sends all requests
         "MOST_OPEN_ORDERS": "1000000000",
         **env,
     }
@@ -179,7 +179,7 @@ def _print_settings(plan: Plan, postgres: Postgres, valkey: Valkey) -> None:
         broker = client.info("server").get("valkey_version", "?")
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     print(f"PostgreSQL {database} ({', '.join(shown)}), Valkey {broker} (appendonly)")
-    print(f"Python {platform.python_version()}, {libraries}; {processors.load()}")
+    print(f"Python {platform.python_version()}, {libraries}; {cpu.load()}")
     print(plan, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What publishing costs the one who publishes: an order placed with its news, and without."""
+"""The cost of publishing: an order placed with and without its event."""
 
 import statistics
 from collections.abc import Callable, Iterator
@@ -14,25 +14,31 @@ from orders.models import Product
 from tools.bench import fixtures
 from tools.bench.report import Row
 from tools.bench.run import Run
-from tools.bench.stopwatch import timed
+from tools.bench.timing import timed
 
 SKUS = ("tea", "pot")
 
 
 def rows(run: Run) -> Iterator[Row]:
-    """Place orders by turns with and without news; single turns, so that noise is shared."""
+    """Place orders alternately with and without events, so that both have the same noise."""
     order = shop()
-    spoken_trips, silent_trips = _statements(order), _statements(order, silent=True)
+    with_event_trips, without_event_trips = (
+        _statements(order),
+        _statements(order, without_event=True),
+    )
     times: list[tuple[float, float]] = []
     for _ in run.rounds("checkouts"):
-        pairs = [(_seconds(order), _seconds(order, silent=True)) for _ in range(run.plan.checkouts)]
-        spoken, silent = zip(*pairs, strict=True)
-        times.append((statistics.median(spoken), statistics.median(silent)))
+        pairs = [
+            (_seconds(order), _seconds(order, without_event=True))
+            for _ in range(run.plan.checkouts)
+        ]
+        with_event, without_event = zip(*pairs, strict=True)
+        times.append((statistics.median(with_event), statistics.median(without_event)))
     ours, beside = (statistics.median(column) for column in zip(*times, strict=True))
     fixtures.clear()
     yield Row(
         name="checkout",
-        what="a checkout with its news : without",
+        what="checkout with its event : without",
         on="PostgreSQL",
         ours=f"{ours * 1000:.2f} ms",
         beside=f"{beside * 1000:.2f} ms",
@@ -42,19 +48,19 @@ def rows(run: Run) -> Iterator[Row]:
     )
     yield Row(
         name="checkout",
-        what="round trips of that, BEGIN and COMMIT apart",
+        what="round trips of it, without BEGIN and COMMIT",
         on="PostgreSQL",
-        ours=str(spoken_trips),
-        beside=str(silent_trips),
-        ratio=spoken_trips - silent_trips,
+        ours=str(with_event_trips),
+        beside=str(without_event_trips),
+        ratio=with_event_trips - without_event_trips,
         target=1,
         at_most=True,
-        note="the ratio is the difference here.",
+        note="here the ratio is the difference.",
     )
 
 
 def shop() -> Callable[[], object]:
-    """List the goods, once, and return what places an order of two lines."""
+    """List the products once, and return a function that places an order of two lines."""
     with transaction.atomic(), patch.object(services, "publish"):
         for sku in set(SKUS) - set(Product.objects.values_list("pk", flat=True)):
             services.list_product(sku, sku, Decimal("10.00"), "EUR", "")
@@ -62,15 +68,15 @@ def shop() -> Callable[[], object]:
     return lambda: services.place_order(uuid4(), lines, "ID")
 
 
-def _seconds(do: Callable[[], object], silent: bool = False) -> float:
-    if silent:
+def _seconds(do: Callable[[], object], without_event: bool = False) -> float:
+    if without_event:
         with patch.object(services, "publish"):
             return timed(do)
     return timed(do)
 
 
-def _statements(do: Callable[[], object], silent: bool = False) -> int:
-    _seconds(do, silent)  # runtime settings, read once a second, are known
+def _statements(do: Callable[[], object], without_event: bool = False) -> int:
+    _seconds(do, without_event)  # the first call reads runtime settings
     seen: list[str] = []
 
     def count(execute: Any, statement: str, *rest: Any) -> Any:
@@ -78,5 +84,5 @@ def _statements(do: Callable[[], object], silent: bool = False) -> int:
         return execute(statement, *rest)
 
     with connection.execute_wrapper(count):
-        _seconds(do, silent)
+        _seconds(do, without_event)
     return len(seen)

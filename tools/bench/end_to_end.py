@@ -1,4 +1,4 @@
-"""From a commit to its effect: all contenders by turns, so that all have the same neighbours."""
+"""From a commit to its effect: the candidates run alternately, under the same load."""
 
 import statistics
 import time
@@ -7,14 +7,14 @@ from uuid import uuid4
 
 from django.db import transaction
 
-from tools.bench import contenders, fixtures
-from tools.bench.contenders import Contender
+from tools.bench import candidates, fixtures
+from tools.bench.candidates import Candidate
 from tools.bench.report import Row
 from tools.bench.run import Run
-from tools.bench.stopwatch import pace, quantile, ratio
+from tools.bench.timing import pace, quantile, ratio
 
-PER_SECOND = 20  # events of a latency measurement
-# Bare Celery takes a tenth of the pace, so it gets fewer events.
+EVENTS_PER_SECOND = 20  # events of a latency measurement
+# Celery alone is slower, so it gets fewer events.
 SHARE = {"celery tuned": 3, "celery": 10}
 PAIRS = (
     ("bus", "limit", 0.6),
@@ -29,14 +29,14 @@ PAIRS = (
 
 
 def rows(run: Run) -> Iterator[Row]:
-    """Let them run, all on one stage."""
+    """Measure throughput and latency of all candidates."""
     workers = run.plan.workers
-    ours, raw = contenders.bus(workers), contenders.limit(workers)
-    tuned, plain = contenders.tuned(workers), contenders.plain(workers)
-    run.say("starting relay, workers, and those beside them")
-    with contenders.on_stage(run.folder, ours, raw, tuned, plain):
-        keyless = contenders.bus(workers, "GoodsGiven", "bus without key")
-        batched = contenders.bus(workers, "GoodsShipped", "bus, batch=True")
+    ours, raw = candidates.bus(workers), candidates.limit(workers)
+    tuned, plain = candidates.celery_tuned(workers), candidates.celery(workers)
+    run.log("starting all candidates")
+    with candidates.running(run.folder, ours, raw, tuned, plain):
+        keyless = candidates.bus(workers, "GoodsGiven", "bus without key")
+        batched = candidates.bus(workers, "GoodsShipped", "bus, batch=True")
         keyless.processes = batched.processes = ours.processes
         if run.plan.wants("end-to-end"):
             yield from _end_to_end(run, [ours, keyless, batched, raw, tuned, plain])
@@ -44,18 +44,18 @@ def rows(run: Run) -> Iterator[Row]:
             yield from _latency(run, [ours, raw, tuned, plain])
 
 
-def _end_to_end(run: Run, field: list[Contender]) -> Iterator[Row]:
-    rates: dict[str, list[float]] = {one.name: [] for one in field}
-    costs: dict[str, list[float]] = {one.name: [] for one in field}
+def _end_to_end(run: Run, compared: list[Candidate]) -> Iterator[Row]:
+    rates: dict[str, list[float]] = {one.name: [] for one in compared}
+    costs: dict[str, list[float]] = {one.name: [] for one in compared}
     for _ in run.rounds("end to end"):
-        for one in field:
-            fixtures.clear_patiently()
+        for one in compared:
+            fixtures.clear_with_retries()
             events = run.plan.events // SHARE.get(one.name, 1)
-            with one.playing():
-                used = one.used()
+            with one.resumed():
+                used = one.cpu_seconds()
                 rates[one.name].append(one.rate(events))
-                costs[one.name].append((one.used() - used) / events * 1e6)
-            run.say(f"end to end, {one.name}: {pace(rates[one.name][-1])}")
+                costs[one.name].append((one.cpu_seconds() - used) / events * 1e6)
+            run.log(f"end to end, {one.name}: {pace(rates[one.name][-1])}")
     cost = {name: statistics.median(found) for name, found in costs.items()}
     for ours, beside, target in PAIRS:
         yield Row(
@@ -66,20 +66,19 @@ def _end_to_end(run: Run, field: list[Contender]) -> Iterator[Row]:
             beside=pace(statistics.median(rates[beside])),
             ratio=ratio(rates[ours], rates[beside]),
             target=target,
-            note=f"processor time of its own processes, µs an event:"
-            f" {cost[ours]:.0f} : {cost[beside]:.0f}.",
+            note=f"CPU time of its processes, µs per event: {cost[ours]:.0f} : {cost[beside]:.0f}.",
         )
 
 
-def _latency(run: Run, field: list[Contender]) -> Iterator[Row]:
-    found: dict[str, list[float]] = {one.name: [] for one in field}
+def _latency(run: Run, compared: list[Candidate]) -> Iterator[Row]:
+    found: dict[str, list[float]] = {one.name: [] for one in compared}
     for _ in run.rounds("commit → effect"):
-        for one in field:
-            fixtures.clear_patiently()
-            with one.playing():
-                _trickle(one, run.plan.listen)
+        for one in compared:
+            fixtures.clear_with_retries()
+            with one.resumed():
+                _trickle(one, run.plan.latency_seconds)
             found[one.name] += fixtures.latencies()
-            run.say(f"commit → effect, {one.name}: p50 {quantile(found[one.name], 50):.1f} ms")
+            run.log(f"commit → effect, {one.name}: p50 {quantile(found[one.name], 50):.1f} ms")
     for percent, target in ((50, 1.5), (99, 3.0)):
         times = {name: quantile(of, percent) for name, of in found.items()}
         for beside in ("celery", "celery tuned"):
@@ -92,19 +91,19 @@ def _latency(run: Run, field: list[Contender]) -> Iterator[Row]:
                 ratio=times["bus"] / times[beside],
                 target=target,
                 at_most=True,
-                note=f"{PER_SECOND} events/s, {len(found['bus'])} of them; the limit:"
+                note=f"{EVENTS_PER_SECOND} events/s, {len(found['bus'])} of them; the limit:"
                 f" {times['limit']:.1f} ms.",
             )
 
 
-def _trickle(one: Contender, seconds: float) -> None:
-    """Make checkouts at an even pace, and wait until all have had their effect."""
-    from benchroom.models import Checkout
+def _trickle(one: Candidate, seconds: float) -> None:
+    """Make checkouts at an even pace, and wait for their effects."""
+    from benchshop.models import Checkout
 
-    count, began = int(seconds * PER_SECOND), time.monotonic()
+    count, began = int(seconds * EVENTS_PER_SECOND), time.monotonic()
     for n in range(count):
-        time.sleep(max(0.0, began + n / PER_SECOND - time.monotonic()))
+        time.sleep(max(0.0, began + n / EVENTS_PER_SECOND - time.monotonic()))
         with transaction.atomic():
             checkout = Checkout.objects.create(id=uuid4())
-            one.tell(checkout.pk)
-    fixtures.until_effects(count)
+            one.publish(checkout.pk)
+    fixtures.wait_for_effects(count)

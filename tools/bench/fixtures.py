@@ -1,4 +1,4 @@
-"""The scratch database: what is put into it before a measurement, and what is counted after."""
+"""The scratch database: rows added before a measurement, and counted after it."""
 
 import time
 from contextlib import suppress
@@ -11,7 +11,7 @@ from django.db import Error, connection, transaction
 from eventbus import publish
 from eventbus.models import Event
 
-PATIENCE = 120.0  # seconds without an effect
+STALL_TIMEOUT = 120.0  # seconds without an effect
 NOTE = "n" * 330
 _COLUMNS = [
     f.attname
@@ -21,7 +21,7 @@ _COLUMNS = [
 _FILL = f"""
 INSERT INTO eventbus_event (id, payload, recorded_at, {", ".join(_COLUMNS)})
 SELECT uuidv7(age), payload || jsonb_build_object(
-           'checkout_id', gen_random_uuid(), 'stock_id', 1 + floor(random() * 100)::int),
+           'checkout_id', gen_random_uuid(), 'stock_id', 1 + trunc(random() * 100)::int),
        statement_timestamp() + age, {", ".join(_COLUMNS)}
 FROM bench_template, generate_series(1, %s) n, LATERAL (SELECT n * %s::interval AS age) ages
 WHERE name = %s
@@ -29,19 +29,19 @@ WHERE name = %s
 
 
 class Stalled(Exception):
-    """Nothing arrives any more."""
+    """No effect has arrived for STALL_TIMEOUT."""
 
 
 def build() -> None:
-    """Make the tables, the shelves, and one event of each kind to copy from."""
-    from benchroom.events import (
+    """Create tables, stock, and a template event of each kind."""
+    from benchshop.events import (
         GoodsCounted,
         GoodsGiven,
         GoodsNoted,
         GoodsShipped,
         GoodsSold,
     )
-    from benchroom.models import Stock
+    from benchshop.models import Stock
 
     call_command("migrate", run_syncdb=True, verbosity=0)
     Stock.objects.bulk_create(Stock(pk=n, quantity=1_000_000) for n in range(1, 101))
@@ -60,14 +60,14 @@ def sql(statement: str, *values: Any) -> list[tuple[Any, ...]]:
 
 
 def clear() -> None:
-    """Empty the log and all that follows from it."""
+    """Empty the log, and the tables that depend on it."""
     tables = "eventbus_event eventbus_outbox eventbus_dispatch eventbus_inbox eventbus_retry"
-    tables += " benchroom_ledger benchroom_seen benchroom_checkout"
+    tables += " benchshop_ledger benchshop_seen benchshop_checkout"
     sql(f"TRUNCATE {', '.join(tables.split())}")
 
 
 def preload(name: str, count: int) -> None:
-    """Put so many events into the log and the outbox, in the caller's transaction."""
+    """Add so many events to log and outbox, in the caller's transaction."""
     sql(
         f"WITH fact AS ({_FILL} RETURNING id)"
         " INSERT INTO eventbus_outbox (event_id) SELECT id FROM fact",
@@ -78,48 +78,48 @@ def preload(name: str, count: int) -> None:
 
 
 def fill_log(count: int) -> None:
-    """Give the log a past: events a second apart, all handled."""
+    """Add handled events to the log, a second apart."""
     sql(
         f"WITH fact AS ({_FILL} RETURNING id)"
         " INSERT INTO eventbus_inbox (consumer, generation, event_id, handled_at)"
-        " SELECT 'benchroom.sell', 0, id, now() FROM fact",
+        " SELECT 'benchshop.sell', 0, id, now() FROM fact",
         count,
         "-1 second",
-        "benchroom.GoodsSold",
+        "benchshop.GoodsSold",
     )
     sql("VACUUM ANALYZE eventbus_event")
     sql("VACUUM ANALYZE eventbus_inbox")
     sql("CHECKPOINT")
 
 
-def history(name: str, count: int) -> None:
-    """Put events into the log that nobody is to be sent any more."""
+def add_history(name: str, count: int) -> None:
+    """Add events to the log that are not sent to any consumer."""
     sql(_FILL, count, "-1 second", name)
 
 
-def counted() -> int:
-    """Return what the read model has added up."""
+def read_model_sum() -> int:
+    """Return the sum of the read model."""
     return int(sql("SELECT coalesce(sum(quantity), 0) FROM benchview_count")[0][0])
 
 
 def last_effect() -> int:
-    """Return the number of the latest effect."""
-    return int(sql("SELECT coalesce(max(id), 0) FROM benchroom_ledger")[0][0])
+    """Return the id of the latest effect."""
+    return int(sql("SELECT coalesce(max(id), 0) FROM benchshop_ledger")[0][0])
 
 
 def effects(after: int = 0) -> int:
-    """Return how many effects there are after that one: to count all takes longer and longer."""
-    return int(sql("SELECT count(*) FROM benchroom_ledger WHERE id > %s", after)[0][0])
+    """Return the number of effects after that id: counting all rows would get slower."""
+    return int(sql("SELECT count(*) FROM benchshop_ledger WHERE id > %s", after)[0][0])
 
 
-def until_effects(wanted: int, after: int = 0) -> float:
-    """Wait for so many more effects and return when that was. Raises Stalled."""
-    seen, deadline = -1, time.perf_counter() + PATIENCE
+def wait_for_effects(wanted: int, after: int = 0) -> float:
+    """Wait for so many more effects, and return the time. Raises Stalled."""
+    seen, deadline = -1, time.perf_counter() + STALL_TIMEOUT
     while (now := effects(after)) < wanted:
         if now != seen:
-            seen, deadline = now, time.perf_counter() + PATIENCE
+            seen, deadline = now, time.perf_counter() + STALL_TIMEOUT
         if time.perf_counter() > deadline:
-            raise Stalled(f"{now} of {wanted} effects, and no more for {PATIENCE:.0f} s")
+            raise Stalled(f"{now} of {wanted} effects, and no more for {STALL_TIMEOUT:.0f} s")
         time.sleep(0.01)
     return time.perf_counter()
 
@@ -134,13 +134,13 @@ def latencies() -> list[float]:
     rows = sql("""
         SELECT extract(epoch FROM pg_xact_commit_timestamp(l.xmin)
                                 - pg_xact_commit_timestamp(c.xmin))::float * 1000
-        FROM benchroom_ledger l JOIN benchroom_checkout c ON c.id = l.checkout_id ORDER BY 1
+        FROM benchshop_ledger l JOIN benchshop_checkout c ON c.id = l.checkout_id ORDER BY 1
     """)
     return [float(row[0]) for row in rows]
 
 
-def clear_patiently() -> None:
-    """Empty everything although somebody frozen may hold a table: try for a while, then not."""
+def clear_with_retries() -> None:
+    """Empty all tables; a stopped process may hold a lock, so it is tried ten times."""
     sql("SET lock_timeout = '500ms'")
     for _ in range(10):
         with suppress(Error):

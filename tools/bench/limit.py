@@ -1,4 +1,4 @@
-"""The limit: a loop by hand, raw SQL, no Celery, no retries, nothing else.
+"""The limit: a hand-written loop with raw SQL, without Celery and retries.
 
 `python -m tools.bench.limit relay` or `… consume`. The handler is the same Django handler.
 """
@@ -16,17 +16,17 @@ from kombu import Connection
 
 QUEUE = "bench_limit"
 CLAIM = """
-WITH gone AS (
+WITH claimed AS (
     DELETE FROM eventbus_outbox WHERE id IN (
         SELECT id FROM eventbus_outbox ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED
     ) RETURNING event_id
-) SELECT e.id, e.name, e.payload::text FROM gone JOIN eventbus_event e ON e.id = gone.event_id
+) SELECT e.id, e.name, e.payload::text FROM claimed JOIN eventbus_event e ON e.id = claimed.event_id
 """
-TAKE = "INSERT INTO benchroom_seen SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING RETURNING 1"
+TAKE = "INSERT INTO benchshop_seen SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING RETURNING 1"
 
 
 class Pipe(Protocol):
-    """A queue of the broker's, used as fast as it goes."""
+    """A queue of the broker, used in the fastest way."""
 
     def put(self, messages: Sequence[str]) -> None:
         """Send all, and return when the broker has them."""
@@ -42,7 +42,7 @@ class ValkeyPipe:
     """A list, by pipelined LPUSH and BRPOP."""
 
     def __init__(self, url: str) -> None:
-        # No time-out: it may be frozen for long while others have the stage.
+        # No timeout: the process is stopped while others are measured.
         self._redis = redis.Redis.from_url(valkey(url), socket_timeout=None)
 
     def put(self, messages: Sequence[str]) -> None:
@@ -60,7 +60,7 @@ class ValkeyPipe:
         return bytes(got[1])
 
     def done(self) -> None:
-        """A list forgets by itself."""
+        """BRPOP has removed it already."""
 
 
 class RabbitPipe:
@@ -103,7 +103,6 @@ class RabbitPipe:
         return body
 
     def done(self) -> None:
-        """Acknowledge."""
         self._channel.basic_ack(self._last.delivery_tag)
 
     def _confirmed(self, tag: int, multiple: bool) -> None:
@@ -115,18 +114,18 @@ def _channel(connection: Connection) -> Any:
 
 
 def valkey(broker_url: str) -> str:
-    """Return Celery's address of a Valkey as redis-py takes it."""
+    """Return Celery's URL of a Valkey as a URL for redis-py."""
     return broker_url.replace("redis+socket", "unix").replace("virtual_host", "db")
 
 
 def pipe() -> Pipe:
-    """Return a pipe to the broker that BROKER_URL names."""
+    """Return a pipe to the broker at BROKER_URL."""
     url = os.environ["BROKER_URL"]
     return RabbitPipe(url) if url.startswith("amqp") else ValkeyPipe(url)
 
 
 def relay_once(to: Pipe) -> int:
-    """Claim, send, commit; return how many events went."""
+    """Claim, send, commit; return the number of events."""
     from django.db import connection, transaction
 
     with transaction.atomic(), connection.cursor() as cursor:
@@ -140,8 +139,8 @@ def relay_once(to: Pipe) -> int:
 
 
 def consume(message: str | bytes) -> None:
-    """Handle a message in one transaction, sorted, so that two consumers do not deadlock."""
-    from benchroom import services
+    """Handle a message in one transaction, sorted, so that two consumers cannot deadlock."""
+    from benchshop import services
     from django.db import connection, transaction
 
     events = json.loads(message)
@@ -155,7 +154,7 @@ def consume(message: str | bytes) -> None:
 
 
 def main(role: str) -> None:
-    """Play a role until killed."""
+    """Run as relay or consumer until killed."""
     import django
 
     django.setup()

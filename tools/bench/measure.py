@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from tools.bench import (
-    brokers,
     checkout,
     end_to_end,
     fixtures,
-    rebuilding,
+    queues,
+    rebuild,
     relay,
     requests,
     snapshot_and_log,
@@ -15,21 +15,21 @@ from tools.bench import (
 from tools.bench.report import Row
 from tools.bench.run import Run
 
-ONCE = "Valkey"  # what does not depend on the broker is measured beside this one
+ONCE = "Valkey"  # measurements that do not depend on the broker run once, with this one
 
 
 def rows(run: Run) -> Iterator[Row]:
-    """Measure what the plan wants, and leave the broker as it was."""
-    brokers.remove()
+    """Run the measurements of the plan, and delete their queues."""
+    queues.delete()
     fixtures.build()
     try:
-        yield from _wanted(run)
+        yield from _measurements(run)
     finally:
-        brokers.remove()
+        queues.delete()
 
 
-def _wanted(run: Run) -> Iterator[Row]:
-    run.say(f"payload of an event: {fixtures.payload_bytes()} bytes")
+def _measurements(run: Run) -> Iterator[Row]:
+    run.log(f"payload of an event: {fixtures.payload_bytes()} bytes")
     wants, once = run.plan.wants, run.on == ONCE
     if once and wants("checkout"):
         yield from checkout.rows(run)
@@ -42,4 +42,4 @@ def _wanted(run: Run) -> Iterator[Row]:
     if once and (wants("snapshot") or wants("log")):
         yield from snapshot_and_log.rows(run)
     if once and wants("rebuild"):
-        yield rebuilding.row(run)
+        yield rebuild.row(run)

@@ -1,6 +1,6 @@
-"""A shop as one would write it plainly: a DRF view that inserts, behind Django's own middleware.
+"""A plain shop: a REST framework view that inserts rows, behind Django's own middleware.
 
-It leaves the same rows as a checkout of ours, and knows nothing of limits, keys and contracts.
+It writes the same rows as a checkout of Kabar, without rate limits, keys and contracts.
 """
 
 import json
@@ -42,43 +42,42 @@ EVENT = """
 
 
 class OwnRoutes:
-    """Leads to the view below, in a process that has the shop's routes."""
+    """Sets the routes of this module in a process that has the shop's."""
 
     def __init__(self, answer: Callable[[HttpRequest], HttpResponse]) -> None:
         self.answer = answer
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer."""
         request.urlconf = __name__
         return self.answer(request)
 
 
-class Line(serializers.Serializer[Any]):
-    """What is wanted of a product."""
+class LineRequest(serializers.Serializer[Any]):
+    """A line of the request."""
 
     sku = serializers.CharField(max_length=40)
     quantity = serializers.IntegerField(min_value=1)
 
 
-class Wanted(serializers.Serializer[Any]):
-    """What a customer sends."""
+class OrderRequest(serializers.Serializer[Any]):
+    """The request."""
 
-    lines = Line(many=True)
+    lines = LineRequest(many=True)
     country = serializers.CharField(max_length=2)
 
 
-class LineShown(serializers.ModelSerializer[OrderLine]):
-    """A line of the answer."""
+class LineResponse(serializers.ModelSerializer[OrderLine]):
+    """A line of the response."""
 
     class Meta:
         model = OrderLine
         fields = ["sku", "name", "quantity", "unit_price"]
 
 
-class Shown(serializers.ModelSerializer[Order]):
-    """The answer."""
+class OrderResponse(serializers.ModelSerializer[Order]):
+    """The response."""
 
-    lines = LineShown(many=True)
+    lines = LineResponse(many=True)
 
     class Meta:
         model = Order
@@ -86,23 +85,23 @@ class Shown(serializers.ModelSerializer[Order]):
 
 
 class Orders(APIView):
-    """Takes an order down."""
+    """Places orders."""
 
     throttle_classes = []
 
     @transaction.atomic
     def post(self, request: Request) -> Response:
         """Insert order, lines, event and outbox row."""
-        asked = Wanted(data=request.data)
-        asked.is_valid(raise_exception=True)
-        wanted = asked.validated_data["lines"]
+        received = OrderRequest(data=request.data)
+        received.is_valid(raise_exception=True)
+        wanted = received.validated_data["lines"]
         products = Product.objects.in_bulk({line["sku"] for line in wanted})
         if not all(line["sku"] in products for line in wanted):
             raise ValidationError("There is no such product.")
         lines = [_line(at, line, products[line["sku"]]) for at, line in enumerate(wanted)]
         order = Order.objects.create(
             customer_id=cast(UUID, request.user.pk),
-            country=asked.validated_data["country"],
+            country=received.validated_data["country"],
             currency=products[wanted[0]["sku"]].currency,
             total=sum((line.amount for line in lines), Decimal()),
             placed_at=timezone.now(),
@@ -110,13 +109,13 @@ class Orders(APIView):
         for line in lines:
             line.order = order
         OrderLine.objects.bulk_create(lines)
-        shown = Shown(order).data
-        payload = {"order_id": str(order.pk), "lines": list(map(dict, shown["lines"]))}
+        response = OrderResponse(order).data
+        payload = {"order_id": str(order.pk), "lines": list(map(dict, response["lines"]))}
         with connection.cursor() as cursor:
             # Django would write NULL into the column that the database fills.
             cursor.execute(EVENT, [event := new_id(), json.dumps(payload), new_id()])
         Outbox.objects.create(event_id=event)
-        return Response(shown, 201)
+        return Response(response, 201)
 
 
 def _line(at: int, line: dict[str, Any], product: Product) -> OrderLine:

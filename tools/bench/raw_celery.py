@@ -1,4 +1,4 @@
-"""Bare Celery: a task per event, no outbox and no inbox. `tuned` keeps its connections."""
+"""Celery alone: a task per event, no outbox, no inbox. `tuned` keeps its connections."""
 
 import os
 from uuid import UUID
@@ -29,8 +29,8 @@ if os.environ["BROKER_URL"].startswith("amqp"):
 
 @app.task(name="bare.sell")
 def sell(checkout_id: str, stock_id: int, quantity: int, note: str) -> None:
-    """Have the effect."""
-    from benchroom import services
+    """Write the effect."""
+    from benchshop import services
     from django.db import transaction
 
     with transaction.atomic():

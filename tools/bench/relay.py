@@ -1,6 +1,6 @@
 """From the outbox to the broker: the relay's loop, the raw loop, and a loop of `.delay()`.
 
-All run in this very process, and nobody takes the messages away meanwhile.
+All run in this process; no consumer reads the messages meanwhile.
 """
 
 import statistics
@@ -8,26 +8,26 @@ from collections.abc import Callable, Iterator
 
 from eventbus.relay.relay import Relay
 from eventbus.relay.transports import transport
-from tools.bench import brokers, contenders, fixtures, limit
+from tools.bench import candidates, fixtures, limit, queues
 from tools.bench.report import Row
 from tools.bench.run import Run
-from tools.bench.stopwatch import pace, ratio, timed
+from tools.bench.timing import pace, ratio, timed
 
 TARGETS = (("limit", "the limit loop", 0.6), ("delay", "`.delay()`", 10.0))
 
 
 def rows(run: Run) -> Iterator[Row]:
-    """Carry the same events three ways by turns."""
+    """Send the same events in three ways, alternately."""
     ways = {"bus": _relay(), "limit": _limit()}
     rates: dict[str, list[float]] = {"bus": [], "limit": [], "delay": []}
     for _ in run.rounds("outbox to broker"):
-        for name, carry in ways.items():
-            fixtures.preload("benchroom.GoodsGiven", run.plan.carried)
-            rates[name].append(run.plan.carried / timed(carry))
+        for name, send in ways.items():
+            fixtures.preload("benchshop.GoodsGiven", run.plan.sent)
+            rates[name].append(run.plan.sent / timed(send))
             fixtures.clear()
-        fewer = run.plan.carried // 5
+        fewer = run.plan.sent // 5
         rates["delay"].append(fewer / _delays(fewer))
-        brokers.empty()
+        queues.empty()
     for beside, words, target in TARGETS:
         yield Row(
             name="relay",
@@ -44,22 +44,22 @@ def _relay() -> Callable[[], object]:
     relay = Relay(transport())
     relay.prepare()
 
-    def carry() -> None:
+    def send() -> None:
         while relay.run_once():
             continue
 
-    return carry
+    return send
 
 
 def _limit() -> Callable[[], object]:
     through = limit.pipe()
 
-    def carry() -> None:
+    def send() -> None:
         while limit.relay_once(through):
             continue
 
-    return carry
+    return send
 
 
 def _delays(count: int) -> float:
-    return timed(lambda: contenders.delay(brokers.NOBODY, count))
+    return timed(lambda: candidates.delay_many(queues.UNUSED_QUEUE, count))

@@ -1,4 +1,4 @@
-"""The table: what was measured, beside what, and whether the target was reached."""
+"""The table of results, with targets and verdicts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Row:
     """One measurement. `target` bounds the ratio: from above where `at_most`, else from below."""
 
-    name: str  # what --only takes
+    name: str  # the value of --only
     what: str
     on: str
     ours: str
@@ -19,15 +19,15 @@ class Row:
     note: str = ""
 
     @property
-    def wanted(self) -> str:
-        """The target in words; empty for a row that is only for orientation."""
+    def target_text(self) -> str:
+        """The target as text; empty for a row without one."""
         if self.target is None:
             return ""
         return f"{'≤' if self.at_most else '≥'} {self.target:g}"
 
     @property
     def verdict(self) -> str:
-        """Say `reached` or `missed`; `unknown` where nothing could be measured."""
+        """`reached` or `missed`; `unknown` without a measurement."""
         if self.target is None:
             return ""
         if self.ratio is None:
@@ -36,11 +36,11 @@ class Row:
         return "reached" if reached else "missed"
 
 
-HEAD = ("what", "on", "this bus", "beside it", "ratio", "to reach", "")
+HEAD = ("measurement", "on", "this bus", "compared with", "ratio", "target", "")
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return the rows as Markdown that can also be read as plain text."""
+    """Return the rows as a Markdown table."""
     cells = [HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(line[at]) for line in cells) for at in range(len(HEAD))]
     lines = [
@@ -53,7 +53,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-    return (row.what, row.on, row.ours, row.beside, ratio, row.wanted, row.verdict)
+    return (row.what, row.on, row.ours, row.beside, ratio, row.target_text, row.verdict)
 
 
 def _notes(rows: Sequence[Row]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the front door costs: a checkout by request, beside a plain view with the same inserts."""
+"""The cost of the API gateway: a checkout by request, compared with a plain Django view."""
 
 import json
 import statistics
@@ -14,25 +14,25 @@ from accounts.services import sign_up
 from tools.bench import checkout, fixtures, plain_django
 from tools.bench.report import Row
 from tools.bench.run import Run
-from tools.bench.stopwatch import timed
+from tools.bench.timing import timed
 
-WHO = {"email": "bench@kabar.example", "password": "kopi tubruk 7"}
+CUSTOMER = {"email": "bench@kabar.example", "password": "kopi tubruk 7"}
 BODY = {"lines": [{"sku": sku, "quantity": 2} for sku in checkout.SKUS], "country": "ID"}
 
 
 def row(run: Run) -> Row:
-    """Place orders by request, by turns with the plain view; both in this process."""
+    """Place orders alternately through the gateway and the plain view, in this process."""
     checkout.shop()
-    sign_up(WHO["email"], WHO["password"], "Bench", "en", "ID")
-    front = WSGIHandler()
-    token = _post(front, "/v1/tokens", WHO, 200)["access"]
-    ours, beside = (partial(_order, door, token) for door in (front, _plain()))
+    sign_up(CUSTOMER["email"], CUSTOMER["password"], "Bench", "en", "ID")
+    gateway = WSGIHandler()
+    token = _post(gateway, "/v1/tokens", CUSTOMER, 200)["access"]
+    ours, beside = (partial(_order, handler, token) for handler in (gateway, _plain()))
     rounds = list(_rounds(run, ours, beside))
     fixtures.clear()
     per_second = [statistics.median(side) for side in zip(*rounds, strict=True)]
     return Row(
         name="requests",
-        what="checkouts by request : a plain view with the same inserts",
+        what="checkouts by request : plain Django view with the same inserts",
         on="PostgreSQL",
         ours=f"{per_second[0]:.0f} requests/s",
         beside=f"{per_second[1]:.0f} requests/s",
@@ -45,7 +45,7 @@ def _rounds(
     run: Run, ours: Callable[[], object], beside: Callable[[], object]
 ) -> Iterator[tuple[float, float]]:
     for do in (ours, beside):
-        for _ in range(20):  # what is made at the first request is made
+        for _ in range(20):  # the first requests fill caches
             do()
     for _ in run.rounds("requests"):
         pairs = [(timed(ours), timed(beside)) for _ in range(run.plan.checkouts)]
@@ -58,12 +58,12 @@ def _plain() -> WSGIHandler:
         return WSGIHandler()
 
 
-def _order(door: WSGIHandler, token: str) -> None:
-    """Place an order, and make sure that it was taken."""
-    _post(door, "/v1/orders", BODY, 201, HTTP_AUTHORIZATION=f"Bearer {token}")
+def _order(handler: WSGIHandler, token: str) -> None:
+    """Place an order, and check the status."""
+    _post(handler, "/v1/orders", BODY, 201, HTTP_AUTHORIZATION=f"Bearer {token}")
 
 
-def _post(door: WSGIHandler, path: str, body: dict[str, Any], wanted: int, **more: str) -> Any:
+def _post(handler: WSGIHandler, path: str, body: dict[str, Any], wanted: int, **more: str) -> Any:
     raw = json.dumps(body).encode()
     statuses: list[str] = []
     environ = {
@@ -79,10 +79,10 @@ def _post(door: WSGIHandler, path: str, body: dict[str, Any], wanted: int, **mor
         **more,
     }
 
-    def heard(status: str, *rest: Any) -> Any:
+    def start_response(status: str, *rest: Any) -> Any:
         statuses.append(status)
 
-    response: Any = door(environ, heard)
+    response: Any = handler(environ, start_response)
     answer = b"".join(response)
     response.close()
     if not statuses[0].startswith(str(wanted)):

@@ -1,4 +1,4 @@
-"""What a measurement is given: how much, on what, and whom to tell."""
+"""The arguments of a measurement: plan, broker, folder, progress."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ class Run:
     folder: Path
     progress: Callable[[str], None]
 
-    def say(self, words: str) -> None:
-        """Tell whoever waits."""
+    def log(self, words: str) -> None:
+        """Print progress."""
         self.progress(f"{self.on}: {words}")
 
     def rounds(self, words: str) -> range:
-        """Return the repetitions."""
-        self.say(f"{words}, {self.plan.repetitions} times")
+        """Return the repetitions, and print them."""
+        self.log(f"{words}, {self.plan.repetitions} times")
         return range(self.plan.repetitions)

@@ -18,7 +18,7 @@ from tools.bench.run import Run
 
 
 def main(on: str, folder: str, plan: str) -> None:
-    """Measure, and print each row as soon as it is known."""
+    """Measure, and print each row when it is known."""
     django.setup()
     for row in _rows(on, Path(folder), Plan.load(plan)):
         print(json.dumps(asdict(row)), flush=True)
@@ -26,11 +26,11 @@ def main(on: str, folder: str, plan: str) -> None:
 
 def _rows(on: str, folder: Path, plan: Plan) -> Iterator[Row]:
     module = import_module("tools.bench.embedded" if on == "SQLite" else "tools.bench.measure")
-    rows: Iterator[Row] = module.rows(Run(plan, on, folder, _say))
+    rows: Iterator[Row] = module.rows(Run(plan, on, folder, _print))
     return rows
 
 
-def _say(words: str) -> None:
+def _print(words: str) -> None:
     print(f"  {words}", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What the bus carries besides: a snapshot that nobody closes, and a log with a long past."""
+"""Throughput under an old open snapshot, and with a large log."""
 
 import statistics
 import time
@@ -7,36 +7,36 @@ from contextlib import contextmanager
 
 from django.db import connection
 
-from tools.bench import contenders, fixtures
-from tools.bench.contenders import Contender
+from tools.bench import candidates, fixtures
+from tools.bench.candidates import Candidate
 from tools.bench.report import Row
 from tools.bench.run import Run
-from tools.bench.stopwatch import pace
+from tools.bench.timing import pace
 
 ROUNDS = 3  # of a median
 
 
 def rows(run: Run) -> Iterator[Row]:
-    """Run the bus end to end under each burden, and without."""
-    ours = contenders.bus(run.plan.workers)
-    with contenders.on_stage(run.folder, ours), ours.playing():
+    """Run the bus end to end with and without each of them."""
+    ours = candidates.bus(run.plan.workers)
+    with candidates.running(run.folder, ours), ours.resumed():
         if run.plan.wants("snapshot"):
-            adding = contenders.bus(run.plan.workers, "GoodsNoted", "bus, rows only added")
+            adding = candidates.bus(run.plan.workers, "GoodsNoted", "bus, rows only added")
             yield from _snapshot(run, adding, ours)
         if run.plan.wants("log"):
             yield _log(run, ours)
 
 
-def _snapshot(run: Run, *field: Contender) -> Iterator[Row]:
-    """Let events come by turns until the snapshot is old; its last rounds count."""
+def _snapshot(run: Run, *compared: Candidate) -> Iterator[Row]:
+    """Publish until the snapshot is old; the last rounds count."""
     seconds, size = run.plan.snapshot_seconds, max(500, run.plan.events // 5)
-    before = _rounds(run, field, size)
+    before = _rounds(run, compared, size)
     with _old_snapshot():
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            held = _rounds(run, field, size)
-    after = _rounds(run, field, size)
-    for one in field:
+            held = _rounds(run, compared, size)
+    after = _rounds(run, compared, size)
+    for one in compared:
         without = statistics.mean((before[one.name], after[one.name]))
         yield Row(
             name="snapshot",
@@ -51,24 +51,24 @@ def _snapshot(run: Run, *field: Contender) -> Iterator[Row]:
         )
 
 
-def _rounds(run: Run, field: Sequence[Contender], size: int) -> dict[str, float]:
-    found: dict[str, list[float]] = {one.name: [] for one in field}
+def _rounds(run: Run, compared: Sequence[Candidate], size: int) -> dict[str, float]:
+    found: dict[str, list[float]] = {one.name: [] for one in compared}
     for _ in range(ROUNDS):
-        for one in field:
+        for one in compared:
             found[one.name].append(one.rate(size))
     paces = {name: statistics.median(rates) for name, rates in found.items()}
-    run.say(", ".join(f"{name}: {pace(rate)}" for name, rate in paces.items()))
+    run.log(", ".join(f"{name}: {pace(rate)}" for name, rate in paces.items()))
     return paces
 
 
-def _log(run: Run, ours: Contender) -> Row:
-    fixtures.clear_patiently()
+def _log(run: Run, ours: Candidate) -> Row:
+    fixtures.clear_with_retries()
     times = max(3, run.plan.repetitions)
     empty = [1 / ours.rate(run.plan.events) for _ in range(times)]
-    run.say(f"filling the log with {run.plan.log_rows:,} events")
+    run.log(f"filling the log with {run.plan.log_rows:,} events")
     fixtures.fill_log(run.plan.log_rows)
     full = [1 / ours.rate(run.plan.events) for _ in range(times)]
-    fixtures.clear_patiently()
+    fixtures.clear_with_retries()
     empty += [1 / ours.rate(run.plan.events) for _ in range(times)]
     with_past, without = statistics.median(full), statistics.median(empty)
     return Row(
@@ -90,7 +90,7 @@ def _old_snapshot() -> Iterator[None]:
     try:
         with holder.cursor() as cursor:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute("SELECT count(*) FROM benchroom_stock")
+            cursor.execute("SELECT count(*) FROM benchshop_stock")
             yield
             cursor.execute("ROLLBACK")
     finally:

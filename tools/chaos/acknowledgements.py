@@ -1,4 +1,4 @@
-"""What customers got an answer about: after the test each of these must be in the database."""
+"""Writes that were acknowledged to customers: each must be in the database afterwards."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a chaos test reads from the database while it runs."""
+"""Queries of a chaos test while it runs."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -120,6 +120,6 @@ def free_port() -> int:
 
 
 def kill_group(group: int) -> None:
-    """Kill what is left of a process group."""
+    """Kill the rest of a process group."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)

@@ -128,7 +128,7 @@ def _cache_version() -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what cannot run here, with the reason."""
+    """Skip tests that cannot run here, with the reason."""
     rabbitmq = [item for item in items if item.get_closest_marker("rabbitmq")]
     if rabbitmq and (reason := _rabbitmq_error()):
         config.stash[NOT_RUN] = f"{reason}; tests not run: {len(rabbitmq)}"

@@ -1,1 +1,1 @@
-"""Commands of the porch."""
+"""Commands of the tools."""

@@ -1,4 +1,4 @@
-"""Kills, freezes, empties and restarts parts of a scratch shop, and counts what was lost."""
+"""Kills, freezes, empties and restarts parts of a scratch shop, and checks for lost events."""
 
 import json
 import shutil

@@ -1,1 +1,1 @@
-"""A read model for measurements only: what was counted, by shelf. No shop installs it."""
+"""A read model for measurements only: quantities by product."""

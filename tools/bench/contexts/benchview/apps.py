@@ -1,9 +1,7 @@
-"""Names the context."""
+"""The benchmark's read model as a Django app."""
 
 from django.apps import AppConfig
 
 
 class BenchviewConfig(AppConfig):
-    """See the package's docstring."""
-
     name = "benchview"

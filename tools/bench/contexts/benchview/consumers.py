@@ -1,4 +1,4 @@
-"""What the context hears."""
+"""The consumer of the read model."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from eventbus import consumer
 
 @dataclass(frozen=True)
 class Counted:
-    """Goods that were counted on a shelf."""
+    """Goods counted of one product."""
 
     stock_id: int
     quantity: int
 
 
-@consumer("benchroom.GoodsCounted", replayable=True, batch=True)
+@consumer("benchshop.GoodsCounted", replayable=True, batch=True)
 def count(news: list[Counted]) -> None:
-    """Add up, and write down the sums."""
+    """Add the quantities of a batch."""
     sums = Counter[int]()
     for counted in news:
         sums[counted.stock_id] += counted.quantity

@@ -1,10 +1,10 @@
-"""What the context remembers."""
+"""Table of the read model."""
 
 from django.db import models
 
 
 class Count(models.Model):
-    """How much of one shelf."""
+    """The quantity of one product."""
 
     quantity = models.IntegerField(default=0)
 

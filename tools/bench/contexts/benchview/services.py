@@ -1,4 +1,4 @@
-"""What the context does."""
+"""Writes of the read model."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from benchview.models import Count
 
 
 def add(sums: Mapping[int, int]) -> None:
-    """Count more of some shelves. The consumer's batches take turns, so none adds in between."""
+    """Add quantities; batches of the consumer run one after the other."""
     known = Count.objects.in_bulk(sums)
     counts = [known.get(pk) or Count(pk=pk) for pk in sorted(sums)]
     for count in counts:
@@ -17,5 +17,5 @@ def add(sums: Mapping[int, int]) -> None:
 
 
 def empty() -> None:
-    """Forget everything, to be told again."""
+    """Empty the read model before a rebuild."""
     Count.objects.all().delete()

@@ -1,4 +1,4 @@
-"""What the context says."""
+"""Events of the benchmark, alike but for their consumers."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from eventbus import Event
 
 
 class GoodsSold(Event, about="checkout_id"):
-    """Goods were sold; who hears it says what it touches."""
+    """Goods were sold; the consumer has a key."""
 
     checkout_id: UUID
     stock_id: int
@@ -15,7 +15,7 @@ class GoodsSold(Event, about="checkout_id"):
 
 
 class GoodsGiven(Event, about="checkout_id"):
-    """Goods were given away; who hears it does not say what it touches."""
+    """Goods were given away; the consumer has no key."""
 
     checkout_id: UUID
     stock_id: int
@@ -24,7 +24,7 @@ class GoodsGiven(Event, about="checkout_id"):
 
 
 class GoodsShipped(Event, about="checkout_id"):
-    """Goods were shipped; who hears it takes all of a message at once."""
+    """Goods were shipped; the consumer handles batches."""
 
     checkout_id: UUID
     stock_id: int
@@ -33,7 +33,7 @@ class GoodsShipped(Event, about="checkout_id"):
 
 
 class GoodsCounted(Event, about="checkout_id"):
-    """Goods were counted: what a read model adds up."""
+    """Goods were counted; a read model sums them."""
 
     checkout_id: UUID
     stock_id: int
@@ -42,7 +42,7 @@ class GoodsCounted(Event, about="checkout_id"):
 
 
 class GoodsNoted(Event, about="checkout_id"):
-    """Goods were noted: who hears it adds a row, and changes none."""
+    """Goods were noted; the consumer only inserts."""
 
     checkout_id: UUID
     stock_id: int

@@ -1,30 +1,30 @@
-"""A read model emptied and filled again from the log, beside the same events delivered."""
+"""A read model rebuilt from the log, compared with the same events delivered."""
 
 import statistics
 
 from eventbus.operations.rebuild import rebuild
-from tools.bench import contenders, fixtures
+from tools.bench import candidates, fixtures
 from tools.bench.report import Row
 from tools.bench.run import Run
-from tools.bench.stopwatch import pace, ratio
+from tools.bench.timing import pace, ratio
 
 CONTEXT = "benchview"
 
 
 def row(run: Run) -> Row:
-    """Rebuild by turns with deliveries end to end."""
+    """Measure rebuilds and deliveries alternately."""
     rebuilt, delivered, count = [], [], run.plan.events
-    ours = contenders.bus(run.plan.workers)
-    with contenders.on_stage(run.folder, ours):
+    ours = candidates.bus(run.plan.workers)
+    with candidates.running(run.folder, ours):
         for _ in run.rounds("rebuild"):
-            fixtures.clear_patiently()
-            with ours.playing():
+            fixtures.clear_with_retries()
+            with ours.resumed():
                 delivered.append(ours.rate(count))
-            fixtures.clear_patiently()
-            fixtures.history("benchroom.GoodsCounted", count)
+            fixtures.clear_with_retries()
+            fixtures.add_history("benchshop.GoodsCounted", count)
             done = rebuild(CONTEXT, "command:bench")
             assert done.events == count, done
-            assert fixtures.counted() == count, "the read model is not what the log says"
+            assert fixtures.read_model_sum() == count, "the read model differs from the log"
             rebuilt.append(done.rate)
     return Row(
         name="rebuild",

@@ -1,4 +1,4 @@
-"""The effect that everybody who is measured has: an UPDATE and an INSERT."""
+"""The effect, the same for all candidates: an UPDATE and an INSERT."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,18 +8,18 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F
 
-from benchroom.models import Ledger, Stock
+from benchshop.models import Ledger, Stock
 
-# By hand: fifty When() of the ORM take longer to write down than to run.
+# SQL: the ORM's CASE of fifty When() takes longer to build than to run.
 _SHIP = """
-UPDATE benchroom_stock s SET quantity = s.quantity - gone.quantity
-FROM unnest(%s::bigint[], %s::int[]) gone (shelf, quantity) WHERE s.id = gone.shelf
+UPDATE benchshop_stock s SET quantity = s.quantity - shipped.quantity
+FROM unnest(%s::bigint[], %s::int[]) shipped (stock, quantity) WHERE s.id = shipped.stock
 """
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """Goods that left a shelf."""
+    """Goods shipped of one product."""
 
     checkout_id: UUID
     stock_id: int
@@ -27,23 +27,23 @@ class Shipped:
 
 
 def sell(checkout_id: UUID, stock_id: int, quantity: int) -> None:
-    """Take goods off a shelf, and write it down. The transaction is the caller's."""
+    """Reduce the stock, and insert a ledger row, in the caller's transaction."""
     Stock.objects.filter(pk=stock_id).update(quantity=F("quantity") - quantity)
     Ledger.objects.create(checkout_id=checkout_id, stock_id=stock_id, quantity=quantity)
 
 
 def note(checkout_id: UUID, stock_id: int, quantity: int) -> None:
-    """Write it down, and leave the shelves alone."""
+    """Insert a ledger row only."""
     Ledger.objects.create(checkout_id=checkout_id, stock_id=stock_id, quantity=quantity)
 
 
 def ship(goods: Sequence[Shipped]) -> None:
-    """Have the same effect for many: one UPDATE and one INSERT."""
-    gone = Counter[int]()
+    """Write the effects of many: one UPDATE and one INSERT."""
+    shipped = Counter[int]()
     for one in goods:
-        gone[one.stock_id] += one.quantity
+        shipped[one.stock_id] += one.quantity
     with connection.cursor() as cursor:
-        cursor.execute(_SHIP, [list(gone.keys()), list(gone.values())])
+        cursor.execute(_SHIP, [list(shipped.keys()), list(shipped.values())])
     Ledger.objects.bulk_create(
         Ledger(checkout_id=one.checkout_id, stock_id=one.stock_id, quantity=one.quantity)
         for one in goods

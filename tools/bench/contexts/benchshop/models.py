@@ -1,29 +1,29 @@
-"""What the context remembers."""
+"""Tables of the benchmark."""
 
 from django.db import models
 from django.db.models.functions import Now
 
 
 class Checkout(models.Model):
-    """The change that is told of: its commit is where a latency begins."""
+    """The published change: a latency begins with its commit."""
 
     id = models.UUIDField(primary_key=True)
 
     class Meta:
-        app_label = "benchroom"
+        app_label = "benchshop"
 
 
 class Stock(models.Model):
-    """One of a hundred shelves."""
+    """The stock of a product."""
 
     quantity = models.IntegerField()
 
     class Meta:
-        app_label = "benchroom"
+        app_label = "benchshop"
 
 
 class Ledger(models.Model):
-    """One effect; its commit is where a latency ends."""
+    """An effect: a latency ends with its commit."""
 
     checkout_id = models.UUIDField()
     stock_id = models.IntegerField()
@@ -31,7 +31,7 @@ class Ledger(models.Model):
     at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        app_label = "benchroom"
+        app_label = "benchshop"
 
 
 class Seen(models.Model):
@@ -40,4 +40,4 @@ class Seen(models.Model):
     event_id = models.UUIDField(primary_key=True)
 
     class Meta:
-        app_label = "benchroom"
+        app_label = "benchshop"

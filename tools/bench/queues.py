@@ -1,4 +1,4 @@
-"""The queues of the bench: a RabbitMQ keeps what a run that was cut short has left."""
+"""The queues of the benchmark, emptied and deleted: RabbitMQ keeps those of interrupted runs."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -6,29 +6,29 @@ from typing import Any
 
 from tools.bench import limit, raw_celery
 
-CONTEXT = "benchroom"
-NOBODY = "bench_nobody"
+CONTEXT = "benchshop"
+UNUSED_QUEUE = "bench_unused"
 QUEUES = (
     CONTEXT,
-    NOBODY,
+    UNUSED_QUEUE,
     limit.QUEUE,
     *(f"{raw_celery.QUEUE}{of}" for of in ("", "_celery", "_tuned")),
 )
 
 
 def empty() -> None:
-    """Forget the messages of every queue."""
+    """Delete the messages of every queue."""
     _each(lambda channel, queue: channel.queue_purge(queue))
 
 
-def remove() -> None:
-    """Leave nothing behind."""
+def delete() -> None:
+    """Delete all queues and exchanges."""
     _each(lambda channel, queue: channel.queue_delete(queue))
     _each(lambda channel, queue: channel.exchange_delete(queue))
 
 
 def _each(do: Callable[[Any, str], object]) -> None:
     for queue in QUEUES:
-        # A connection each: to name a queue that is not there closes the channel.
+        # A connection each: the error of a missing queue closes the channel.
         with raw_celery.app.connection_for_write() as link, suppress(*link.channel_errors):
             do(link.default_channel, queue)

@@ -1,0 +1,1 @@
+"""A context for measurements only: a hundred products and a ledger."""

@@ -1,0 +1,7 @@
+"""The benchmark's context as a Django app."""
+
+from django.apps import AppConfig
+
+
+class BenchshopConfig(AppConfig):
+    name = "benchshop"
