@@ -46,10 +46,11 @@ check: install  ## Everything a pull request must pass
 
 nightly: export KABAR_SEED = $(SEED)
 nightly: install  ## All tests on both databases, many cases, shuffled by the date (KABAR_SEED=20261125: as then)
-	@echo "KABAR_SEED=$(SEED)"
-	$(PYTEST)
-	KABAR_TEST_DB=sqlite $(PYTEST)
-	@$(MAKE) --no-print-directory fuzz FUZZ=$(or $(FUZZ),200)
+	@echo "KABAR_SEED=$(SEED)"; failed=; \
+	$(PYTEST) || failed=1; \
+	KABAR_TEST_DB=sqlite $(PYTEST) || failed=1; \
+	$(MAKE) --no-print-directory fuzz FUZZ=$(or $(FUZZ),200) || failed=1; \
+	test -z "$$failed"
 
 fuzz: install  ## Ask the API thousands of things by its own description (FUZZ=200: more)
 	FUZZ=$(or $(FUZZ),40) $(BIN)/python -m pytest -s tests/edge/test_schema.py
