@@ -8,6 +8,7 @@ PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadgroup
 # its own way, and the whole shop in one process. All other code speaks to Django's ORM alone, so
 # that a push proves it on PostgreSQL, and a night on both.
 SQLITE_TESTS := tests/eventbus tests/infra tests/analytics tests/scenarios tests/edge/test_idempotency.py
+FUZZING := $(BIN)/python -m pytest -s tests/edge/test_schema.py
 SEED := $(or $(KABAR_SEED),$(shell date -u +%Y%m%d))
 COMMA := ,
 UV := $(shell command -v uv)
@@ -49,11 +50,11 @@ nightly: install  ## All tests on both databases, many cases, shuffled by the da
 	@echo "KABAR_SEED=$(SEED)"; failed=; \
 	$(PYTEST) || failed=1; \
 	KABAR_TEST_DB=sqlite $(PYTEST) || failed=1; \
-	$(MAKE) --no-print-directory fuzz FUZZ=$(or $(FUZZ),200) || failed=1; \
+	FUZZ=$(or $(FUZZ),200) $(FUZZING) || failed=1; \
 	test -z "$$failed"
 
 fuzz: install  ## Ask the API thousands of things by its own description (FUZZ=200: more)
-	FUZZ=$(or $(FUZZ),40) $(BIN)/python -m pytest -s tests/edge/test_schema.py
+	FUZZ=$(or $(FUZZ),40) $(FUZZING)
 
 bench: .venv/.run .venv/.stack  ## Measure the bus beside bare Celery and a raw loop (OPTIONS=--quick: a minute or two)
 	@exec $(BIN)/python -m tools.bench $(OPTIONS)
