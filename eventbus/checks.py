@@ -14,6 +14,8 @@ from eventbus import registry
 from eventbus.errors import ContractsBroken
 from eventbus.events import event_types
 from eventbus.publishing import contracts
+from eventbus.publishing.compatibility import incompatibilities
+from eventbus.publishing.spelling import nearest
 
 
 @register("eventbus")
@@ -34,17 +36,15 @@ def _consumers() -> Iterator[Error]:
     for consumer in registry.consumers.values():
         for name in consumer.events:
             if name not in published:
-                nearest = contracts.nearest(name, published)
+                meant = nearest(name, published)
                 yield Error(
                     f"{consumer.name} subscribes to {name}, which no context publishes.",
-                    hint=f"Did you mean {nearest}?" if nearest else "See docs/event-map.md.",
+                    hint=f"Did you mean {meant}?" if meant else "See docs/event-map.md.",
                     id="eventbus.E001",
                 )
                 continue
             offered = published[name]
-            for problem in contracts.incompatibilities(
-                contracts.schema_of(consumer.payload_type), offered
-            ):
+            for problem in incompatibilities(contracts.schema_of(consumer.payload_type), offered):
                 yield Error(
                     f"{consumer.name} reads {name}: {problem}.",
                     hint=f"It offers: {', '.join(offered['properties'])}.",

@@ -10,10 +10,9 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import msgspec
 
 from eventbus.publishing import contracts
+from eventbus.publishing.compatibility import Schema, alternatives
 from eventbus.publishing.serialization import rfc3339
 from infra import clock
-
-Schema = dict[str, Any]
 
 # Contracts call these fields just text; most code accepts only codes of the standards (ISO 4217,
 # ISO 3166-1) and addresses.
@@ -36,17 +35,8 @@ def payload_for(name: str, /, **given: Any) -> dict[str, Any]:
     return made_up
 
 
-def _resolved(schema: Schema, root: Schema) -> list[Schema]:
-    """Return the alternatives of a schema, without references."""
-    if "$ref" in schema:
-        return _resolved(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
-    if "anyOf" in schema:
-        return [one for alternative in schema["anyOf"] for one in _resolved(alternative, root)]
-    return [schema]
-
-
 def _example(schema: Schema, root: Schema, field: str, given: Any = None) -> Any:
-    first = _resolved(schema, root)[0]
+    first = alternatives(schema, root)[0]
     if "enum" in first:
         return first["enum"][0]
     match first.get("type"):
@@ -88,10 +78,10 @@ def _text(schema: Schema, field: str) -> str:
 
 def _mismatches(value: Any, schema: Schema, root: Schema, field: str) -> Iterator[str]:
     """Yield a sentence for each value that its contract does not allow; a field may be absent."""
-    alternatives = _resolved(schema, root)
-    fitting = [one for one in alternatives if _has_type(value, one)]
+    allowed = alternatives(schema, root)
+    fitting = [one for one in allowed if _has_type(value, one)]
     if not fitting:
-        wanted = " or ".join(map(_type_of, alternatives))
+        wanted = " or ".join(map(_type_of, allowed))
         yield f"'{field}' must be {wanted}, not {value!r}"
     elif fitting[0].get("type") == "array" and "items" in fitting[0]:
         for item in value:
@@ -114,7 +104,7 @@ def _field_mismatches(value: Any, schema: Schema, root: Schema, field: str) -> I
 
 def _missing(value: Any, schema: Schema, root: Schema, field: str) -> Iterator[str]:
     """Yield the required fields that a given object lacks: only the event itself is completed."""
-    for alternative in _resolved(schema, root):
+    for alternative in alternatives(schema, root):
         if isinstance(value, dict) and alternative.get("type") == "object":
             for name in alternative.get("required", ()):
                 if name not in value:

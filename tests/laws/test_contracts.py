@@ -17,6 +17,8 @@ from django.core.management import CommandError, call_command
 from eventbus import Event, checks, registry
 from eventbus.events import event_types
 from eventbus.publishing import contracts
+from eventbus.publishing.compatibility import Schema, breaking_changes
+from eventbus.publishing.spelling import nearest
 from eventbus.registry import consumer
 
 
@@ -29,7 +31,7 @@ class Red(enum.Enum):
     RED = "red"
 
 
-def promise(**fields: Any) -> contracts.Schema:
+def promise(**fields: Any) -> Schema:
     """Return the contract of an event with these fields; a tuple is a type and its default."""
     defined = [(k, *v) if isinstance(v, tuple) else (k, v) for k, v in fields.items()]
     return contracts.schema_of(msgspec.defstruct("Fact", defined, kw_only=True))
@@ -47,8 +49,8 @@ OLD = promise(sku=str, quantity=int, colour=Colour)
         promise(sku=str, quantity=int, colour=Colour, note=(str | None, None)),
     ],
 )
-def test_a_contract_may_grow(new: contracts.Schema) -> None:
-    assert contracts.breaking_changes(OLD, new) == []
+def test_a_contract_may_grow(new: Schema) -> None:
+    assert breaking_changes(OLD, new) == []
 
 
 @pytest.mark.parametrize(
@@ -75,15 +77,15 @@ def test_a_contract_may_grow(new: contracts.Schema) -> None:
         (promise(sku=UUID, quantity=int, colour=Colour), "'sku' may be uuid, not string"),
     ],
 )
-def test_a_contract_may_not_break_a_reader(new: contracts.Schema, words: str) -> None:
-    broken = contracts.breaking_changes(OLD, new)
+def test_a_contract_may_not_break_a_reader(new: Schema, words: str) -> None:
+    broken = breaking_changes(OLD, new)
     assert any(words in problem for problem in broken), broken
 
 
 def test_what_is_inside_a_list_is_promised_too() -> None:
     line = msgspec.defstruct("Line", [("sku", str), ("quantity", int)])
     shorter = msgspec.defstruct("Line", [("sku", str)])
-    broken = contracts.breaking_changes(promise(lines=list[line]), promise(lines=list[shorter]))
+    broken = breaking_changes(promise(lines=list[line]), promise(lines=list[shorter]))
     assert broken == ["no field 'lines[].quantity' for its readers of today"]
 
 
@@ -104,7 +106,7 @@ def teapots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callabl
     event_types.update(known)
 
 
-def _read(folder: Path) -> dict[str, contracts.Schema]:
+def _read(folder: Path) -> dict[str, Schema]:
     return {p.stem: msgspec.json.decode(p.read_bytes()) for p in folder.glob("*.json")}
 
 
@@ -166,7 +168,7 @@ def test_a_misspelt_event_is_found_and_the_right_one_offered(
     ],
 )
 def test_the_event_offered_is_the_nearest_of_its_context(misspelt: str, meant: str | None) -> None:
-    assert contracts.nearest(misspelt, contracts.published()) == meant
+    assert nearest(misspelt, contracts.published()) == meant
 
 
 def test_a_consumer_of_order_payed_is_offered_order_paid(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ ignore a status that they do not know.
 from collections.abc import Iterator
 from typing import Any
 
-from eventbus.publishing.contracts import incompatibilities
+from eventbus.publishing.compatibility import incompatibilities
 
 Document = dict[str, Any]
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")

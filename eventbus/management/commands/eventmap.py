@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from eventbus import registry
 from eventbus.publishing import contracts
+from eventbus.publishing.compatibility import Schema
 
 PATH = "docs/event-map.md"
 HEAD = """# Event map
@@ -51,7 +52,7 @@ def _arrows(published: dict[str, Any]) -> Iterator[str]:
             yield f"    {name} --> {listener}"
 
 
-def _row(name: str, contract: contracts.Schema) -> str:
+def _row(name: str, contract: Schema) -> str:
     consumers = sorted(f"`{consumer.name}`" for consumer in registry.consumers_of(name))
     fields = ", ".join(
         f"`{field}` {_type(schema)}" + ("" if field in contract.get("required", ()) else " (later)")
@@ -62,7 +63,7 @@ def _row(name: str, contract: contracts.Schema) -> str:
     return f"| `{name}` | {meaning} | {context} | {', '.join(consumers) or '—'} | {fields} |"
 
 
-def _type(schema: contracts.Schema) -> str:
+def _type(schema: Schema) -> str:
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:

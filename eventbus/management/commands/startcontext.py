@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from eventbus.management import scaffold
 from eventbus.publishing import contracts
+from eventbus.publishing.spelling import nearest
 
 NEXT = """
 The names are a start: rename the consumers, and drop the fields that you do not need. Next:
@@ -77,8 +78,8 @@ class Command(BaseCommand):
 
     def _refuse_event(self, event: str, promised: dict[str, scaffold.Schema]) -> None:
         if event not in promised:
-            nearest = contracts.nearest(event, promised)
-            hint = f"Did you mean {nearest}?" if nearest else "docs/event-map.md lists all events."
+            meant = nearest(event, promised)
+            hint = f"Did you mean {meant}?" if meant else "docs/event-map.md lists all events."
             raise CommandError(f"No context publishes {event}. {hint}")
         if addressee := promised[event].get("x-only-for"):
             raise CommandError(

@@ -1,6 +1,5 @@
 """loyalty without the other contexts: an event arrives, and the balance is raised."""
 
-from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -14,17 +13,7 @@ SARI = UUID("01890000-0000-7000-8000-000000000001")
 
 def pay(order: int, total: str) -> None:
     with alone("loyalty"):
-        hear(
-            "orders.OrderPaid",
-            order_id=UUID(int=order),
-            customer_id=SARI,
-            lines=[],
-            total=Decimal(total),
-            currency="EUR",
-            country="ID",
-            placed_at="2026-01-02T03:04:05Z",
-            paid_at="2026-01-02T03:05:06Z",
-        )
+        hear("orders.OrderPaid", order_id=UUID(int=order), customer_id=SARI, total=total)
 
 
 def test_a_paid_order_gives_a_point_for_each_whole_euro() -> None:
