@@ -100,7 +100,13 @@ def _celery_settings() -> Iterator[Error]:
     options = getattr(settings, "CELERY_BROKER_TRANSPORT_OPTIONS", {})
     hard_limit = getattr(settings, "CELERY_TASK_TIME_LIMIT", None)
     over_redis = settings.CELERY_BROKER_URL.startswith("redis")
-    if hard_limit is None or (over_redis and options.get("visibility_timeout", 0) <= hard_limit):
+    if hard_limit is None:
+        yield Error(
+            "CELERY_TASK_TIME_LIMIT is not set: a hanging task would keep its message for ever.",
+            hint="Set it below half of EVENTBUS.LOST_AFTER.",
+            id="eventbus.E007",
+        )
+    elif over_redis and options.get("visibility_timeout", 0) <= hard_limit:
         yield Error(
             "Redis would deliver a message to a second worker while the first may still run.",
             hint="Set visibility_timeout above CELERY_TASK_TIME_LIMIT.",
