@@ -20,13 +20,14 @@ from uuid import uuid4
 
 import psycopg
 import redis
+from django.conf import settings
 from psycopg import sql
 
 from tools.devserver.child_process import spawn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 30.0  # seconds: for a start on a busy machine
-CONTEXTS = "accounts,orders,payments,inventory,notifications,analytics"
+CONTEXTS = ",".join(settings.CONTEXTS)
 HASTY = {"DJANGO_SETTINGS_MODULE": "tests.processes.hasty"}
 # No proxy of the environment stands between us and our own processes.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
