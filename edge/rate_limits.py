@@ -33,7 +33,7 @@ from infra.errors import Unavailable
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 NEVER_UNCOUNTED = {"login"}
-PAUSE = 2.0  # seconds: while Redis hangs, one request of a process waits for it, not each
+PAUSE = 2  # seconds: while Redis hangs, one request of a process waits for it, not each
 TIMEOUT = 0.5  # seconds
 EXEMPT = ("/health/",)
 
