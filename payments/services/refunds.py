@@ -1,4 +1,4 @@
-"""Refunds."""
+"""Refunds of captured payments, by the bank."""
 
 from collections.abc import Callable
 from functools import partial
