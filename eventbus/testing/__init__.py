@@ -6,13 +6,12 @@ runs the whole bus in one thread, in order, everything twice, or shuffled.
 
 from eventbus.testing.bus import Bus, InMemoryTransport, hear, said
 from eventbus.testing.payloads import payload_for
-from eventbus.testing.subscribing import alone, contexts, listening, without
+from eventbus.testing.subscribing import alone, listening, without
 
 __all__ = [
     "Bus",
     "InMemoryTransport",
     "alone",
-    "contexts",
     "hear",
     "listening",
     "payload_for",

@@ -3,11 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from django.apps import apps
 from django.db import transaction
 
 from eventbus import registry
-from eventbus.events import event_types
 from eventbus.registry import Consumer
 from eventbus.relay import subscriptions
 
@@ -50,9 +48,3 @@ def _only(selected: Callable[[Consumer], bool]) -> Iterator[None]:
     finally:
         registry.consumers.clear()
         registry.consumers.update(registered)
-
-
-def contexts() -> list[str]:
-    """Return the installed apps with events or consumers."""
-    names = {name.partition(".")[0] for name in [*event_types, *registry.consumers]}
-    return sorted(label for label in names if apps.is_installed(label))
