@@ -141,8 +141,8 @@ def test_empty_is_left_out(environment):
 def test_no_process_starts_in_a_wrong_environment(command, unmigrated: Deployment):
     wrong = {"RESERVATION_MINUTES": "soon", "BROKER_URL": "amqps//ann:hunter2@mq"}
     process = unmigrated.start("wrong", command, **wrong)
-    assert process.ended() != 0
-    assert "RESERVATION_MINUTES is 'soon', but has to be a number from 0 up." in process.said
-    assert "BROKER_URL is" in process.said
-    assert "hunter2" not in process.said
-    assert "Traceback" not in process.said
+    assert process.wait() != 0
+    assert "RESERVATION_MINUTES is 'soon', but has to be a number from 0 up." in process.output
+    assert "BROKER_URL is" in process.output
+    assert "hunter2" not in process.output
+    assert "Traceback" not in process.output

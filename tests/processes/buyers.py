@@ -1,4 +1,4 @@
-"""Customers who order and pay over HTTP, many at once."""
+"""Customers that order and pay over HTTP, many at the same time."""
 
 import json
 import time
@@ -12,7 +12,7 @@ import httpx
 
 from tests.processes.deployment import TIMEOUT, Deployment, Process, wait_until
 
-STOCK_UP = """
+LIST_PRODUCT = """
 from decimal import Decimal
 from django.db import transaction
 from inventory import services as inventory
@@ -47,21 +47,23 @@ class Buyer:
             base_url=f"http://127.0.0.1:{self.web.port}",
             headers={"Authorization": f"Bearer {self.token}"},
             timeout=TIMEOUT * 2,
+            # Shorter than gunicorn's two seconds: a request must not meet a connection that it closes.
+            limits=httpx.Limits(keepalive_expiry=1.0),
             trust_env=False,
         )
 
     def post(self, path: str, body: Any, key: str) -> httpx.Response:
-        """Ask for something once, however often it is sent."""
+        """Send a request with an idempotency key."""
         return self._http.post(path, json=body, headers={"Idempotency-Key": f'"{key}"'})
 
     @staticmethod
-    def wish(sku: str, pieces: int = 1) -> dict[str, Any]:
+    def order_body(sku: str, pieces: int = 1) -> dict[str, Any]:
         """Return the body of an order."""
         return {"lines": [{"sku": sku, "quantity": pieces}], "country": "ID"}
 
     def order(self, sku: str, pieces: int = 1) -> str:
         """Place an order and return its address."""
-        answer = self.post("/v1/orders", self.wish(sku, pieces), key=str(uuid4()))
+        answer = self.post("/v1/orders", self.order_body(sku, pieces), key=str(uuid4()))
         assert answer.status_code == 201, answer.text
         return str(answer.headers["Location"])
 
@@ -71,48 +73,48 @@ class Buyer:
 
         key = str(uuid4())
 
-        def asked() -> httpx.Response | None:
+        def payment() -> httpx.Response | None:
             answer = self.post("/v1/payments", body, key)
             return None if answer.status_code == 404 else answer
 
-        return int(_patiently(asked).status_code)
+        return int(_wait_for(payment).status_code)
 
-    def look(self, order: str) -> dict[str, Any]:
-        """Return how an order stands."""
+    def get(self, order: str) -> dict[str, Any]:
+        """Return an order."""
         shown: dict[str, Any] = self._http.get(order).json()
         return shown
 
-    def end_of(self, order: str) -> dict[str, Any]:
+    def wait_for_end(self, order: str) -> dict[str, Any]:
         """Wait until an order is paid or cancelled."""
 
         def ended() -> dict[str, Any] | None:
-            shown = self.look(order)
+            shown = self.get(order)
             return shown if shown["status"] in ("paid", "cancelled") else None
 
-        return _patiently(ended)
+        return _wait_for(ended)
 
     def buy(self, sku: str, card: str = "tok_ok") -> dict[str, Any]:
         """Order, pay, and wait for the end."""
         order = self.order(sku)
         self.pay(order, card)
-        return self.end_of(order)
+        return self.wait_for_end(order)
 
 
-def _patiently(look: Callable[[], Any], seconds: float = TIMEOUT * 4) -> Any:
+def _wait_for(attempt: Callable[[], Any], seconds: float = TIMEOUT * 4) -> Any:
     deadline, pause = time.monotonic() + seconds, 0.1
-    while (found := look()) is None:
+    while (found := attempt()) is None:
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
         time.sleep(pause)
-        pause = min(1.5 * pause, 1.0)  # a crowd that asks too often keeps the shop from its work
+        pause = min(1.5 * pause, 1.0)  # frequent requests of many customers slow the shop down
     return found
 
 
-def shelve(deployment: Deployment, sku: str, pieces: int) -> None:
+def list_product(deployment: Deployment, sku: str, pieces: int) -> None:
     """List a product with so many pieces."""
-    shell(deployment, STOCK_UP.format(sku=sku, pieces=pieces))
+    shell(deployment, LIST_PRODUCT.format(sku=sku, pieces=pieces))
 
 
-def buyers(deployment: Deployment, web: Process, count: int = 1, first: int = 0) -> list[Buyer]:
+def sign_up(deployment: Deployment, web: Process, count: int = 1, first: int = 0) -> list[Buyer]:
     """Sign customers up."""
     tokens = json.loads(
         shell(deployment, SIGN_UP.format(count=count, first=first)).splitlines()[-1]
@@ -120,10 +122,10 @@ def buyers(deployment: Deployment, web: Process, count: int = 1, first: int = 0)
     return [Buyer(web, token) for token in tokens]
 
 
-def all_at_once(crowd: list[Buyer], do: Callable[[Buyer], Any]) -> list[Any]:
+def concurrently(buyers: list[Buyer], do: Callable[[Buyer], Any]) -> list[Any]:
     """Let all buyers do something at the same time."""
-    with ThreadPoolExecutor(len(crowd)) as pool:
-        return list(pool.map(do, crowd))
+    with ThreadPoolExecutor(len(buyers)) as pool:
+        return list(pool.map(do, buyers))
 
 
 def shell(deployment: Deployment, script: str) -> str:
@@ -133,15 +135,15 @@ def shell(deployment: Deployment, script: str) -> str:
     return done.stdout
 
 
-def must_agree(deployment: Deployment) -> None:
-    """Make sure that the books agree, once all news has arrived."""
-    wait_until(lambda: not under_way(deployment), TIMEOUT * 4)
+def assert_consistent(deployment: Deployment) -> None:
+    """Wait for all deliveries, and check that the books agree."""
+    wait_until(lambda: not undelivered(deployment), TIMEOUT * 4)
     done = deployment.manage("audit")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def under_way(deployment: Deployment) -> int:
-    """Return how much news has not arrived."""
+def undelivered(deployment: Deployment) -> int:
+    """Return the number of undelivered messages."""
     tables = ("outbox", "dispatch", "retry")
     (counts,) = deployment.sql(
         "SELECT " + ", ".join(f"(SELECT count(*) FROM eventbus_{name})" for name in tables)

@@ -28,7 +28,7 @@ from tools.devserver.child_process import spawn
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 30.0  # seconds: for a start on a busy machine
 CONTEXTS = ",".join(settings.CONTEXTS)
-HASTY = {"DJANGO_SETTINGS_MODULE": "tests.processes.hasty"}
+SHORT_TIMEOUTS = {"DJANGO_SETTINGS_MODULE": "tests.processes.short_timeouts"}
 # No proxy of the environment stands between us and our own processes.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -63,7 +63,7 @@ class Process:
         return self.popen.pid
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """Everything that it has printed."""
         return self.log.read_text(errors="replace")
 
@@ -75,23 +75,23 @@ class Process:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or "null")
-        except OSError as deaf:
-            return 0, str(deaf)
+        except OSError as error:
+            return 0, str(error)
 
     def health(self, kind: str, seconds: float = 10.0) -> str:
-        """Return the word of /health/live or /health/ready: `ok`, the problem, or `deaf`."""
+        """Return the status of /health/live or /health/ready, or `unreachable`."""
         status, answer = self.get(f"/health/{kind}", seconds)
         assert (status == 200) == (status != 0 and answer["status"] == "ok"), (status, answer)
-        return str(answer["status"]) if status else "deaf"
+        return str(answer["status"]) if status else "unreachable"
 
     def until(self, kind: str, word: str, seconds: float = TIMEOUT) -> None:
-        """Wait until the probe says so."""
+        """Wait until the probe has a status."""
 
-        def says() -> bool:
-            assert self.running or word == "deaf", f"{self.name} has ended:\n{self.said}"
+        def reached() -> bool:
+            assert self.running or word == "unreachable", f"{self.name} has ended:\n{self.output}"
             return self.health(kind).startswith(word)
 
-        wait_until(says, seconds)
+        wait_until(reached, seconds)
 
     @property
     def running(self) -> bool:
@@ -100,7 +100,7 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self.popen.send_signal(number)
 
-    def ended(self, seconds: float = TIMEOUT) -> int:
+    def wait(self, seconds: float = TIMEOUT) -> int:
         """Wait for its end and return its exit code."""
         return self.popen.wait(seconds)
 
@@ -196,12 +196,12 @@ class Deployment:
     @contextmanager
     def without_database(self) -> Iterator[None]:
         """Disconnect all clients from the database, and refuse new ones."""
-        name = sql.Identifier(name_in(self.env["DATABASE_URL"]))
+        name = sql.Identifier(database_name(self.env["DATABASE_URL"]))
         _administer(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
         _administer(
             sql.SQL(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}"
-            ).format(sql.Literal(name_in(self.env["DATABASE_URL"])))
+            ).format(sql.Literal(database_name(self.env["DATABASE_URL"])))
         )
         try:
             yield
@@ -215,7 +215,7 @@ class Deployment:
         return bool(self.sql(waiting))
 
 
-def name_in(url: str) -> str:
+def database_name(url: str) -> str:
     """Return the database an address names."""
     return urlsplit(url).path.removeprefix("/")
 

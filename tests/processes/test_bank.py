@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from tests.processes.buyers import all_at_once, buyers, must_agree, shelve
+from tests.processes.buyers import assert_consistent, concurrently, list_product, sign_up
 from tests.processes.deployment import Deployment, free_port, wait_until
 
 SECRET = "a secret of this test, in plain words"
@@ -18,7 +18,7 @@ def test_webhooks_late_doubled_forged_and_reordered_end_right(embedded: Deployme
     url = f"http://127.0.0.1:{free_port()}"
     deployment.env |= {"BANK_URL": url, "BANK_TIMEOUT": "1", "FRAUD_TIMEOUT": "5"}
     deployment.env |= {"BANK_ASK_AFTER": "600", "BANK_WEBHOOK_SECRET": SECRET}
-    shelve(deployment, "teapot", 10)
+    list_product(deployment, "teapot", 10)
     shop = deployment.start("shop", ["manage.py", "runshop"])
     calls = f"http://127.0.0.1:{shop.port}/v1/payments/webhooks/bank"
     bank = ["manage.py", "runbank", "--port", url.rpartition(":")[2], "--slow-seconds", "4"]
@@ -28,9 +28,9 @@ def test_webhooks_late_doubled_forged_and_reordered_end_right(embedded: Deployme
     wait_until(lambda: _answers(url))
 
     # when
-    crowd = buyers(deployment, shop, len(CARDS))
+    crowd = sign_up(deployment, shop, len(CARDS))
     cards = dict(zip((buyer.token for buyer in crowd), CARDS, strict=True))
-    ends = all_at_once(crowd, lambda buyer: buyer.buy("teapot", cards[buyer.token]))
+    ends = concurrently(crowd, lambda buyer: buyer.buy("teapot", cards[buyer.token]))
 
     # then: what was not heard was found because the bank called
     assert [end["status"] for end in ends] == ["paid", "paid", "cancelled", "paid"]
@@ -43,7 +43,7 @@ def test_webhooks_late_doubled_forged_and_reordered_end_right(embedded: Deployme
     assert deployment.sql("SELECT count(*) FROM payments_webhook") == [(len(CARDS),)]
     money = [m["kind"] for m in httpx.get(f"{url}/ledger").json()["movements"]]
     assert money == ["capture"] * 3
-    must_agree(deployment)
+    assert_consistent(deployment)
 
 
 def _answers(url: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes.buyers import Buyer, buyers, shell, shelve
+from tests.processes.buyers import Buyer, list_product, shell, sign_up
 from tests.processes.deployment import Deployment, Process, wait_until
 from tools.devserver.servers import Valkey
 
@@ -47,7 +47,7 @@ def shop(deployment: Deployment) -> Process:
     )
     for process in (web, relay, worker):
         process.until("ready", "ok")
-    shelve(deployment, "teapot", 3)
+    list_product(deployment, "teapot", 3)
     wait_until(lambda: teapot(web)["available"] == 3)
     return web
 
@@ -109,7 +109,7 @@ def test_redis_killed_in_the_middle_makes_reads_slower_and_fails_none(deployment
 
 def test_runtime_settings_reach_web_and_worker_within_seconds_and_back(deployment, cache):
     web = shop(deployment)
-    (sari,) = buyers(deployment, web)
+    (sari,) = sign_up(deployment, web)
 
     # the web process: a flag
     assert deployment.manage("constance", "set", "ORDERS_OPEN", "false").returncode == 0
@@ -130,7 +130,7 @@ def test_runtime_settings_reach_web_and_worker_within_seconds_and_back(deploymen
 
 def test_runtime_settings_hold_without_redis(deployment, cache):
     web = shop(deployment)
-    (sari,) = buyers(deployment, web)
+    (sari,) = sign_up(deployment, web)
     cache.kill()
     assert deployment.manage("constance", "set", "ORDERS_OPEN", "false").returncode == 0
     wait_until(lambda: _ordered(sari) == 503, seconds=10)

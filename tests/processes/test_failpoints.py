@@ -1,4 +1,4 @@
-"""Killed by SIGKILL at each failpoint, in a real process: nothing is lost and nothing doubled."""
+"""Killed by SIGKILL at each failpoint, in a real process: nothing is lost or duplicated."""
 
 import os
 import shutil
@@ -13,11 +13,18 @@ import pytest
 
 from infra.failpoints import NAMES
 from tests.processes import deployment as build
-from tests.processes.buyers import under_way
-from tests.processes.deployment import CONTEXTS, HASTY, TIMEOUT, Deployment, Process, wait_until
+from tests.processes.buyers import undelivered
+from tests.processes.deployment import (
+    CONTEXTS,
+    SHORT_TIMEOUTS,
+    TIMEOUT,
+    Deployment,
+    Process,
+    wait_until,
+)
 
 ONCE_EACH = {"a": 1, "b": 1, "c": 1}
-SAY = """
+PUBLISH = """
 from django.db import transaction
 from eventbus import publish
 from orders.events import ProductRetired
@@ -25,13 +32,13 @@ with transaction.atomic():
     for sku in "abc":
         publish(ProductRetired(sku=sku))
 """
-BURY = """
+MAKE_DEAD_LETTERS = """
 from eventbus.consuming import retries
 from eventbus.models import Event
 for event in Event.objects.all():
     retries.dead_letter("witness.note", event.envelope(), ValueError("a mistake"), 15)
 """
-# A context that notes what it hears in the transaction that marks it heard, and may fail then.
+# A context that notes each event in the transaction of its inbox row, and can be made to fail.
 CONSUMERS = """
 import os
 from pathlib import Path
@@ -41,7 +48,7 @@ from eventbus import consumer
 def note(sku: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO witness VALUES (%s)", [sku])
-    if Path(os.environ["STONE"]).exists():
+    if Path(os.environ["FAIL_FILE"]).exists():
         raise ValueError("failed")
 """
 LOG = (
@@ -59,23 +66,23 @@ class Scene:
     starts: tuple[Callable[[], Process], ...]
 
     @property
-    def stone(self) -> Path:
+    def fail_file(self) -> Path:
         """While this file exists, the witness fails."""
-        return self.folder / "stone"
+        return self.folder / "fail_file"
 
     def arm(self, failpoint: str) -> Path:
-        """Lay the file that kills."""
+        """Create the file that kills the process at the failpoint."""
         file = self.folder / "failpoints" / failpoint
         file.touch()
         return file
 
-    def does(self, *command: str) -> str:
-        """Run a command that ends well."""
+    def run(self, *command: str) -> str:
+        """Run a command that succeeds."""
         done = self.deployment.manage(*command)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def dies(self, failpoint: str, *command: str) -> None:
+    def run_killed(self, failpoint: str, *command: str) -> None:
         """Run a command that is killed at a failpoint."""
         self.arm(failpoint)
         done: subprocess.CompletedProcess[str] = self.deployment.manage(*command)
@@ -83,23 +90,23 @@ class Scene:
 
     def deliver(self, file: Path | None = None) -> None:
         """Run relay and worker, restarting a killed one, until all events have arrived."""
-        standing = [(start, start()) for start in self.starts]
+        running = [(start, start()) for start in self.starts]
 
         def arrived() -> bool:
-            for at, (start, process) in enumerate(standing):
+            for at, (start, process) in enumerate(running):
                 if not process.running:
-                    assert process.ended() == -signal.SIGKILL, process.said
-                    standing[at] = start, start()
+                    assert process.wait() == -signal.SIGKILL, process.output
+                    running[at] = start, start()
             if file and file.exists():
                 return False
-            self.stone.unlink(missing_ok=True)
-            return not under_way(self.deployment)
+            self.fail_file.unlink(missing_ok=True)
+            return not undelivered(self.deployment)
 
         wait_until(arrived, TIMEOUT * 3)
-        for _, process in standing:
+        for _, process in running:
             process.kill()
 
-    def heard(self) -> dict[str, int]:
+    def handled(self) -> dict[str, int]:
         """Return how often the witness noted each product."""
         return dict(self.deployment.sql("SELECT sku, count(*) FROM witness GROUP BY sku"))
 
@@ -112,7 +119,7 @@ class Scene:
         return [self.deployment.sql(rows) for rows in LOG]
 
     def let_time_pass(self) -> None:
-        """Make all there is forty days older."""
+        """Make all rows forty days older."""
         ago = "{0} - interval '40 days'" if "DATABASE_URL" in self.deployment.env else _SQLITE_AGO
         for table, column in (("event", "recorded_at"), ("subscription", "since")):
             self.deployment.sql(f"UPDATE eventbus_{table} SET {column} = " + ago.format(column))
@@ -125,7 +132,7 @@ def witness(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (contexts / "witness").mkdir()
     (contexts / "witness" / "__init__.py").touch()
     (contexts / "witness" / "consumers.py").write_text(CONSUMERS)
-    return HASTY | {
+    return SHORT_TIMEOUTS | {
         "EXTRA_CONTEXTS": "witness",
         "PYTHONPATH": str(contexts),
     }
@@ -134,11 +141,11 @@ def witness(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def template(template: str, witness: dict[str, str]) -> Iterator[str]:
     """A migrated database in which the witness subscribes, of which each deployment gets a copy."""
-    plan = f"witness_plan_{os.getpid()}"
-    url = build.database(plan, template=template)
+    name = f"witness_template_{os.getpid()}"
+    url = build.database(name, template=template)
     _subscribe(Deployment(os.environ | witness | {"DATABASE_URL": url}, Path()))
-    yield plan
-    build.drop(plan)
+    yield name
+    build.drop(name)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +153,7 @@ def embedded_template(
     embedded_template: Path, witness: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A migrated SQLite file in which the witness subscribes."""
-    folder = tmp_path_factory.mktemp("witness-plan") / "var"
+    folder = tmp_path_factory.mktemp("witness-template") / "var"
     shutil.copytree(embedded_template, folder)
     env = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     _subscribe(Deployment(env | witness | {"VAR_DIR": str(folder)}, folder))
@@ -163,7 +170,7 @@ def with_witness(scene: Scene, witness: dict[str, str]) -> Scene:
     """Add the witness to the scene's deployment."""
     (scene.folder / "failpoints").mkdir()
     scene.deployment.env |= witness | {
-        "STONE": str(scene.stone),
+        "FAIL_FILE": str(scene.fail_file),
         "KABAR_FAILPOINTS": str(scene.folder / "failpoints"),
     }
     return scene
@@ -193,56 +200,56 @@ def embedded_scene(embedded: Deployment, witness: dict[str, str], tmp_path: Path
 
 
 def a_publisher_dies_before_the_commit(scene: Scene) -> None:
-    scene.dies("outbox-written", "shell", "-c", SAY)
+    scene.run_killed("outbox-written", "shell", "-c", PUBLISH)
     assert scene.count("event") == scene.count("outbox") == 0
-    scene.does("shell", "-c", SAY)
+    scene.run("shell", "-c", PUBLISH)
     scene.deliver()
 
 
 def a_publisher_dies_after_the_commit(scene: Scene) -> None:
-    scene.dies("committed-not-notified", "shell", "-c", SAY)
+    scene.run_killed("committed-not-notified", "shell", "-c", PUBLISH)
     assert scene.count("event") == scene.count("outbox") == 3
     scene.deliver()
 
 
-def a_carrier_dies(failpoint: str) -> Callable[[Scene], None]:
+def a_process_dies(failpoint: str) -> Callable[[Scene], None]:
     def dies(scene: Scene) -> None:
-        scene.does("shell", "-c", SAY)
+        scene.run("shell", "-c", PUBLISH)
         scene.deliver(scene.arm(failpoint))
 
     return dies
 
 
 def a_worker_dies_while_it_writes_a_failure_down(scene: Scene) -> None:
-    scene.stone.touch()
-    a_carrier_dies("retry-moved")(scene)
+    scene.fail_file.touch()
+    a_process_dies("retry-moved")(scene)
 
 
 def an_operator_dies_while_dead_letters_are_retried(scene: Scene) -> None:
-    scene.does("shell", "-c", SAY)
-    scene.does("shell", "-c", BURY)
-    scene.dies("dead-letters-retried", "retrydeadletters", "--yes")
+    scene.run("shell", "-c", PUBLISH)
+    scene.run("shell", "-c", MAKE_DEAD_LETTERS)
+    scene.run_killed("dead-letters-retried", "retrydeadletters", "--yes")
     assert (scene.count("dead_letter"), scene.count("retry")) == (3, 0)
-    scene.does("retrydeadletters", "--yes")
+    scene.run("retrydeadletters", "--yes")
     assert (scene.count("dead_letter"), scene.count("retry")) == (0, 3)
     scene.deliver()
 
 
 def an_operator_dies_while_the_log_is_archived(scene: Scene) -> None:
-    scene.does("shell", "-c", SAY)
+    scene.run("shell", "-c", PUBLISH)
     scene.deliver()
     scene.let_time_pass()
     before, folder = scene.log(), scene.folder / "archive"
     archive = ("archiveevents", "--older-than=30", f"--to={folder}", "--yes")
-    scene.dies("retention", *archive)
+    scene.run_killed("retention", *archive)
     (file,) = folder.iterdir()
     assert scene.log() == before
     assert scene.count("archive") == 0
     # when: it is done over, the file is the same; the last event of a log stays
-    scene.does(*archive)
+    scene.run(*archive)
     assert [file] == list(folder.iterdir())
     assert scene.count("event") == 1
-    scene.does("restoreevents", str(file), "--yes")
+    scene.run("restoreevents", str(file), "--yes")
     assert _plain(scene.log()) == _plain(before)
 
 
@@ -254,20 +261,20 @@ def _plain(tables: list[list[tuple[Any, ...]]]) -> list[list[list[str]]]:
 DEATHS: dict[str, Callable[[Scene], None]] = {
     "outbox-written": a_publisher_dies_before_the_commit,
     "committed-not-notified": a_publisher_dies_after_the_commit,
-    "claimed-not-sent": a_carrier_dies("claimed-not-sent"),
-    "sent-not-confirmed": a_carrier_dies("sent-not-confirmed"),
-    "received-not-begun": a_carrier_dies("received-not-begun"),
-    "handled-not-committed": a_carrier_dies("handled-not-committed"),
-    "committed-not-acked": a_carrier_dies("committed-not-acked"),
+    "claimed-not-sent": a_process_dies("claimed-not-sent"),
+    "sent-not-confirmed": a_process_dies("sent-not-confirmed"),
+    "received-not-begun": a_process_dies("received-not-begun"),
+    "handled-not-committed": a_process_dies("handled-not-committed"),
+    "committed-not-acked": a_process_dies("committed-not-acked"),
     "retry-moved": a_worker_dies_while_it_writes_a_failure_down,
     "dead-letters-retried": an_operator_dies_while_dead_letters_are_retried,
     "retention": an_operator_dies_while_the_log_is_archived,
 }
 
 
-def try_it(scene: Scene, failpoint: str) -> None:
+def run_case(scene: Scene, failpoint: str) -> None:
     DEATHS[failpoint](scene)
-    assert scene.heard() == ONCE_EACH
+    assert scene.handled() == ONCE_EACH
     assert scene.count("dead_letter") == 0
     assert not list((scene.folder / "failpoints").iterdir())
 
@@ -275,9 +282,9 @@ def try_it(scene: Scene, failpoint: str) -> None:
 @pytest.mark.postgres
 @pytest.mark.parametrize("failpoint", NAMES)
 def test_killed_there_nothing_is_lost_and_nothing_doubled(scene: Scene, failpoint: str) -> None:
-    try_it(scene, failpoint)
+    run_case(scene, failpoint)
 
 
 @pytest.mark.parametrize("failpoint", ["handled-not-committed", "committed-not-acked", "retention"])
 def test_killed_there_in_one_process(embedded_scene: Scene, failpoint: str) -> None:
-    try_it(embedded_scene, failpoint)
+    run_case(embedded_scene, failpoint)

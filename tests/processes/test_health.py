@@ -15,7 +15,7 @@ from celery import Celery
 from eventbus.cloudevents import to_cloudevent
 from eventbus.events import Envelope
 from eventbus.management.commands.runrelay import GRACE
-from tests.processes.buyers import shelve, under_way
+from tests.processes.buyers import list_product, undelivered
 from tests.processes.deployment import Deployment, wait_until
 from tools.devserver.servers import Valkey
 
@@ -49,7 +49,7 @@ def test_a_relay_is_live_and_ready_and_ends_on_sigterm(deployment: Deployment) -
     assert relay.get("/health/anything")[0] == 404
 
     relay.signal(signal.SIGTERM)
-    assert relay.ended() == 0
+    assert relay.wait() == 0
 
 
 def test_a_relay_whose_loop_is_blocked_is_not_live(deployment: Deployment) -> None:
@@ -69,7 +69,7 @@ def test_a_relay_says_that_it_drains_while_it_ends_its_round(deployment: Deploym
         relay.signal(signal.SIGTERM)
         relay.until("ready", "draining")
         assert relay.running
-    assert relay.ended() == 0
+    assert relay.wait() == 0
 
 
 def test_a_relay_ends_in_time_though_its_broker_has_frozen(
@@ -81,28 +81,28 @@ def test_a_relay_ends_in_time_though_its_broker_has_frozen(
         relay.until("ready", "ok")
         assert broker.process
         broker.process.send_signal(signal.SIGSTOP)
-        shelve(deployment, "teapot", 1)
+        list_product(deployment, "teapot", 1)
         relay.until("live", "blocked")
 
         # when
         relay.signal(signal.SIGTERM)
 
         # then
-        assert relay.ended(GRACE + 5) == 0
+        assert relay.wait(GRACE + 5) == 0
         broker.process.send_signal(signal.SIGCONT)
 
     # and nothing is lost
-    assert under_way(deployment)
+    assert undelivered(deployment)
     for process in (deployment.relay(SEND_DEADLINE="1"), deployment.worker()):
         process.until("ready", "ok")
-    wait_until(lambda: not under_way(deployment))
+    wait_until(lambda: not undelivered(deployment))
 
 
 def test_a_frozen_process_answers_no_probe(deployment: Deployment) -> None:
     relay = deployment.relay()
     relay.until("ready", "ok")
     relay.signal(signal.SIGSTOP)
-    assert relay.health("live", seconds=1) == "deaf"
+    assert relay.health("live", seconds=1) == "unreachable"
     relay.signal(signal.SIGCONT)
     relay.until("live", "ok")
 
@@ -123,7 +123,7 @@ def test_a_worker_is_live_and_ready_and_ends_on_sigterm(deployment: Deployment, 
     assert worker.health("live") == "ok"
 
     worker.signal(signal.SIGTERM)
-    assert worker.ended() == 0
+    assert worker.wait() == 0
 
 
 def test_a_worker_whose_main_loop_is_blocked_is_not_live(
@@ -131,11 +131,11 @@ def test_a_worker_whose_main_loop_is_blocked_is_not_live(
 ) -> None:
     stone = tmp_path / "stone"
     stone.touch()
-    worker = deployment.worker("--include", "tests.processes.sleeper")
+    worker = deployment.worker("--include", "tests.processes.blocking_command")
     worker.until("ready", "ok")
     with Celery(broker=deployment.env["BROKER_URL"]) as operator:
         wait_until(lambda: operator.control.ping(timeout=1))  # it hears what is broadcast
-        operator.control.broadcast("stand_still", arguments={"file": str(stone)})
+        operator.control.broadcast("block", arguments={"file": str(stone)})
     worker.until("live", "blocked")
     stone.unlink()
     worker.until("ready", "ok")
@@ -150,7 +150,7 @@ def test_a_worker_says_that_it_drains_while_it_ends_its_delivery(deployment: Dep
         worker.signal(signal.SIGTERM)
         worker.until("ready", "draining")
         assert worker.health("live") == "ok"
-    assert worker.ended() == 0
+    assert worker.wait() == 0
     assert deployment.sql("SELECT count(*) FROM eventbus_retry") == [(1,)]
 
 
@@ -210,8 +210,8 @@ def test_one_web_process_has_the_relay_and_another_takes_over(embedded: Deployme
     second.until("ready", "ok")
 
     first.stop()
-    shelve(embedded, "teapot", 1)
-    wait_until(lambda: not under_way(embedded))
+    list_product(embedded, "teapot", 1)
+    wait_until(lambda: not undelivered(embedded))
     second.until("ready", "ok")
 
 
@@ -222,7 +222,7 @@ def test_a_web_process_serves_while_it_drains(embedded: Deployment) -> None:
     web.until("ready", "draining")
     assert web.health("live") == "ok"
     assert web.running
-    assert web.ended() == 0
+    assert web.wait() == 0
 
 
 def test_a_web_process_without_cache_and_broker_is_ready_and_says_so(

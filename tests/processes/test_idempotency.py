@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes.buyers import buyers, shelve
+from tests.processes.buyers import list_product, sign_up
 from tests.processes.deployment import Deployment, wait_until
 
 COUNTS = """SELECT (SELECT count(*) FROM orders_order),
@@ -22,12 +22,12 @@ def test_a_web_process_killed_before_its_commit_leaves_nothing_and_the_key_is_go
     failpoint.parent.mkdir()
     web = deployment.web(KABAR_FAILPOINTS=str(failpoint.parent), WEB_CONCURRENCY="1")
     web.until("live", "ok")
-    shelve(deployment, "teapot", 5)
-    (sari,) = buyers(deployment, web)
+    list_product(deployment, "teapot", 5)
+    (sari,) = sign_up(deployment, web)
 
     def order() -> int:
         try:
-            return sari.post("/v1/orders", sari.wish("teapot"), key="once").status_code
+            return sari.post("/v1/orders", sari.order_body("teapot"), key="once").status_code
         except httpx.TransportError:
             return 0
 

@@ -3,7 +3,7 @@
 import signal
 from pathlib import Path
 
-from tests.processes.buyers import buyers, must_agree, shelve, under_way
+from tests.processes.buyers import assert_consistent, list_product, sign_up, undelivered
 from tests.processes.deployment import Deployment, wait_until
 
 CONTEXT = {
@@ -30,14 +30,14 @@ def add_points(order_id: UUID, customer_id: UUID, total: Decimal) -> None:
 def test_a_new_context_hears_what_is_said_from_now_on(embedded: Deployment, tmp_path: Path) -> None:
     # given: a shop that has sold something already
     deployment = embedded
-    shelve(deployment, "teapot", 3)
+    list_product(deployment, "teapot", 3)
     shop = deployment.start("shop", ["manage.py", "runshop"])
     shop.until("ready", "ok")
-    (sari,) = buyers(deployment, shop)
+    (sari,) = sign_up(deployment, shop)
     sari.buy("teapot")
-    wait_until(lambda: not under_way(deployment))
+    wait_until(lambda: not undelivered(deployment))
     shop.signal(signal.SIGTERM)
-    assert shop.ended() == 0
+    assert shop.wait() == 0
 
     # when: a context is put beside it
     folder = tmp_path / "contexts" / "loyalty"
@@ -52,9 +52,9 @@ def test_a_new_context_hears_what_is_said_from_now_on(embedded: Deployment, tmp_
     }
     shop = deployment.start("shop", ["manage.py", "runshop"])
     shop.until("ready", "ok")
-    (budi,) = buyers(deployment, shop, first=1)
+    (budi,) = sign_up(deployment, shop, first=1)
     bought = budi.buy("teapot")
-    must_agree(deployment)
+    assert_consistent(deployment)
 
     # then: it heard of the second sale, and was not sent the first
     assert points.read_text() == f"{bought['id']} 10.00\n"

@@ -46,7 +46,7 @@ def test_the_first_five_minutes_end_as_the_readme_says(
     shop = deployment.start("shop", ["manage.py", "runshop"])
     shop.until("ready", "ok")
     address = f"http://127.0.0.1:{shop.port}"
-    assert block("Kabar is open").strip().replace(ADDRESS, address) in shop.said
+    assert block("Kabar is open").strip().replace(ADDRESS, address) in shop.output
 
     # when: the block is pasted into a shell
     pasted = block("curl -s $url/customers").replace(ADDRESS, address)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.processes.buyers import buyers, shelve
+from tests.processes.buyers import list_product, sign_up
 from tests.processes.deployment import Deployment, Process, wait_until
 
 PACE = 0.02  # seconds between two requests of a customer
@@ -79,8 +79,8 @@ def test_a_rolling_restart_under_load_fails_no_request(deployment: Deployment) -
         WEB_CONCURRENCY="2", LIMITS="ip=,user=,checkout=", MOST_OPEN_ORDERS="100000"
     )
     web.until("ready", "ok")
-    shelve(deployment, "teapot", 1_000_000)
-    (buyer,) = buyers(deployment, web)
+    list_product(deployment, "teapot", 1_000_000)
+    (buyer,) = sign_up(deployment, web)
 
     # when
     with load(web, buyer.token) as seen:
@@ -102,8 +102,8 @@ def test_readiness_fails_first_and_what_was_begun_is_finished(deployment: Deploy
     # given
     web = deployment.web(WEB_CONCURRENCY="2", DRAIN_SECONDS="6", LIMITS="ip=,user=,checkout=")
     web.until("ready", "ok")
-    shelve(deployment, "teapot", 1_000_000)
-    (buyer,) = buyers(deployment, web)
+    list_product(deployment, "teapot", 1_000_000)
+    (buyer,) = sign_up(deployment, web)
 
     # when: as a balancer does, which stops sending when readiness fails
     with load(web, buyer.token, keepers=2, strangers=0) as seen:
@@ -117,10 +117,10 @@ def test_readiness_fails_first_and_what_was_begun_is_finished(deployment: Deploy
         answers: list[str] = []
         slow.start()
         wait_until(deployment.waits_for_a_lock)
-        wait_until(lambda: web.health("ready", 1) == "deaf")
+        wait_until(lambda: web.health("ready", 1) == "unreachable")
 
     # then
     slow.join()
     assert set(seen.answers) == {"200"}, seen.answers
     assert len(answers) == 1
-    assert web.ended() == 0
+    assert web.wait() == 0

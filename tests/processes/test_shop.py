@@ -11,8 +11,8 @@ import pytest
 from kombu import Connection, Queue
 
 from config.celery import DELIVERY_LIMIT
-from tests.processes.buyers import all_at_once, buyers, must_agree, shelve
-from tests.processes.deployment import CONTEXTS, HASTY, Deployment, wait_until
+from tests.processes.buyers import assert_consistent, concurrently, list_product, sign_up
+from tests.processes.deployment import CONTEXTS, SHORT_TIMEOUTS, Deployment, wait_until
 from tools.chaos.brokers import rabbitmq
 
 MAIL_SENT = "SELECT count(*) FROM notifications_message WHERE channel = 'mail' AND state = 'sent'"
@@ -33,13 +33,13 @@ def _checkout_over_a_broker(deployment: Deployment) -> None:
     web, relay, worker = deployment.web(), deployment.relay(), deployment.worker()
     for process in (web, relay, worker):
         process.until("ready", "ok")
-    shelve(deployment, "teapot", 3)
-    (sari,) = buyers(deployment, web)
+    list_product(deployment, "teapot", 3)
+    (sari,) = sign_up(deployment, web)
 
     assert sari.buy("teapot")["status"] == "paid"
     assert sari.buy("teapot", "tok_insufficient_funds")["cancellation"]["code"] == "declined"
     wait_until(lambda: deployment.sql(MAIL_SENT) == [(5,)])
-    must_agree(deployment)
+    assert_consistent(deployment)
 
 
 @pytest.mark.postgres
@@ -61,14 +61,14 @@ def test_a_checkout_goes_through_rabbitmq(over_rabbitmq):
 def test_two_hundred_buyers_race_for_fifty_pieces(deployment):
     web, _, _ = deployment.web(WEB_CONCURRENCY="2"), deployment.relay(), deployment.worker()
     web.until("ready", "ok")
-    shelve(deployment, "prize", 50)
-    crowd = buyers(deployment, web, 200)
+    list_product(deployment, "prize", 50)
+    crowd = sign_up(deployment, web, 200)
 
-    ends = all_at_once(crowd, lambda buyer: buyer.buy("prize"))
+    ends = concurrently(crowd, lambda buyer: buyer.buy("prize"))
 
     print("the race:", Counter((e["status"], (e["cancellation"] or {}).get("code")) for e in ends))
     assert Counter(end["status"] for end in ends) == {"paid": 50, "cancelled": 150}
-    must_agree(deployment)
+    assert_consistent(deployment)
     assert deployment.sql("SELECT on_hand, reserved FROM inventory_stockitem") == [(0, 0)]
     captured = "SELECT count(*), sum(amount) FROM payments_payment WHERE status = 'captured'"
     assert deployment.sql(captured) == [(50, 500)]
@@ -84,11 +84,11 @@ def test_a_dead_mail_server_delays_no_checkout(deployment):
         mailer = deployment.worker(queues="notifications", EMAIL_URL=mail)
         for process in (web, relay, mailer):
             process.until("ready", "ok")
-        shelve(deployment, "teapot", 20)
-        crowd = buyers(deployment, web, 20)
+        list_product(deployment, "teapot", 20)
+        crowd = sign_up(deployment, web, 20)
 
         # when
-        ends = all_at_once(crowd, lambda buyer: buyer.buy("teapot"))
+        ends = concurrently(crowd, lambda buyer: buyer.buy("teapot"))
 
         # then: all have bought, though not one message has left
         assert Counter(end["status"] for end in ends) == {"paid": 20}
@@ -98,27 +98,27 @@ def test_a_dead_mail_server_delays_no_checkout(deployment):
 
 @pytest.mark.postgres
 def test_a_worker_killed_in_the_middle_loses_nothing_and_doubles_nothing(deployment):
-    deployment.env |= HASTY
+    deployment.env |= SHORT_TIMEOUTS
     web, relay = deployment.web(), deployment.relay()
     worker = deployment.worker()
     for process in (web, relay, worker):
         process.until("ready", "ok")
-    shelve(deployment, "teapot", 30)
-    crowd = buyers(deployment, web, 10)
-    orders = all_at_once(crowd, lambda buyer: buyer.order("teapot"))
+    list_product(deployment, "teapot", 30)
+    crowd = sign_up(deployment, web, 10)
+    orders = concurrently(crowd, lambda buyer: buyer.order("teapot"))
 
     # when: both children of the worker are killed, again and again, while the money is taken
-    all_at_once(crowd[:5], lambda buyer: buyer.pay(orders[crowd.index(buyer)]))
+    concurrently(crowd[:5], lambda buyer: buyer.pay(orders[crowd.index(buyer)]))
     for child in _children(worker.pid):
         os.kill(child, signal.SIGKILL)
-    all_at_once(crowd[5:], lambda buyer: buyer.pay(orders[crowd.index(buyer)]))
+    concurrently(crowd[5:], lambda buyer: buyer.pay(orders[crowd.index(buyer)]))
     for child in _children(worker.pid):
         os.kill(child, signal.SIGKILL)
 
     # then
     for buyer, order in zip(crowd, orders, strict=True):
-        assert buyer.end_of(order)["status"] == "paid"
-    must_agree(deployment)
+        assert buyer.wait_for_end(order)["status"] == "paid"
+    assert_consistent(deployment)
 
 
 def _children(pid: int) -> list[int]:
@@ -129,16 +129,16 @@ def _children(pid: int) -> list[int]:
 def test_the_small_shop_killed_in_the_middle_goes_on_where_it_was(embedded):
     # given
     deployment = embedded
-    deployment.env |= HASTY
-    shelve(deployment, "teapot", 10)
+    deployment.env |= SHORT_TIMEOUTS
+    list_product(deployment, "teapot", 10)
     shop = deployment.start("shop", ["manage.py", "runshop"])
     shop.until("ready", "ok")
-    crowd = buyers(deployment, shop, 5)
+    crowd = sign_up(deployment, shop, 5)
 
     # when
-    orders = all_at_once(crowd, lambda buyer: buyer.order("teapot"))
+    orders = concurrently(crowd, lambda buyer: buyer.order("teapot"))
     shop.signal(signal.SIGKILL)
-    shop.ended()
+    shop.wait()
     again = deployment.start("shop", ["manage.py", "runshop"], PORT=str(shop.port))
     shop.popen = again.popen
     shop.until("ready", "ok")
@@ -146,7 +146,7 @@ def test_the_small_shop_killed_in_the_middle_goes_on_where_it_was(embedded):
     # then
     for buyer, order in zip(crowd, orders, strict=True):
         buyer.pay(order)
-        assert buyer.end_of(order)["status"] == "paid"
-    must_agree(deployment)
+        assert buyer.wait_for_end(order)["status"] == "paid"
+    assert_consistent(deployment)
     shop.signal(signal.SIGTERM)
-    assert shop.ended() == 0
+    assert shop.wait() == 0

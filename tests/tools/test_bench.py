@@ -1,4 +1,4 @@
-"""The bench says what it measured: verdicts, the table, and that its own parts work."""
+"""The benchmark's verdicts and table, and a run of its parts."""
 
 import json
 import subprocess

@@ -8,7 +8,7 @@ from celery.worker.control import control_command
 
 
 @control_command(args=[("file", str)])
-def stand_still(state: Any, file: str) -> None:
+def block(state: Any, file: str) -> None:
     """Block the loop for as long as the file is there."""
     while Path(file).exists():
         time.sleep(0.05)
