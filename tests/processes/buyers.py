@@ -47,7 +47,7 @@ class Buyer:
             base_url=f"http://127.0.0.1:{self.web.port}",
             headers={"Authorization": f"Bearer {self.token}"},
             timeout=TIMEOUT * 2,
-            # Shorter than gunicorn's two seconds: a request must not meet a connection that it closes.
+            # Shorter than gunicorn's 2 s: no request may use a connection that gunicorn closes.
             limits=httpx.Limits(keepalive_expiry=1.0),
             trust_env=False,
         )
