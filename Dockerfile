@@ -1,4 +1,4 @@
-# One image for every process: web unless told otherwise, see compose.yaml for the others.
+# One image for every process: web by default, see compose.yaml for the others.
 FROM python:3.11-slim
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /srv/kabar
@@ -12,10 +12,10 @@ RUN useradd --system --home-dir /srv/kabar kabar \
     && chown -R kabar var
 USER kabar
 
-# Web listens, and relay and workers answer for their health, at one port in every container.
+# Web, and the health probes of relay and workers, listen at the same port in every container.
 ENV HOST=0.0.0.0 PORT=8000 HEALTH_HOST=0.0.0.0 HEALTH_PORT=8000
 EXPOSE 8000
-# 127.0.0.1 has to be among ALLOWED_HOSTS for this.
+# Needs 127.0.0.1 in ALLOWED_HOSTS.
 HEALTHCHECK --start-period=30s CMD ["python", "-c", \
     "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health/live', timeout=5)"]
 CMD ["gunicorn", "-c", "config/gunicorn.py", "config.wsgi"]
