@@ -100,6 +100,7 @@ def configure(level: str, style: str) -> None:
                 "httpx": {"level": "WARNING"},
                 "celery.worker.strategy": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},
+                "constance.migrations": {"level": "WARNING"},  # INFO for each new database
             },
         }
     )
