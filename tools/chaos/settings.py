@@ -36,6 +36,8 @@ EVENTBUS |= {
 
 PAYMENTS = vars(ordinary)["PAYMENTS"] | {
     "BANK_TIMEOUT": 2.0,
+    # A capture that the bank does not know stays open for so long: less than STALL_TIMEOUT.
+    "BANK_UNDER_WAY": 20.0,
     "FRAUD_TIMEOUT": 1.0,
     "PIN_TIMEOUT": timedelta(seconds=10),
 }
