@@ -35,7 +35,7 @@ Run = Callable[..., str]
 
 
 def start(folder: Path, name: str, *events: str, **options: object) -> None:
-    subscriptions = [f"--subscribe={event}" for event in events]
+    subscriptions = [f"--hears={event}" for event in events]
     call_command("startcontext", name, f"--into={folder}", *subscriptions, **options)
 
 

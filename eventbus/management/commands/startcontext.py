@@ -15,7 +15,7 @@ from eventbus.publishing.spelling import nearest
 
 NEXT = """
 The names are a start: rename the consumers, and drop the fields that you do not need. Next:
-
+{install}
   {run} .venv/bin/python -m pytest {test}
   {run} .venv/bin/python manage.py check
   {run} make run
@@ -29,7 +29,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="name of the Python package, like loyalty")
         parser.add_argument(
-            "--subscribe",
+            "--hears",
             metavar="EVENT",
             action="append",
             required=True,
@@ -48,9 +48,9 @@ class Command(BaseCommand):
         name, folder = options["name"], options["into"].resolve()
         self._refuse_name(name, folder)
         promised = contracts.published()
-        for event in options["subscribe"]:
+        for event in options["hears"]:
             self._refuse_event(event, promised)
-        events, parts = scaffold.read(dict.fromkeys(options["subscribe"]), promised)
+        events, parts = scaffold.read(dict.fromkeys(options["hears"]), promised)
         for path, text in scaffold.files(name, events, parts).items():
             self.stdout.write(f"{path}  {len(text.splitlines())} lines")
             if options["dry_run"]:
@@ -91,4 +91,9 @@ class Command(BaseCommand):
         run, test = f"EXTRA_CONTEXTS={name}", f"tests/{name}"
         if folder != Path(settings.BASE_DIR):
             run, test = f"{run} PYTHONPATH={folder}", f"-c pyproject.toml {folder}/{test}"
-        self.stdout.write(NEXT.format(run=run, test=test))
+        install = (
+            ""
+            if find_spec("pytest")
+            else "\n  make install    # once: pytest, linter, type checker"
+        )
+        self.stdout.write(NEXT.format(run=run, test=test, install=install))
