@@ -6,8 +6,8 @@ from django.urls import URLResolver, include, path
 from django.utils.module_loading import module_has_submodule
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from config import health, home
-from edge import jwks, problem_pages
+from config import health
+from edge import home, jwks, problem_pages
 from edge.idempotency.views import with_idempotency
 
 

@@ -1,1 +1,1 @@
-"""The API gateway: tokens, rate limits, idempotency, problem details, pagination, OpenAPI."""
+"""The API gateway: tokens, rate limits, idempotency, problem details, OpenAPI; the front page."""
