@@ -18,13 +18,18 @@ Explained
     ├── InArchive
     ├── LogBusy
     ├── BrokerUnreachable
+    ├── HandlerExited         a handler raised SystemExit or the like in a thread
+    ├── TransactionBroken     a handler left its transaction so that it cannot commit
     └── GiveUp                raised by a consumer: the event goes to the dead letters at once
         ├── OutcomeUnknown    an external call was interrupted and must not be repeated
         ├── ManyCauses        a batch consumer tried to publish
+        ├── TransactionEnded  a handler ended its transaction by hand
         └── WorkerKilled      the event killed its worker too often
 
 The docstring of an error is its message; the words in braces are its fields.
 """
+
+from typing import Any
 
 from infra.errors import Explained
 
@@ -103,8 +108,20 @@ class BrokerUnreachable(EventBusError):
     """The broker does not take messages: {reason}. Nothing is lost; the relay keeps trying."""
 
 
+class HandlerExited(EventBusError):
+    """{consumer} raised {error}, which ends a process. Raise an Exception to fail a delivery."""
+
+
+class TransactionBroken(EventBusError):
+    """{consumer} returned with its transaction {how}, so nothing of it was saved.
+    Undo a part in a transaction.atomic() of its own, and leave the connection to the bus."""
+
+
 class GiveUp(EventBusError):
     """This cannot get better: {reason}."""
+
+    def __init__(self, reason: object = "", **fields: Any) -> None:
+        super().__init__(reason=reason, **fields)
 
 
 class OutcomeUnknown(GiveUp):
@@ -114,6 +131,11 @@ class OutcomeUnknown(GiveUp):
 class ManyCauses(GiveUp):
     """{consumer} handles many events at once, so its changes have no single origin and it cannot
     publish. Without batch=True it receives one event at a time."""
+
+
+class TransactionEnded(GiveUp):
+    """{consumer} ended its transaction by COMMIT or ROLLBACK: a part of its effect may be saved.
+    Remove that statement, compare the effect with the event, then retry or discard it."""
 
 
 class WorkerKilled(GiveUp):

@@ -1,5 +1,6 @@
 """Delivery of a message: each event's effect exactly once, or its failure recorded."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -11,7 +12,8 @@ from django.db import connection, transaction
 from eventbus import registry
 from eventbus.cloudevents import from_cloudevent
 from eventbus.consuming import inbox, retries
-from eventbus.errors import OutcomeUnknown, UnknownConsumer
+from eventbus.consuming.survival import DeliveryTransaction, current_id, delivery_transaction
+from eventbus.errors import HandlerExited, OutcomeUnknown, TransactionEnded, UnknownConsumer
 from eventbus.events import Envelope
 from eventbus.models import ConsumerHealth, DeadLetter, Dispatch, Retry
 from eventbus.origin import caused_by, caused_by_many
@@ -51,16 +53,22 @@ def deliver(
 
 def deliver_batch(dispatch: int, consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
     """Handle all events in one transaction; if that fails, each in one of its own."""
+    savepoint_missed = False
     try:
-        with transaction.atomic():
-            with _without_savepoints():
-                _handle(consumer, envelopes)
-            _finish(dispatch, consumer, envelopes)
+        with delivery_transaction(consumer.name) as current:
+            try:
+                with _without_savepoints():
+                    _handle(current, consumer, envelopes)
+            finally:
+                savepoint_missed = connection.needs_rollback
+            current.must_be_open()
+            current.must_be(_finish(dispatch, consumer, envelopes))
     except Exception as error:
-        if len(envelopes) > 1:
+        if len(envelopes) > 1 or savepoint_missed:
+            _reset_session(dispatch, consumer, envelopes, error)
             _deliver_each(dispatch, consumer, envelopes, _handle_in_transaction)
         else:
-            retries.record_failure(consumer.name, envelopes[0], error)
+            _record_failure(dispatch, consumer, envelopes[0], error)
             _finish(dispatch, None, [])
 
 
@@ -73,8 +81,27 @@ def _deliver_each(
             handle(consumer, envelope)
             handled.append(envelope)
         except Exception as error:
-            retries.record_failure(consumer.name, envelope, error)
+            _record_failure(dispatch, consumer, envelope, error)
     _finish(dispatch, consumer, handled)
+
+
+def _record_failure(
+    dispatch: int, consumer: Consumer, envelope: Envelope, error: Exception
+) -> None:
+    _reset_session(dispatch, consumer, [envelope], error)
+    retries.record_failure(consumer.name, envelope, error)
+
+
+def _reset_session(
+    dispatch: int, consumer: Consumer, envelopes: Sequence[Envelope], error: Exception
+) -> None:
+    """Undo the rest of a failed handler: session settings, temporary tables, locks, marks."""
+    # A rebuild has no dispatch, and its session holds the lock that keeps archiving out.
+    if dispatch and connection.vendor == "postgresql" and not connection.in_atomic_block:
+        connection.close()
+    if isinstance(error, TransactionEnded):
+        for envelope in envelopes:
+            inbox.unmark(consumer.name, envelope.id)
 
 
 def _handle_counted(handle: Handle, consumer: Consumer, envelope: Envelope) -> None:
@@ -85,29 +112,46 @@ def _handle_counted(handle: Handle, consumer: Consumer, envelope: Envelope) -> N
 
 
 def _handle_in_transaction(consumer: Consumer, envelope: Envelope) -> None:
-    with transaction.atomic():
-        _handle(consumer, [envelope])
+    with delivery_transaction(consumer.name) as current:
+        _handle(current, consumer, [envelope])
+        current.must_be_open()
+        current.must_be(current_id())
 
 
-def _handle(consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
+def _handle(
+    current: DeliveryTransaction, consumer: Consumer, envelopes: Sequence[Envelope]
+) -> None:
     decoded = _Arguments(consumer)
     keys = {key for envelope in envelopes for key in decoded.keys_of(envelope)}
-    marked = inbox.mark_handled(consumer.name, [envelope.id for envelope in envelopes], keys)
+    ids = [envelope.id for envelope in envelopes]
+    marked, current.id = inbox.mark_handled(consumer.name, ids, keys)
     marked -= inbox.drop_archived(consumer.name, (e for e in envelopes if e.id in marked))
+    current.marked = marked
     fresh = [envelope for envelope in envelopes if envelope.id in marked]
     if consumer.item_type:
         _call_with_all(consumer, [consumer.item(decoded.of(envelope)) for envelope in fresh])
     else:
         for envelope in fresh:
-            with caused_by(envelope, consumer.name):
+            with caused_by(envelope, consumer.name), _exits_contained(consumer):
                 consumer.handle(**decoded.of(envelope))
     reach("handled-not-committed")
 
 
 def _call_with_all(consumer: Consumer, items: list[Any]) -> None:
     if items:
-        with caused_by_many(consumer.name):
+        with caused_by_many(consumer.name), _exits_contained(consumer):
             consumer.handle(items)
+
+
+@contextmanager
+def _exits_contained(consumer: Consumer) -> Iterator[None]:
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        # In the main thread they end a worker's child: its message comes again, and is counted.
+        if threading.current_thread() is threading.main_thread():
+            raise
+        raise HandlerExited(consumer=consumer.name, error=type(error).__name__) from error
 
 
 class _Arguments:
@@ -153,37 +197,46 @@ def _call_external(consumer: Consumer, envelope: Envelope) -> None:
         raise OutcomeUnknown(consumer=consumer.name, reason=f"event {envelope.id}")
     with caused_by(envelope, consumer.name):
         try:
-            record = consumer.handle(**consumer.arguments(envelope))
+            with _exits_contained(consumer):
+                record = consumer.handle(**consumer.arguments(envelope))
         except Exception:
             inbox.undo_start(consumer.name, envelope.id, until)
             raise
         # Killed here, the event stays started: only an idempotent consumer calls again.
-        with transaction.atomic():
+        with delivery_transaction(consumer.name) as current:
             if inbox.finish(consumer.name, envelope.id) and record:
+                current.id = current_id()
                 record()
+                current.must_be_open()
+                current.must_be(current_id())
             reach("handled-not-committed")
 
 
-def _finish(dispatch: int, consumer: Consumer | None, handled: Sequence[Envelope]) -> None:
-    """Delete the dispatch, and the records of earlier failures of the events now handled."""
+def _finish(dispatch: int, consumer: Consumer | None, handled: Sequence[Envelope]) -> str:
+    """Delete the dispatch, and the records of earlier failures of the events now handled.
+
+    Returns PostgreSQL's id of the transaction in which it ran, or an empty string.
+    """
     if consumer is None or not handled:
         Dispatch.objects.filter(pk=dispatch).delete()
-        return
+        return ""
     ids = [envelope.id for envelope in handled]
     if connection.vendor == "postgresql":
         with postgres.cursor() as cursor:
             cursor.execute(_FINISH, [consumer.name] * 2 + [ids, consumer.name, ids, dispatch])
-        return
+            return str(cursor.fetchone()[0])
     ConsumerHealth.objects.filter(pk=consumer.name).delete()
     for table in (Retry, DeadLetter):
         table._default_manager.filter(consumer=consumer.name, event_id__in=ids).delete()
     Dispatch.objects.filter(pk=dispatch).delete()
+    return ""
 
 
 # Another copy of the message may have left a retry or a dead letter. One statement, one round trip.
 _FINISH = """
 WITH health AS (DELETE FROM eventbus_consumer_health WHERE consumer = %s),
      retry AS (DELETE FROM eventbus_retry WHERE consumer = %s AND event_id = ANY(%s)),
-     dead_letter AS (DELETE FROM eventbus_dead_letter WHERE consumer = %s AND event_id = ANY(%s))
-DELETE FROM eventbus_dispatch WHERE id = %s
+     dead_letter AS (DELETE FROM eventbus_dead_letter WHERE consumer = %s AND event_id = ANY(%s)),
+     dispatch AS (DELETE FROM eventbus_dispatch WHERE id = %s)
+SELECT pg_current_xact_id()::text
 """

@@ -27,16 +27,20 @@ _TABLE = Inbox._meta.db_table
 _INSERT = {
     vendor: f"INSERT INTO {_TABLE} (consumer, generation, event_id, handled_at)"
     f" SELECT %s, ({_GENERATION}), e.id, CURRENT_TIMESTAMP FROM ({ids}) e"
-    " WHERE true ON CONFLICT DO NOTHING RETURNING event_id"
-    for vendor, ids in {
-        "postgresql": "SELECT unnest(%s::uuid[]) AS id",
-        "sqlite": "SELECT value AS id FROM json_each(%s)",
-    }.items()
+    f" WHERE true ON CONFLICT DO NOTHING RETURNING event_id, {transaction_id}"
+    for vendor, ids, transaction_id in (
+        ("postgresql", "SELECT unnest(%s::uuid[]) AS id", "pg_current_xact_id()::text"),
+        ("sqlite", "SELECT value AS id FROM json_each(%s)", "''"),
+    )
 }
 
 
-def mark_handled(consumer: str, events: Sequence[UUID], keys: Iterable[str]) -> set[UUID]:
+def mark_handled(
+    consumer: str, events: Sequence[UUID], keys: Iterable[str]
+) -> tuple[set[UUID], str]:
     """Acquire the keys, mark events handled, and return the ones that were not: one round trip.
+
+    The second value is PostgreSQL's id of the transaction, if an event was marked.
 
     Locks and marks last until the caller's transaction ends.
     """
@@ -44,9 +48,16 @@ def mark_handled(consumer: str, events: Sequence[UUID], keys: Iterable[str]) -> 
         with postgres.pipeline():
             locks.acquire_for_delivery(consumer, keys)
             cursor.execute(_INSERT[connection.vendor], [consumer, consumer, _array(sorted(events))])
-        marked = {id if isinstance(id, UUID) else UUID(id) for (id,) in cursor.fetchall()}
+        rows = cursor.fetchall()
+    marked = {id if isinstance(id, UUID) else UUID(id) for id, _ in rows}
     _log_duplicates(consumer, len(events) - len(marked))
-    return marked
+    return marked, rows[0][1] if rows else ""
+
+
+def unmark(consumer: str, event: UUID) -> None:
+    """Undo a mark that a handler has committed by hand, so that a retry handles the event."""
+    current = {"consumer": consumer, "generation": generation(consumer), "event_id": event}
+    Inbox.objects.filter(**current).delete()
 
 
 def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:

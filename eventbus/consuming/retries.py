@@ -94,12 +94,22 @@ def signature(consumer: str, error: Exception) -> str:
     """Return the kind of failure (consumer, exception, function), by which failures are grouped."""
     frames = traceback.extract_tb(error.__traceback__)
     place = frames[-1].name if frames else "?"
-    return re.sub(r"[0-9a-f-]{32,36}", "…", f"{consumer} {type(error).__name__} in {place}")[:300]
+    kind = _storable(f"{consumer} {type(error).__name__} in {place}")
+    return re.sub(r"[0-9a-f-]{32,36}", "…", kind)[:300]
 
 
 def format_error(error: Exception) -> str:
     """Return the traceback with its causes; of a long one the last 8000 characters."""
-    return "".join(traceback.format_exception(error))[-8000:]
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception as unprintable:  # its own __str__ fails
+        text = f"{type(error).__name__}, which cannot be printed: {unprintable!r}"
+    return _storable(text)[-8000:]
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL holds neither NUL nor lone surrogates.
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
 
 
 def _delay(attempts: int, error: Exception) -> dt.timedelta:

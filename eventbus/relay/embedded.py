@@ -9,9 +9,13 @@ import threading
 from pathlib import Path
 from typing import IO
 
+import structlog
+
 from eventbus.conf import conf
 from eventbus.relay.relay import Relay
 from eventbus.relay.transports import Transport, transport
+
+log = structlog.get_logger(__name__)
 
 ELSEWHERE = "another process has the relay"
 _TAKEOVER_INTERVAL = 0.5  # seconds between two attempts to get the lock
@@ -32,10 +36,21 @@ class RelayThread:
             lock = _lock()
             if lock:
                 with lock:
-                    self.relay.run()
+                    self._run_relay()
                 return
             self.relay.heartbeat.pause(ELSEWHERE)
             self._stopping.wait(_TAKEOVER_INTERVAL)
+
+    def _run_relay(self) -> None:
+        """Run the relay until it is stopped; an error that ended it starts it again."""
+        ended = False
+        while not (ended or self._stopping.is_set()):
+            try:
+                self.relay.run()
+                ended = True
+            except BaseException:
+                log.critical("relay thread failed", exc_info=True)
+                self._stopping.wait(_TAKEOVER_INTERVAL)
 
     def stop(self, seconds: float) -> None:
         """End after the current iteration; wait for it for so many seconds."""

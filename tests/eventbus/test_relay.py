@@ -225,3 +225,18 @@ class TestParallelRelaysAndWorkers:
         wires = [[to_cloudevent(e.envelope())] for e in Event.objects.all()]
         _threads(2, lambda number: deliver(0, "orders.listen", wires[number]))
         assert Product.objects.get(pk="count").views == 2
+
+
+@pytest.mark.postgres
+def test_the_server_compiles_no_plan_of_a_poll(relay):
+    with connection.cursor() as cursor:
+        cursor.execute("SET jit TO on; SET jit_above_cost TO 0")
+    connection.connection._tuned = False
+    relay._full_poll_at = float("inf")  # the outbox alone
+    relay._iterate()
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN (ANALYZE) SELECT count(*) FROM eventbus_outbox")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("SHOW jit")
+        assert cursor.fetchone() == ("off",)
+    assert "JIT" not in plan

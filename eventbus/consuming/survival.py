@@ -1,0 +1,66 @@
+"""The transaction of a delivery must still be open, and the same, after its handler.
+
+Django ends a transaction that is marked for rollback without an error, and knows nothing of a
+COMMIT, a ROLLBACK or a closed connection by hand. Taken for success, each would lose the event.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from psycopg.pq import TransactionStatus
+
+from eventbus.errors import TransactionBroken, TransactionEnded
+from eventbus.models import Inbox
+
+
+class DeliveryTransaction:
+    """The open transaction of one delivery, with the events marked in it, and PostgreSQL's id."""
+
+    def __init__(self, consumer: str) -> None:
+        self.consumer, self.id = consumer, ""
+        self.marked: set[UUID] = set()
+        self._session = connection.connection
+
+    def must_be_open(self) -> None:
+        """Raise TransactionBroken or TransactionEnded unless it can still commit."""
+        session: Any = connection.connection
+        if session is None or session is not self._session or connection.closed_in_transaction:
+            raise TransactionBroken(consumer=self.consumer, how="closed")
+        if connection.needs_rollback:
+            raise TransactionBroken(consumer=self.consumer, how="marked for rollback")
+        if connection.vendor == "sqlite":
+            if not (session.in_transaction and self._has_marks()):
+                raise TransactionEnded(consumer=self.consumer)
+        elif session.info.transaction_status == TransactionStatus.INERROR:
+            raise TransactionBroken(consumer=self.consumer, how="broken by an error it caught")
+        elif session.info.transaction_status != TransactionStatus.INTRANS:
+            raise TransactionEnded(consumer=self.consumer)
+
+    def _has_marks(self) -> bool:
+        # SQLite's transactions have no id; a statement there is no round trip.
+        marks = Inbox.objects.filter(consumer=self.consumer, event_id__in=self.marked)
+        return not self.marked or marks.count() >= len(self.marked)
+
+    def must_be(self, id: str) -> None:
+        """Raise TransactionEnded if the current transaction has another id than this one."""
+        if self.id and id != self.id:
+            raise TransactionEnded(consumer=self.consumer)
+
+
+@contextmanager
+def delivery_transaction(consumer: str) -> Iterator[DeliveryTransaction]:
+    """Open a transaction; its user checks it after the handler, before it commits."""
+    with transaction.atomic():
+        yield DeliveryTransaction(consumer)
+
+
+def current_id() -> str:
+    """Return PostgreSQL's id of the current transaction; on SQLite an empty string."""
+    if connection.vendor != "postgresql":
+        return ""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(pg_current_xact_id_if_assigned()::text, '')")
+        return str(cursor.fetchone()[0])

@@ -1,0 +1,234 @@
+"""A handler may do anything: its event takes effect once, or its failure is recorded at once."""
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import Error, connection, transaction
+
+from eventbus import GiveUp, publish
+from eventbus.models import DeadLetter, Dispatch, Inbox, Retry
+from eventbus.testing import Bus, listening
+from infra.errors import Refusal
+from orders.events import ProductRetired
+from orders.models import Product
+from tests.eventbus.consumers import make_consumer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def deliver(handle: Callable[[str], object], *skus: str) -> None:
+    """Publish events, deliver them to the handler, and check that each has one outcome."""
+    with listening(make_consumer(handle, key="sku")):
+        bus = Bus()
+        with transaction.atomic():
+            for sku in skus:
+                publish(ProductRetired(sku=sku))
+        bus.settle(allow_failures=True, until=lambda: Retry.objects.filter(attempts=1).exists())
+        bus.settle(allow_failures=True, until=lambda: not Dispatch.objects.exists())
+        assert not Dispatch.objects.exists()
+
+
+def add(sku: str) -> None:
+    Product.objects.create(sku=sku, name=sku, unit_price="1.00", currency="EUR")
+
+
+def names() -> set[str]:
+    return set(Product.objects.values_list("sku", flat=True))
+
+
+def handled() -> int:
+    return Inbox.objects.filter(consumer__startswith="orders.handle").count()
+
+
+def end_by_hand(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def roll_back(sku: str) -> None:
+    transaction.set_rollback(True)
+
+
+def close(sku: str) -> None:
+    connection.close()
+
+
+def roll_back_by_hand(sku: str) -> None:
+    end_by_hand("ROLLBACK")
+
+
+def roll_back_and_begin_by_hand(sku: str) -> None:
+    end_by_hand("ROLLBACK")
+    end_by_hand("BEGIN")
+
+
+def catch_a_database_error(sku: str) -> None:
+    try:
+        end_by_hand("SELECT no_such_column")
+    except Error:
+        end_by_hand("ROLLBACK")
+
+
+ROLLS_BACK = [
+    roll_back,
+    pytest.param(close, marks=pytest.mark.postgres),  # SQLite in memory is never closed
+    roll_back_by_hand,
+    roll_back_and_begin_by_hand,
+    catch_a_database_error,
+]
+
+
+@pytest.mark.parametrize("misbehave", ROLLS_BACK, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("neighbours", [0, 2])
+def test_a_handler_that_loses_its_transaction_has_failed(misbehave, neighbours):
+    def handle(sku: str) -> None:
+        add(sku)
+        if sku == "bad":
+            misbehave(sku)
+
+    good = [f"good-{n}" for n in range(neighbours)]
+    deliver(handle, *good, "bad")
+
+    failed = [*Retry.objects.all(), *DeadLetter.objects.all()]
+    assert [row.consumer for row in failed] == ["orders.handle"]
+    assert "its transaction" in failed[0].error
+    assert names() == set(good)
+    assert handled() == neighbours
+
+
+def test_a_handler_that_commits_by_hand_is_a_dead_letter_for_an_operator():
+    def handle(sku: str) -> None:
+        add(sku)
+        end_by_hand("COMMIT")
+        if connection.vendor == "sqlite":
+            end_by_hand("BEGIN IMMEDIATE")
+            end_by_hand("ROLLBACK")
+
+    deliver(handle, "bad")
+
+    (letter,) = DeadLetter.objects.all()
+    assert "its transaction" in letter.error
+    assert not handled()  # so that a retry by the operator runs it
+
+
+class OutOfStock(Refusal):
+    """There is none left."""
+
+
+def refuse(sku: str) -> None:
+    with transaction.atomic():
+        add(f"{sku}-undone")
+        raise OutOfStock
+
+
+def try_it(sku: str) -> None:
+    with transaction.atomic():
+        add(f"{sku}-undone")
+        transaction.set_rollback(True)
+
+
+def catch(sku: str) -> None:
+    try:
+        refuse(sku)
+    except OutOfStock:
+        add(f"{sku}-refused")
+
+
+@pytest.mark.parametrize("skus", [["a"], ["a", "b", "c"]], ids=len)
+@pytest.mark.parametrize(
+    ("service", "rows"), [(catch, "{}-refused"), (try_it, "{}")], ids=["refusal", "dry run"]
+)
+def test_a_nested_transaction_may_be_rolled_back(service, rows, skus):
+    def handle(sku: str) -> None:
+        service(sku)
+        if service is try_it:
+            add(sku)
+
+    deliver(handle, *skus)
+
+    assert names() == {rows.format(sku) for sku in skus}
+    assert handled() == len(skus)
+    assert not Retry.objects.exists()
+
+
+@pytest.mark.parametrize("words", ["nul \0", "surrogate \ud800"])
+def test_an_error_is_recorded_whatever_its_text(words):
+    def handle(sku: str) -> None:
+        raise ValueError(words)
+
+    deliver(handle, "a")
+
+    (retry,) = Retry.objects.all()
+    assert retry.attempts >= 1
+    assert "ValueError" in retry.error
+
+
+def test_an_error_that_cannot_be_printed_is_recorded():
+    class Silent(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    def handle(sku: str) -> None:
+        raise Silent
+
+    deliver(handle, "a")
+
+    assert "Silent" in Retry.objects.get().error
+
+
+def test_giving_up_with_a_plain_text_is_final():
+    def handle(sku: str) -> None:
+        raise GiveUp("the warehouse has burnt down")
+
+    deliver(handle, "a")
+
+    assert "the warehouse has burnt down" in DeadLetter.objects.get().error
+
+
+@pytest.mark.postgres  # a thread has a connection of its own
+@pytest.mark.parametrize("exit", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_a_handler_that_exits_in_a_thread_has_failed_and_its_neighbours_go_on(exit):
+    def handle(sku: str) -> None:
+        add(sku)
+        if sku == "bad":
+            raise exit
+
+    def run() -> None:
+        deliver(handle, "a", "bad", "b")
+        connection.close()
+
+    with ThreadPoolExecutor(1) as relay_thread:
+        relay_thread.submit(run).result(timeout=60)
+
+    assert names() == {"a", "b"}
+    assert exit.__name__ in Retry.objects.get().error
+
+
+def test_an_event_that_kills_the_only_process_ends_as_a_dead_letter(settings):
+    class Killed(BaseException):
+        """The process is gone: what it had not committed is lost."""
+
+    def handle(sku: str) -> None:
+        add(sku)
+        if sku == "bad":
+            raise Killed
+
+    with listening(make_consumer(handle, key="sku")):
+        with transaction.atomic():
+            for sku in ("a", "bad", "b"):
+                publish(ProductRetired(sku=sku))
+        starts = 0
+        while not DeadLetter.objects.exists():
+            starts += 1
+            assert starts < 10
+            bus = Bus()  # a process that starts
+            bus._relay.prepare()
+            with contextlib.suppress(Killed):
+                bus.settle(allow_failures=True, until=lambda: DeadLetter.objects.exists())
+        bus.settle(allow_failures=True)
+
+    assert "kill its worker" in DeadLetter.objects.get().error
+    assert names() == {"a", "b"}
+    assert not Dispatch.objects.exists()
