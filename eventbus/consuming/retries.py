@@ -4,20 +4,23 @@ import datetime as dt
 import random
 import re
 import traceback
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
 
 from eventbus.cloudevents import to_cloudevent
 from eventbus.conf import conf
-from eventbus.errors import BadConsumer, BadPayload, GiveUp, WorkerKilled
+from eventbus.errors import BadConsumer, BadPayload, GiveUp, NotInLog, WorkerKilled
 from eventbus.events import Envelope
 from eventbus.models import ConsumerHealth, DeadLetter, Retry
 from infra import clock
 from infra.errors import TryLater
 from infra.failpoints import reach
 
+_LONGEST_TRY_LATER = dt.timedelta(days=30)
 FINAL = (GiveUp, BadPayload, BadConsumer)  # a retry cannot help
 _SUSPECT = {
     "error": "suspect: its worker may have been killed by it",
@@ -90,6 +93,25 @@ def dead_letter(consumer: str, envelope: Envelope, error: Exception, attempts: i
     )
 
 
+def dead_letter_unlogged(consumer: str, event: UUID) -> None:
+    """Make a dead letter of a delivery whose event is not in the log, and delete its retry."""
+    retry = Retry.objects.filter(consumer=consumer, event_id=event)
+    error = NotInLog(event=event)
+    DeadLetter.objects.get_or_create(
+        consumer=consumer,
+        event_id=event,
+        defaults={
+            "name": "unknown",
+            "attempts": sum(retry.values_list("attempts", flat=True)),
+            "error": str(error),
+            "signature": signature(consumer, error),
+            "envelope": {"specversion": "1.0", "id": str(event), "type": "unknown", "data": {}},
+            "died_at": clock.now(),
+        },
+    )
+    retry.delete()
+
+
 def signature(consumer: str, error: Exception) -> str:
     """Return the kind of failure (consumer, exception, function), by which failures are grouped."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -114,7 +136,8 @@ def _storable(text: str) -> str:
 
 def _delay(attempts: int, error: Exception) -> dt.timedelta:
     if isinstance(error, TryLater):
-        return dt.timedelta(seconds=float(error.seconds))
+        with suppress(ValueError, TypeError, OverflowError):  # a consumer may say anything
+            return min(dt.timedelta(seconds=float(error.seconds)), _LONGEST_TRY_LATER)
     first, fixed = conf().RETRY_DELAY, conf().RETRIES_BEFORE_BACKOFF
     if attempts <= fixed:
         return dt.timedelta(seconds=first)

@@ -53,7 +53,7 @@ def _claim_step_by_step() -> Claim:
     rows = list(Outbox.objects.order_by("pk")[: conf().CLAIM_SIZE])
     Outbox.objects.filter(pk__in=[row.pk for row in rows]).delete()
     events = Event.objects.in_bulk([row.event_id for row in rows])
-    batches = list(_batches(events[row.event_id] for row in rows))
+    batches = list(_batches(events[row.event_id] for row in rows if row.event_id in events))
     held = unhealthy_consumers()
     dispatches = Dispatch.objects.bulk_create(
         Dispatch(

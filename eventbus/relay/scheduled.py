@@ -15,6 +15,7 @@ from django.db.models import Q
 
 from eventbus.cloudevents import to_cloudevent
 from eventbus.conf import conf
+from eventbus.consuming import retries
 from eventbus.consuming.corrections import corrected
 from eventbus.models import ConsumerHealth, Dispatch, Event, Retry, Scheduled
 from eventbus.publishing import outbox
@@ -142,6 +143,7 @@ def _messages(dispatches: Sequence[Dispatch]) -> list[Message]:
         [UUID(id) for dispatch in dispatches for id in dispatch.event_ids]
     )
     events = {str(id): to_cloudevent(event.envelope()) for id, event in logged.items()}
+    dispatches = [dispatch for dispatch in dispatches if _without_unlogged(dispatch, set(events))]
 
     def changes(dispatch: Dispatch, id: str) -> dict[str, Any]:
         replayed = {"replayed": True} if dispatch.replayed else {}
@@ -150,6 +152,20 @@ def _messages(dispatches: Sequence[Dispatch]) -> list[Message]:
     return [
         claim.message_of(d, [events[id] | changes(d, id) for id in d.event_ids]) for d in dispatches
     ]
+
+
+def _without_unlogged(dispatch: Dispatch, logged: set[str]) -> bool:
+    """Make dead letters of events that are not in the log; return whether others are left."""
+    # As after a restore of the database, with messages of a later time still in the broker.
+    unlogged = [id for id in dispatch.event_ids if id not in logged]
+    for id in unlogged:
+        retries.dead_letter_unlogged(dispatch.consumer, UUID(id))
+    if unlogged:
+        dispatch.event_ids = [id for id in dispatch.event_ids if id in logged]
+        dispatch.save()
+    if not dispatch.event_ids:
+        dispatch.delete()
+    return bool(dispatch.event_ids)
 
 
 _POLL = """

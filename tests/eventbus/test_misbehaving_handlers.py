@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import Error, connection, transaction
 
-from eventbus import GiveUp, publish
+from eventbus import GiveUp, TryLater, publish
 from eventbus.models import DeadLetter, Dispatch, Inbox, Retry
 from eventbus.testing import Bus, listening
 from infra.errors import Refusal
@@ -108,8 +108,8 @@ def test_a_handler_that_commits_by_hand_is_a_dead_letter_for_an_operator():
 
     deliver(handle, "bad")
 
-    (letter,) = DeadLetter.objects.all()
-    assert "its transaction" in letter.error
+    (dead_letter,) = DeadLetter.objects.all()
+    assert "its transaction" in dead_letter.error
     assert not handled()  # so that a retry by the operator runs it
 
 
@@ -176,6 +176,20 @@ def test_an_error_that_cannot_be_printed_is_recorded():
     deliver(handle, "a")
 
     assert "Silent" in Retry.objects.get().error
+
+
+@pytest.mark.parametrize("seconds", ["soon", None, float("nan"), float("inf"), 1e15, -1])
+def test_try_later_with_any_number_of_seconds_is_recorded(seconds):
+    def handle(sku: str) -> None:
+        raise TryLater(seconds=seconds, reason="the bank is busy")
+
+    with listening(make_consumer(handle)):
+        bus = Bus()
+        with transaction.atomic():
+            publish(ProductRetired(sku="a"))
+        bus.settle(allow_failures=True, until=lambda: Retry.objects.exists())
+
+    assert "the bank is busy" in Retry.objects.get().error
 
 
 def test_giving_up_with_a_plain_text_is_final():

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
@@ -9,7 +10,16 @@ from django.db import connection, transaction
 from eventbus import GiveUp, publish
 from eventbus.conf import conf
 from eventbus.consuming.delivery import deliver
-from eventbus.models import ConsumerHealth, DeadLetter, Dispatch, Inbox, Outbox, QueueMarker, Retry
+from eventbus.models import (
+    ConsumerHealth,
+    DeadLetter,
+    Dispatch,
+    Event,
+    Inbox,
+    Outbox,
+    QueueMarker,
+    Retry,
+)
 from eventbus.relay import lost_messages
 from eventbus.relay.low_watermark import LowWatermark
 from eventbus.relay.relay import Relay
@@ -55,6 +65,28 @@ def retire(*skus: str) -> None:
 
 def marker_received(at: dt.datetime) -> None:
     QueueMarker.objects.update_or_create(queue="orders", defaults={"received_up_to": at})
+
+
+def test_a_retry_whose_event_is_not_in_the_log_stops_no_other(relay, lossy):
+    retire("a", "b")
+    past = clock.now() - dt.timedelta(minutes=1)
+    unlogged = uuid4()  # as after a restore of the database
+    for event in (unlogged, *Event.objects.values_list("pk", flat=True)):
+        Retry.objects.create(
+            consumer="orders.listen", event_id=event, next_at=past, failed_at=past, error="none"
+        )
+    Dispatch.objects.create(
+        consumer="orders.listen", event_ids=[str(uuid4()), str(Event.objects.first().pk)]
+    )
+
+    relay.run_once()
+
+    sent = [event["data"]["sku"] for message in lossy.messages for event in message.events]
+    assert sorted(sent) == ["a", "a", "b"]
+    unknown = DeadLetter.objects.filter(name="unknown")
+    assert unknown.count() == 2
+    assert str(unlogged) in unknown.get(event_id=unlogged).error
+    assert not Retry.objects.filter(event_id=unlogged).exists()
 
 
 class TestLostMessages:
@@ -209,7 +241,11 @@ class TestProbing:
         assert Inbox.objects.filter(consumer="orders.listen").count() == 10
         assert not DeadLetter.objects.exists()
 
-    def test_one_bad_event_among_good_ones_leaves_the_consumer_healthy(self, relay, lossy):
+    def test_one_bad_event_among_good_ones_leaves_the_consumer_healthy(
+        self, relay, lossy, settings
+    ):
+        settings.EVENTBUS = {**settings.EVENTBUS, "RETRY_DELAY": 3600}  # no retry comes in between
+
         def listen(sku: str) -> None:
             if sku == "bad":
                 raise ValueError("bad")

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command, get_commands, load_command_class
+
+from eventbus import checks, registry
 
 ROOT = Path(settings.BASE_DIR)
 IGNORED = {".venv", "var", "node_modules", ".git", ".pytest_cache"}
@@ -112,6 +115,17 @@ def test_the_consumer_in_the_readme_is_the_one_of_the_example() -> None:
     consumers = (ROOT / "examples" / "loyalty" / "consumers.py").read_text()
     (shown,) = [block for block in _blocks(README, "python") if "@consumer" in block]
     assert consumers.endswith(shown)
+
+
+def test_the_message_in_the_readme_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def add_points(customer_id: UUID) -> None: ...
+
+    monkeypatch.setattr(registry, "consumers", {})
+    add_points.__module__ = "loyalty.consumers"
+    registry.consumer("orders.OrderPayed", key="customer_id")(add_points)
+    printed = "\n".join(str(error) for error in checks.check_contexts(None))
+    (shown,) = [block for block in _blocks(README, "") if "eventbus.E001" in block]
+    assert printed.removeprefix("?: ").split() == shown.split()
 
 
 def test_the_readme_is_short() -> None:
