@@ -18,7 +18,7 @@ Explained
     ├── InArchive
     ├── LogBusy
     ├── BrokerUnreachable
-    ├── HandlerExited         a handler raised SystemExit or the like in a thread
+    ├── HandlerExited         a handler raised SystemExit, CancelledError or the like
     ├── TransactionBroken     a handler left its transaction so that it cannot commit
     └── GiveUp                raised by a consumer: the event goes to the dead letters at once
         ├── OutcomeUnknown    an external call was interrupted and must not be repeated
@@ -28,8 +28,6 @@ Explained
 
 The docstring of an error is its message; the words in braces are its fields.
 """
-
-from typing import Any
 
 from infra.errors import Explained
 
@@ -109,7 +107,8 @@ class BrokerUnreachable(EventBusError):
 
 
 class HandlerExited(EventBusError):
-    """{consumer} raised {error}, which ends a process. Raise an Exception to fail a delivery."""
+    """{consumer} raised {error}, which is not an Exception: it would end the thread or process.
+    Raise an Exception to fail a delivery."""
 
 
 class TransactionBroken(EventBusError):
@@ -119,9 +118,6 @@ class TransactionBroken(EventBusError):
 
 class GiveUp(EventBusError):
     """This cannot get better: {reason}."""
-
-    def __init__(self, reason: object = "", **fields: Any) -> None:
-        super().__init__(reason=reason, **fields)
 
 
 class OutcomeUnknown(GiveUp):

@@ -11,12 +11,22 @@ import inspect
 from typing import Any, ClassVar
 
 
-class Explained(Exception):
-    """An error whose message is its docstring, filled in with its fields."""
+class _Fields(dict[str, Any]):
+    def __missing__(self, name: str) -> str:
+        return "?"  # an error that is raised with too few fields is still that error
 
-    def __init__(self, **fields: Any) -> None:
-        self.fields = fields
-        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**fields))
+
+class Explained(Exception):
+    """An error whose message is its docstring, filled in with its fields.
+
+    One positional argument is the field `reason`, as in `GiveUp("the card has expired")`.
+    """
+
+    def __init__(self, reason: object = None, /, **fields: Any) -> None:
+        self.fields = fields if reason is None else {"reason": reason} | fields
+        super().__init__(
+            inspect.cleandoc(type(self).__doc__ or "").format_map(_Fields(self.fields))
+        )
 
     def __reduce__(self) -> Any:
         return _rebuild, (type(self), self.fields)
@@ -38,8 +48,8 @@ class Refusal(Explained):
     status: ClassVar[int] = 409
     field: str = ""  # the field of the request that caused it, if there is one
 
-    def __init__(self, **fields: Any) -> None:
-        super().__init__(**fields)
+    def __init__(self, reason: object = None, /, **fields: Any) -> None:
+        super().__init__(reason, **fields)
         self.field = fields.get("field", type(self).field)
 
 

@@ -12,8 +12,14 @@ from django.db import connection, transaction
 from eventbus import registry
 from eventbus.cloudevents import from_cloudevent
 from eventbus.consuming import inbox, retries
-from eventbus.consuming.survival import DeliveryTransaction, current_id, delivery_transaction
-from eventbus.errors import HandlerExited, OutcomeUnknown, TransactionEnded, UnknownConsumer
+from eventbus.consuming.savepoints import Savepoints
+from eventbus.consuming.survival import DeliveryTransaction, current_id
+from eventbus.errors import (
+    HandlerExited,
+    OutcomeUnknown,
+    TransactionEnded,
+    UnknownConsumer,
+)
 from eventbus.events import Envelope
 from eventbus.models import ConsumerHealth, DeadLetter, Dispatch, Retry
 from eventbus.origin import caused_by, caused_by_many
@@ -53,18 +59,16 @@ def deliver(
 
 def deliver_batch(dispatch: int, consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
     """Handle all events in one transaction; if that fails, each in one of its own."""
-    savepoint_missed = False
+    current, savepoints = DeliveryTransaction(consumer.name), Savepoints(consumer.name)
     try:
-        with delivery_transaction(consumer.name) as current:
-            try:
-                with _without_savepoints():
-                    _handle(current, consumer, envelopes)
-            finally:
-                savepoint_missed = connection.needs_rollback
+        with current.atomic():
+            with savepoints.omitted():
+                _handle(current, consumer, envelopes)
             current.must_be_open()
             current.must_be(_finish(dispatch, consumer, envelopes))
     except Exception as error:
-        if len(envelopes) > 1 or savepoint_missed:
+        # Before the mark, an earlier handler's session settings may be what fails.
+        if len(envelopes) > 1 or savepoints.missed or current.marked is None:
             _reset_session(dispatch, consumer, envelopes, error)
             _deliver_each(dispatch, consumer, envelopes, _handle_in_transaction)
         else:
@@ -112,7 +116,8 @@ def _handle_counted(handle: Handle, consumer: Consumer, envelope: Envelope) -> N
 
 
 def _handle_in_transaction(consumer: Consumer, envelope: Envelope) -> None:
-    with delivery_transaction(consumer.name) as current:
+    current = DeliveryTransaction(consumer.name)
+    with current.atomic():
         _handle(current, consumer, [envelope])
         current.must_be_open()
         current.must_be(current_id())
@@ -147,9 +152,13 @@ def _call_with_all(consumer: Consumer, items: list[Any]) -> None:
 def _exits_contained(consumer: Consumer) -> Iterator[None]:
     try:
         yield
-    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-        # In the main thread they end a worker's child: its message comes again, and is counted.
-        if threading.current_thread() is threading.main_thread():
+    except Exception:
+        raise
+    except BaseException as error:
+        # A signal ends a worker's child by these two, in its main thread; a handler that does so
+        # by itself ends the child, too: its message comes again, and is counted.
+        main = threading.current_thread() is threading.main_thread()
+        if main and isinstance(error, SystemExit | KeyboardInterrupt):
             raise
         raise HandlerExited(consumer=consumer.name, error=type(error).__name__) from error
 
@@ -171,19 +180,6 @@ class _Arguments:
         return self._consumer.keys(self.of(envelope) if self._consumer.key else {})
 
 
-@contextmanager
-def _without_savepoints() -> Iterator[None]:
-    # A savepoint costs each service two round trips, and more than 64 subtransactions are slow. A
-    # batch is all or nothing anyway; if a service needs its savepoint, the batch fails, and is
-    # repeated one by one with savepoints.
-    features: Any = connection.features
-    uses, features.uses_savepoints = features.uses_savepoints, False
-    try:
-        yield
-    finally:
-        features.uses_savepoints = uses
-
-
 def _call_external(consumer: Consumer, envelope: Envelope) -> None:
     """Start, call, record: no transaction is open during the call to the other system."""
     with transaction.atomic():
@@ -203,7 +199,8 @@ def _call_external(consumer: Consumer, envelope: Envelope) -> None:
             inbox.undo_start(consumer.name, envelope.id, until)
             raise
         # Killed here, the event stays started: only an idempotent consumer calls again.
-        with delivery_transaction(consumer.name) as current:
+        current = DeliveryTransaction(consumer.name)
+        with current.atomic():
             if inbox.finish(consumer.name, envelope.id) and record:
                 current.id = current_id()
                 record()
@@ -223,7 +220,9 @@ def _finish(dispatch: int, consumer: Consumer | None, handled: Sequence[Envelope
     ids = [envelope.id for envelope in handled]
     if connection.vendor == "postgresql":
         with postgres.cursor() as cursor:
-            cursor.execute(_FINISH, [consumer.name] * 2 + [ids, consumer.name, ids, dispatch])
+            cursor.execute(
+                _FINISH, [consumer.name] * 2 + [ids, consumer.name, ids] + [dispatch] * 2
+            )
             return str(cursor.fetchone()[0])
     ConsumerHealth.objects.filter(pk=consumer.name).delete()
     for table in (Retry, DeadLetter):
@@ -232,11 +231,12 @@ def _finish(dispatch: int, consumer: Consumer | None, handled: Sequence[Envelope
     return ""
 
 
-# Another copy of the message may have left a retry or a dead letter. One statement, one round trip.
+# Another copy of the message may have left a retry or a dead letter, and a handler a lock of its
+# session. One statement, one round trip. A rebuild (dispatch 0) holds such a lock itself.
 _FINISH = """
 WITH health AS (DELETE FROM eventbus_consumer_health WHERE consumer = %s),
      retry AS (DELETE FROM eventbus_retry WHERE consumer = %s AND event_id = ANY(%s)),
      dead_letter AS (DELETE FROM eventbus_dead_letter WHERE consumer = %s AND event_id = ANY(%s)),
      dispatch AS (DELETE FROM eventbus_dispatch WHERE id = %s)
-SELECT pg_current_xact_id()::text
+SELECT pg_current_xact_id()::text, CASE WHEN %s > 0 THEN pg_advisory_unlock_all()::text END
 """

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.db.models import Max
 
 from eventbus.conf import conf
+from eventbus.consuming import session
 from eventbus.events import Envelope
 from eventbus.models import Event, Inbox, Subscription
 from infra import clock, locks, postgres
@@ -27,7 +28,8 @@ _TABLE = Inbox._meta.db_table
 _INSERT = {
     vendor: f"INSERT INTO {_TABLE} (consumer, generation, event_id, handled_at)"
     f" SELECT %s, ({_GENERATION}), e.id, CURRENT_TIMESTAMP FROM ({ids}) e"
-    f" WHERE true ON CONFLICT DO NOTHING RETURNING event_id, {transaction_id}"
+    f" WHERE true ON CONFLICT DO NOTHING"
+    f" RETURNING event_id, {transaction_id}, {session.STATE[vendor]}"
     for vendor, ids, transaction_id in (
         ("postgresql", "SELECT unnest(%s::uuid[]) AS id", "pg_current_xact_id()::text"),
         ("sqlite", "SELECT value AS id FROM json_each(%s)", "''"),
@@ -40,7 +42,8 @@ def mark_handled(
 ) -> tuple[set[UUID], str]:
     """Acquire the keys, mark events handled, and return the ones that were not: one round trip.
 
-    The second value is PostgreSQL's id of the transaction, if an event was marked.
+    The second value is PostgreSQL's id of the transaction, if an event was marked. The session is
+    then as it was before any handler.
 
     Locks and marks last until the caller's transaction ends.
     """
@@ -49,9 +52,13 @@ def mark_handled(
             locks.acquire_for_delivery(consumer, keys)
             cursor.execute(_INSERT[connection.vendor], [consumer, consumer, _array(sorted(events))])
         rows = cursor.fetchall()
-    marked = {id if isinstance(id, UUID) else UUID(id) for id, _ in rows}
+    marked = {id if isinstance(id, UUID) else UUID(id) for id, *_ in rows}
     _log_duplicates(consumer, len(events) - len(marked))
-    return marked, rows[0][1] if rows else ""
+    if not rows:
+        return marked, ""
+    _, transaction_id, state = rows[0]
+    session.restore(state)
+    return marked, transaction_id
 
 
 def unmark(consumer: str, event: UUID) -> None:

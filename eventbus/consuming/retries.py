@@ -136,7 +136,7 @@ def _storable(text: str) -> str:
 
 def _delay(attempts: int, error: Exception) -> dt.timedelta:
     if isinstance(error, TryLater):
-        with suppress(ValueError, TypeError, OverflowError):  # a consumer may say anything
+        with suppress(ValueError, TypeError, OverflowError, AttributeError):  # any value, or none
             return min(dt.timedelta(seconds=float(error.seconds)), _LONGEST_TRY_LATER)
     first, fixed = conf().RETRY_DELAY, conf().RETRIES_BEFORE_BACKOFF
     if attempts <= fixed:

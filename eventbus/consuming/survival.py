@@ -17,12 +17,19 @@ from eventbus.models import Inbox
 
 
 class DeliveryTransaction:
-    """The open transaction of one delivery, with the events marked in it, and PostgreSQL's id."""
+    """The transaction of one delivery, with the events marked in it, and PostgreSQL's id."""
 
     def __init__(self, consumer: str) -> None:
         self.consumer, self.id = consumer, ""
-        self.marked: set[UUID] = set()
-        self._session = connection.connection
+        self.marked: set[UUID] | None = None  # before the handler runs
+        self._session: Any = None
+
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """Open the transaction; its user checks it after the handler, before it commits."""
+        with transaction.atomic():
+            self._session = connection.connection
+            yield
 
     def must_be_open(self) -> None:
         """Raise TransactionBroken or TransactionEnded unless it can still commit."""
@@ -41,20 +48,13 @@ class DeliveryTransaction:
 
     def _has_marks(self) -> bool:
         # SQLite's transactions have no id; a statement there is no round trip.
-        marks = Inbox.objects.filter(consumer=self.consumer, event_id__in=self.marked)
+        marks = Inbox.objects.filter(consumer=self.consumer, event_id__in=self.marked or ())
         return not self.marked or marks.count() >= len(self.marked)
 
     def must_be(self, id: str) -> None:
         """Raise TransactionEnded if the current transaction has another id than this one."""
         if self.id and id != self.id:
             raise TransactionEnded(consumer=self.consumer)
-
-
-@contextmanager
-def delivery_transaction(consumer: str) -> Iterator[DeliveryTransaction]:
-    """Open a transaction; its user checks it after the handler, before it commits."""
-    with transaction.atomic():
-        yield DeliveryTransaction(consumer)
 
 
 def current_id() -> str:

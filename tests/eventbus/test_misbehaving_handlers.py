@@ -1,15 +1,22 @@
 """A handler may do anything: its event takes effect once, or its failure is recorded at once."""
 
 import contextlib
-from collections.abc import Callable
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import Error, connection, transaction
+from django.test import override_settings
 
 from eventbus import GiveUp, TryLater, publish
+from eventbus.consuming import delivery
+from eventbus.errors import OutcomeUnknown
 from eventbus.models import DeadLetter, Dispatch, Inbox, Retry
-from eventbus.testing import Bus, listening
+from eventbus.relay import subscriptions
+from eventbus.relay.relay import Relay
+from eventbus.relay.transports import Message
+from eventbus.testing import Bus, InMemoryTransport, listening
 from infra.errors import Refusal
 from orders.events import ProductRetired
 from orders.models import Product
@@ -129,6 +136,22 @@ def try_it(sku: str) -> None:
         transaction.set_rollback(True)
 
 
+def try_with_a_savepoint_by_hand(sku: str) -> None:
+    savepoint = transaction.savepoint()
+    add(f"{sku}-undone")
+    with contextlib.suppress(Error):
+        end_by_hand("SELECT no_such_column")
+    transaction.savepoint_rollback(savepoint)
+    add(sku)
+
+
+def forgive_by_hand(sku: str) -> None:
+    with contextlib.suppress(OutOfStock):
+        refuse(sku)
+    transaction.set_rollback(False)
+    add(sku)
+
+
 def catch(sku: str) -> None:
     try:
         refuse(sku)
@@ -138,7 +161,14 @@ def catch(sku: str) -> None:
 
 @pytest.mark.parametrize("skus", [["a"], ["a", "b", "c"]], ids=len)
 @pytest.mark.parametrize(
-    ("service", "rows"), [(catch, "{}-refused"), (try_it, "{}")], ids=["refusal", "dry run"]
+    ("service", "rows"),
+    [
+        (catch, "{}-refused"),
+        (try_it, "{}"),
+        (try_with_a_savepoint_by_hand, "{}"),
+        (forgive_by_hand, "{}"),
+    ],
+    ids=["refusal", "dry run", "savepoint", "set_rollback"],
 )
 def test_a_nested_transaction_may_be_rolled_back(service, rows, skus):
     def handle(sku: str) -> None:
@@ -192,9 +222,27 @@ def test_try_later_with_any_number_of_seconds_is_recorded(seconds):
     assert "the bank is busy" in Retry.objects.get().error
 
 
-def test_giving_up_with_a_plain_text_is_final():
+class Unrepeatable(OutcomeUnknown):
+    """{consumer} may not call {bank} again: {reason}."""
+
+
+def test_try_later_with_a_plain_text_is_recorded():
     def handle(sku: str) -> None:
-        raise GiveUp("the warehouse has burnt down")
+        raise TryLater("the bank is busy")
+
+    with listening(make_consumer(handle)):
+        bus = Bus()
+        with transaction.atomic():
+            publish(ProductRetired(sku="a"))
+        bus.settle(allow_failures=True, until=lambda: Retry.objects.exists())
+
+    assert "the bank is busy" in Retry.objects.get().error
+
+
+@pytest.mark.parametrize("error", [GiveUp, OutcomeUnknown, Unrepeatable])
+def test_giving_up_with_a_plain_text_is_final(error):
+    def handle(sku: str) -> None:
+        raise error("the warehouse has burnt down")
 
     deliver(handle, "a")
 
@@ -202,7 +250,7 @@ def test_giving_up_with_a_plain_text_is_final():
 
 
 @pytest.mark.postgres  # a thread has a connection of its own
-@pytest.mark.parametrize("exit", [SystemExit, KeyboardInterrupt, GeneratorExit])
+@pytest.mark.parametrize("exit", [SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError])
 def test_a_handler_that_exits_in_a_thread_has_failed_and_its_neighbours_go_on(exit):
     def handle(sku: str) -> None:
         add(sku)
@@ -221,13 +269,10 @@ def test_a_handler_that_exits_in_a_thread_has_failed_and_its_neighbours_go_on(ex
 
 
 def test_an_event_that_kills_the_only_process_ends_as_a_dead_letter(settings):
-    class Killed(BaseException):
-        """The process is gone: what it had not committed is lost."""
-
     def handle(sku: str) -> None:
         add(sku)
         if sku == "bad":
-            raise Killed
+            raise KeyboardInterrupt  # the process is gone, with all that it has not committed
 
     with listening(make_consumer(handle, key="sku")):
         with transaction.atomic():
@@ -239,10 +284,61 @@ def test_an_event_that_kills_the_only_process_ends_as_a_dead_letter(settings):
             assert starts < 10
             bus = Bus()  # a process that starts
             bus._relay.prepare()
-            with contextlib.suppress(Killed):
+            with contextlib.suppress(KeyboardInterrupt):
                 bus.settle(allow_failures=True, until=lambda: DeadLetter.objects.exists())
         bus.settle(allow_failures=True)
 
     assert "kill its worker" in DeadLetter.objects.get().error
     assert names() == {"a", "b"}
     assert not Dispatch.objects.exists()
+
+
+@contextlib.contextmanager
+def single_messages(handle: Callable[[str], object], *skus: str) -> Iterator[list[Message]]:
+    """Give a message for each event, so that one session delivers one after another."""
+    transport = InMemoryTransport()
+    with listening(make_consumer(handle, key="sku")), override_settings(EVENTBUS={"BATCH_SIZE": 1}):
+        subscriptions.sync()
+        with transaction.atomic():
+            for sku in skus:
+                publish(ProductRetired(sku=sku))
+        Relay(transport).run_once()
+        yield [m for m in transport.messages if m.consumer.endswith(".handle")]
+
+
+def locks_of_this_session() -> list[tuple[object, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
+        return list(cursor.fetchall())
+
+
+LEFT_BEHIND = {
+    "time-out": "SET statement_timeout TO '1ms'",
+    "search path": "SET search_path TO nowhere",
+    "time zone": "SELECT set_config('TimeZone', 'Asia/Jakarta', false)",
+    "read-only": "SET default_transaction_read_only TO on",
+    "role": "SET ROLE pg_monitor",
+    "temporary table": "CREATE TEMP TABLE orders_product AS SELECT 1 AS id",
+    "lock": "SELECT pg_advisory_lock(17)",
+}
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("statement", LEFT_BEHIND.values(), ids=list(LEFT_BEHIND))
+def test_the_next_handler_runs_in_the_session_as_it_was_opened(statement):
+    def handle(sku: str) -> None:
+        add(sku)
+        if sku == "first":
+            end_by_hand(statement)
+
+    with single_messages(handle, "zeroth", "first", "second") as messages:
+        for message in messages:
+            delivery.deliver(message.dispatch, message.consumer, message.events)
+        held_locks = locks_of_this_session()
+        connection.close()
+
+    failed = Retry.objects.filter(attempts=1).count()  # without its tables the delivery itself is
+    assert names() | ({"first"} if failed else set()) == {"zeroth", "first", "second"}
+    assert not held_locks
