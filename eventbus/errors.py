@@ -24,6 +24,7 @@ Explained
         ├── OutcomeUnknown    an external call was interrupted and must not be repeated
         ├── ManyCauses        a batch consumer tried to publish
         ├── TransactionEnded  a handler ended its transaction by hand
+        ├── TransactionLeftOpen   an external handler left a transaction open
         └── WorkerKilled      the event killed its worker too often
 
 The docstring of an error is its message; the words in braces are its fields.
@@ -132,6 +133,11 @@ class ManyCauses(GiveUp):
 class TransactionEnded(GiveUp):
     """{consumer} ended its transaction by COMMIT or ROLLBACK: a part of its effect may be saved.
     Remove that statement, compare the effect with the event, then retry or discard it."""
+
+
+class TransactionLeftOpen(GiveUp):
+    """{consumer} made its call and left a transaction open, so its writes in that are undone.
+    Write in the function that it returns; compare with the other system, then retry or discard."""
 
 
 class WorkerKilled(GiveUp):

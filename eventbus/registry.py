@@ -14,6 +14,14 @@ from eventbus.events import Envelope, zoned
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Key = str | Callable[..., Iterable[object]] | None
 
+NEVER_RUN = "the body of a coroutine or generator would never run"
+
+_NEVER_RUN_KINDS = (
+    inspect.iscoroutinefunction,
+    inspect.isgeneratorfunction,
+    inspect.isasyncgenfunction,
+)
+
 consumers: dict[str, "Consumer"] = {}
 
 
@@ -127,6 +135,8 @@ def build(
     **options: Any,
 ) -> Consumer:
     """Return an unregistered consumer of a function. Raises BadConsumer."""
+    if any(is_one(handle) for is_one in _NEVER_RUN_KINDS):
+        raise BadConsumer(consumer=name, problem=f"{NEVER_RUN}; make it a plain function")
     item_type = _item_type(name, handle) if batch else None
     payload_type, envelope_parameter = _signature(name, item_type or handle)
     if missing := set(_key_parameters(key)) - set(payload_type.__struct_fields__):

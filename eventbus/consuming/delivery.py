@@ -1,5 +1,6 @@
 """Delivery of a message: each event's effect exactly once, or its failure recorded."""
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,10 +12,11 @@ from django.db import connection, transaction
 
 from eventbus import registry
 from eventbus.cloudevents import from_cloudevent
-from eventbus.consuming import inbox, retries
+from eventbus.consuming import inbox, retries, survival
 from eventbus.consuming.savepoints import Savepoints
 from eventbus.consuming.survival import DeliveryTransaction, current_id
 from eventbus.errors import (
+    BadConsumer,
     HandlerExited,
     OutcomeUnknown,
     TransactionEnded,
@@ -134,18 +136,26 @@ def _handle(
     current.marked = marked
     fresh = [envelope for envelope in envelopes if envelope.id in marked]
     if consumer.item_type:
-        _call_with_all(consumer, [consumer.item(decoded.of(envelope)) for envelope in fresh])
+        items = [consumer.item(decoded.of(envelope)) for envelope in fresh]
+        if items:
+            with caused_by_many(consumer.name):
+                _run(consumer, items)
     else:
         for envelope in fresh:
-            with caused_by(envelope, consumer.name), _exits_contained(consumer):
-                consumer.handle(**decoded.of(envelope))
+            with caused_by(envelope, consumer.name):
+                _run(consumer, **decoded.of(envelope))
     reach("handled-not-committed")
 
 
-def _call_with_all(consumer: Consumer, items: list[Any]) -> None:
-    if items:
-        with caused_by_many(consumer.name), _exits_contained(consumer):
-            consumer.handle(items)
+def _run(consumer: Consumer, *arguments: Any, **named: Any) -> Any:
+    """Call the handler. A coroutine or generator that it returns would never run."""
+    with _exits_contained(consumer):
+        result = consumer.handle(*arguments, **named)
+    if inspect.isawaitable(result) or inspect.isgenerator(result):
+        if inspect.iscoroutine(result):
+            result.close()  # or Python warns that it was never awaited
+        raise BadConsumer(consumer=consumer.name, problem=f"{registry.NEVER_RUN}: it returned one")
+    return result
 
 
 @contextmanager
@@ -193,11 +203,16 @@ def _call_external(consumer: Consumer, envelope: Envelope) -> None:
         raise OutcomeUnknown(consumer=consumer.name, reason=f"event {envelope.id}")
     with caused_by(envelope, consumer.name):
         try:
-            with _exits_contained(consumer):
-                record = consumer.handle(**consumer.arguments(envelope))
+            record = _run(consumer, **consumer.arguments(envelope))
         except Exception:
+            survival.roll_back_left_open()
             inbox.undo_start(consumer.name, envelope.id, until)
             raise
+        # The call was made, so from here on an error leaves the event started.
+        survival.must_be_idle(consumer.name)
+        if record is not None and not callable(record):
+            problem = f"it returned a {type(record).__name__}, not a function or None"
+            raise BadConsumer(consumer=consumer.name, problem=problem)
         # Killed here, the event stays started: only an idempotent consumer calls again.
         current = DeliveryTransaction(consumer.name)
         with current.atomic():

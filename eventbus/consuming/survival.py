@@ -4,16 +4,19 @@ Django ends a transaction that is marked for rollback without an error, and know
 COMMIT, a ROLLBACK or a closed connection by hand. Taken for success, each would lose the event.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import connection, transaction
 from psycopg.pq import TransactionStatus
 
-from eventbus.errors import TransactionBroken, TransactionEnded
+from eventbus.errors import TransactionBroken, TransactionEnded, TransactionLeftOpen
 from eventbus.models import Inbox
+
+log = structlog.get_logger(__name__)
 
 
 class DeliveryTransaction:
@@ -30,6 +33,11 @@ class DeliveryTransaction:
         with transaction.atomic():
             self._session = connection.connection
             yield
+            contained: Any = connection
+            contained.run_on_commit = [
+                (savepoints, _contained(hook), robust)
+                for savepoints, hook, robust in contained.run_on_commit
+            ]
 
     def must_be_open(self) -> None:
         """Raise TransactionBroken or TransactionEnded unless it can still commit."""
@@ -55,6 +63,45 @@ class DeliveryTransaction:
         """Raise TransactionEnded if the current transaction has another id than this one."""
         if self.id and id != self.id:
             raise TransactionEnded(consumer=self.consumer)
+
+
+def _contained(hook: Callable[[], object]) -> Callable[[], None]:
+    # After the commit the effect stands: an error neither fails the delivery nor stops other hooks.
+    # Django's own `robust` raises for a functools.partial, which has no __qualname__.
+    def run() -> None:
+        try:
+            hook()
+        except Exception:
+            log.exception("on_commit hook of a handler failed", hook=repr(hook))
+
+    return run
+
+
+def must_be_idle(consumer: str) -> None:
+    """Raise TransactionLeftOpen if an external handler has not ended a transaction it began."""
+    if roll_back_left_open():
+        raise TransactionLeftOpen(consumer=consumer)
+
+
+def roll_back_left_open() -> bool:
+    """Roll back a transaction that an external handler left open; return whether there was one."""
+    if _is_idle():
+        return False
+    session: Any = connection.connection
+    session.rollback()
+    connection.set_autocommit(True)
+    return True
+
+
+def _is_idle() -> bool:
+    session: Any = connection.connection
+    if session is None:
+        return True
+    if not connection.get_autocommit() or connection.in_atomic_block:
+        return connection.in_atomic_block  # as in a test: the transaction is not the handler's
+    if connection.vendor == "sqlite":
+        return not session.in_transaction
+    return bool(session.info.transaction_status == TransactionStatus.IDLE)
 
 
 def current_id() -> str:

@@ -4,6 +4,7 @@ import contextlib
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from django.db import Error, connection, transaction
@@ -11,7 +12,7 @@ from django.test import override_settings
 
 from eventbus import GiveUp, TryLater, publish
 from eventbus.consuming import delivery
-from eventbus.errors import OutcomeUnknown
+from eventbus.errors import BadConsumer, OutcomeUnknown
 from eventbus.models import DeadLetter, Dispatch, Inbox, Retry
 from eventbus.relay import subscriptions
 from eventbus.relay.relay import Relay
@@ -342,3 +343,102 @@ def test_the_next_handler_runs_in_the_session_as_it_was_opened(statement):
     failed = Retry.objects.filter(attempts=1).count()  # without its tables the delivery itself is
     assert names() | ({"first"} if failed else set()) == {"zeroth", "first", "second"}
     assert not held_locks
+
+
+async def wait(sku: str) -> None:
+    """Never run: no event loop awaits it."""
+
+
+def generate(sku: str) -> Iterator[str]:
+    yield sku
+
+
+@pytest.mark.parametrize("handle", [wait, generate], ids=lambda f: f.__name__)
+def test_a_handler_whose_body_would_never_run_is_refused(handle):
+    with pytest.raises(BadConsumer, match="would never run"):
+        make_consumer(handle)
+
+    deliver(lambda_of(handle), "a")  # behind a decorator it is not seen until it runs
+
+    assert "would never run" in DeadLetter.objects.get().error
+    assert not handled()
+
+
+def lambda_of(handle: Callable[[str], object]) -> Callable[[str], object]:
+    def handle_decorated(sku: str) -> object:
+        return handle(sku)
+
+    return handle_decorated
+
+
+@pytest.mark.parametrize("skus", [["bad"], ["a", "bad", "b"]], ids=len)
+def test_a_hook_that_fails_after_the_commit_fails_neither_its_event_nor_other_hooks(skus):
+    ran = []
+
+    def hook(sku: str) -> None:
+        if sku == "bad":
+            raise ValueError(sku)
+        ran.append(sku)
+
+    def handle(sku: str) -> None:
+        add(sku)
+        transaction.on_commit(partial(hook, sku))
+
+    deliver(handle, *skus)
+
+    assert names() == set(skus)
+    assert ran == [sku for sku in skus if sku != "bad"]
+    assert not Retry.objects.exists()
+
+
+def begin_by_hand(sku: str) -> None:
+    end_by_hand("BEGIN")
+
+
+def turn_autocommit_off(sku: str) -> None:
+    transaction.set_autocommit(False)
+
+
+@pytest.mark.parametrize(
+    "misbehave", [begin_by_hand, turn_autocommit_off], ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_external_handler_that_leaves_a_transaction_open_is_shown(misbehave, fails):
+    calls = []
+
+    def call(sku: str) -> None:
+        calls.append(sku)
+        if sku == "bad":
+            misbehave(sku)
+            add("lost with the transaction")
+        if fails:
+            raise ValueError(sku)
+
+    with listening(make_consumer(call, external=True)):
+        bus = Bus()
+        with transaction.atomic():
+            publish(ProductRetired(sku="bad"))
+        bus.settle(allow_failures=True, until=lambda: Retry.objects.exists())
+
+    assert calls == ["bad"]
+    assert names() == set()
+    assert Retry.objects.exists() == fails
+    assert DeadLetter.objects.exists() != fails
+    assert Inbox.objects.filter(consumer="orders.call").exists() != fails  # started: not repeated
+
+
+def test_an_external_handler_that_returns_a_value_is_shown_and_not_repeated():
+    calls = []
+
+    def call(sku: str) -> object:
+        calls.append(sku)
+        return {"status": 200}
+
+    with listening(make_consumer(call, external=True)):
+        bus = Bus()
+        with transaction.atomic():
+            publish(ProductRetired(sku="a"))
+        bus.settle(allow_failures=True)
+
+    assert calls == ["a"]
+    assert "it returned a dict" in DeadLetter.objects.get().error
