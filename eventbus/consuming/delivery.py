@@ -19,7 +19,6 @@ from eventbus.errors import (
     BadConsumer,
     HandlerExited,
     OutcomeUnknown,
-    TransactionEnded,
     UnknownConsumer,
 )
 from eventbus.events import Envelope
@@ -69,13 +68,14 @@ def deliver_batch(dispatch: int, consumer: Consumer, envelopes: Sequence[Envelop
             current.must_be_open()
             current.must_be(_finish(dispatch, consumer, envelopes))
     except Exception as error:
+        _reset_session(dispatch)
         # Before the mark, an earlier handler's session settings may be what fails.
-        if len(envelopes) > 1 or savepoints.missed or current.marked is None:
-            _reset_session(dispatch, consumer, envelopes, error)
-            _deliver_each(dispatch, consumer, envelopes, _handle_in_transaction)
-        else:
-            _record_failure(dispatch, consumer, envelopes[0], error)
-            _finish(dispatch, None, [])
+        final = len(envelopes) == 1 and not savepoints.missed and current.marked is not None
+        failed = [e for e in envelopes if final or e.id in current.unclear]
+        for envelope in failed:
+            retries.record_failure(consumer.name, envelope, error)
+        others = [envelope for envelope in envelopes if envelope not in failed]
+        _deliver_each(dispatch, consumer, others, _handle_in_transaction)
 
 
 def _deliver_each(
@@ -87,27 +87,16 @@ def _deliver_each(
             handle(consumer, envelope)
             handled.append(envelope)
         except Exception as error:
-            _record_failure(dispatch, consumer, envelope, error)
+            _reset_session(dispatch)
+            retries.record_failure(consumer.name, envelope, error)
     _finish(dispatch, consumer, handled)
 
 
-def _record_failure(
-    dispatch: int, consumer: Consumer, envelope: Envelope, error: Exception
-) -> None:
-    _reset_session(dispatch, consumer, [envelope], error)
-    retries.record_failure(consumer.name, envelope, error)
-
-
-def _reset_session(
-    dispatch: int, consumer: Consumer, envelopes: Sequence[Envelope], error: Exception
-) -> None:
-    """Undo the rest of a failed handler: session settings, temporary tables, locks, marks."""
+def _reset_session(dispatch: int) -> None:
+    """Undo the rest of a failed handler: session settings, temporary tables, locks."""
     # A rebuild has no dispatch, and its session holds the lock that keeps archiving out.
     if dispatch and connection.vendor == "postgresql" and not connection.in_atomic_block:
         connection.close()
-    if isinstance(error, TransactionEnded):
-        for envelope in envelopes:
-            inbox.unmark(consumer.name, envelope.id)
 
 
 def _handle_counted(handle: Handle, consumer: Consumer, envelope: Envelope) -> None:
@@ -142,7 +131,7 @@ def _handle(
                 _run(consumer, items)
     else:
         for envelope in fresh:
-            with caused_by(envelope, consumer.name):
+            with caused_by(envelope, consumer.name), current.run(envelope.id):
                 _run(consumer, **decoded.of(envelope))
     reach("handled-not-committed")
 

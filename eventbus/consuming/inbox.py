@@ -61,10 +61,21 @@ def mark_handled(
     return marked, transaction_id
 
 
-def unmark(consumer: str, event: UUID) -> None:
-    """Undo a mark that a handler has committed by hand, so that a retry handles the event."""
-    current = {"consumer": consumer, "generation": generation(consumer), "event_id": event}
-    Inbox.objects.filter(**current).delete()
+def marked_by(consumer: str, events: Iterable[UUID], transaction_id: str) -> set[UUID]:
+    """Return the events marked handled; on PostgreSQL only those marked by this transaction."""
+    marks = Inbox.objects.filter(
+        consumer=consumer, generation=generation(consumer), event_id__in=events
+    )
+    if transaction_id:
+        # The system column has the lower 32 bits. Another delivery may have marked it since.
+        marks = marks.extra(where=["xmin::text = %s"], params=[str(int(transaction_id) % 2**32)])
+    return set(marks.values_list("event_id", flat=True))
+
+
+def unmark(consumer: str, events: Iterable[UUID]) -> None:
+    """Undo marks that a handler has committed by hand, so that a retry handles the events."""
+    current = {"consumer": consumer, "generation": generation(consumer)}
+    Inbox.objects.filter(**current, event_id__in=events).delete()
 
 
 def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:

@@ -13,8 +13,8 @@ import structlog
 from django.db import connection, transaction
 from psycopg.pq import TransactionStatus
 
+from eventbus.consuming import inbox
 from eventbus.errors import TransactionBroken, TransactionEnded, TransactionLeftOpen
-from eventbus.models import Inbox
 
 log = structlog.get_logger(__name__)
 
@@ -25,19 +25,48 @@ class DeliveryTransaction:
     def __init__(self, consumer: str) -> None:
         self.consumer, self.id = consumer, ""
         self.marked: set[UUID] | None = None  # before the handler runs
+        self.running: UUID | None = None
+        self.done: set[UUID] = set()
+        self.unclear: set[UUID] = set()  # after a COMMIT by hand: a part of their effect is saved
         self._session: Any = None
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
-        """Open the transaction; its user checks it after the handler, before it commits."""
-        with transaction.atomic():
-            self._session = connection.connection
-            yield
-            contained: Any = connection
-            contained.run_on_commit = [
-                (savepoints, _contained(hook), robust)
-                for savepoints, hook, robust in contained.run_on_commit
-            ]
+        """Open the transaction; its user checks it after the handler, before it commits.
+
+        Raises TransactionEnded if a handler has committed it by hand, whatever it raised then.
+        """
+        try:
+            with transaction.atomic():
+                self._session = connection.connection
+                yield
+                contained: Any = connection
+                contained.run_on_commit = [
+                    (savepoints, _contained(hook), robust)
+                    for savepoints, hook, robust in contained.run_on_commit
+                ]
+        except Exception as error:
+            if not connection.in_atomic_block and self._unmark_unfinished():
+                raise TransactionEnded(consumer=self.consumer) from error
+            raise
+
+    @contextmanager
+    def run(self, event: UUID) -> Iterator[None]:
+        """Run the handler of one event; raises like `must_be_open` after it."""
+        self.running = event
+        yield
+        self.must_be_open()
+        self.running = None
+        self.done.add(event)
+
+    def _unmark_unfinished(self) -> bool:
+        """Undo the marks that a COMMIT by hand has saved; return whether there are any."""
+        saved = inbox.marked_by(self.consumer, self.marked, self.id) if self.marked else set()
+        if saved:
+            self.unclear = {self.running} if self.running else saved
+            # What was done before the COMMIT is saved with its mark.
+            inbox.unmark(self.consumer, saved - self.done if self.running else saved)
+        return bool(saved)
 
     def must_be_open(self) -> None:
         """Raise TransactionBroken or TransactionEnded unless it can still commit."""
@@ -56,8 +85,8 @@ class DeliveryTransaction:
 
     def _has_marks(self) -> bool:
         # SQLite's transactions have no id; a statement there is no round trip.
-        marks = Inbox.objects.filter(consumer=self.consumer, event_id__in=self.marked or ())
-        return not self.marked or marks.count() >= len(self.marked)
+        marked = self.marked or set()
+        return len(inbox.marked_by(self.consumer, marked, "")) == len(marked)
 
     def must_be(self, id: str) -> None:
         """Raise TransactionEnded if the current transaction has another id than this one."""

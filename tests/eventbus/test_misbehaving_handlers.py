@@ -106,19 +106,78 @@ def test_a_handler_that_loses_its_transaction_has_failed(misbehave, neighbours):
     assert handled() == neighbours
 
 
-def test_a_handler_that_commits_by_hand_is_a_dead_letter_for_an_operator():
-    def handle(sku: str) -> None:
-        add(sku)
-        end_by_hand("COMMIT")
-        if connection.vendor == "sqlite":
-            end_by_hand("BEGIN IMMEDIATE")
-            end_by_hand("ROLLBACK")
+def commit(sku: str) -> None:
+    end_by_hand("COMMIT")
 
-    deliver(handle, "bad")
+
+def commit_and_fail(sku: str) -> None:
+    end_by_hand("COMMIT")
+    raise ValueError("after the commit")
+
+
+def commit_and_begin(sku: str) -> None:
+    end_by_hand("COMMIT")
+    end_by_hand("BEGIN")
+
+
+@pytest.mark.parametrize("misbehave", [commit, commit_and_fail])
+@pytest.mark.parametrize("skus", [["bad"], ["a", "bad", "b"]], ids=len)
+def test_a_handler_that_commits_by_hand_is_a_dead_letter_for_an_operator(misbehave, skus):
+    runs = []
+
+    def handle(sku: str) -> None:
+        runs.append(sku)
+        add(sku)
+        if sku == "bad":
+            misbehave(sku)
+
+    deliver(handle, *skus)
 
     (dead_letter,) = DeadLetter.objects.all()
+    assert dead_letter.envelope["data"] == {"sku": "bad"}
     assert "its transaction" in dead_letter.error
-    assert not handled()  # so that a retry by the operator runs it
+    assert runs.count("bad") == 1
+    assert names() == set(skus)  # adding a product twice is an error
+    assert handled() == len(skus) - 1  # so that a retry by the operator runs it
+
+
+@pytest.mark.postgres  # SQLite's transactions have no id
+def test_of_a_batch_that_went_on_in_another_transaction_each_event_is_a_dead_letter():
+    runs = []
+
+    def handle(sku: str) -> None:
+        runs.append(sku)
+        if sku == "bad":
+            commit_and_begin(sku)
+
+    deliver(handle, "a", "bad", "b")
+
+    assert all("its transaction" in error for (error,) in DeadLetter.objects.values_list("error"))
+    assert DeadLetter.objects.count() == 3
+    assert runs == ["a", "bad", "b"]
+    assert not handled()
+
+
+@pytest.mark.parametrize("misbehave", [commit, commit_and_fail])
+def test_a_duplicate_beside_a_commit_by_hand_is_not_handled_again(misbehave):
+    runs = []
+
+    def handle(sku: str) -> None:
+        runs.append(sku)
+        if sku == "bad":
+            misbehave(sku)
+
+    with listening(make_consumer(handle, key="sku")):
+        bus = Bus()
+        with transaction.atomic():
+            for sku in ("a", "bad", "b"):
+                publish(ProductRetired(sku=sku))
+        bus._relay.run_once()
+        (message,) = [m for m in bus._transport.messages if m.consumer == "orders.handle"]
+        for events in (message.events[2:], message.events):
+            delivery.deliver(0, message.consumer, events)
+
+    assert runs == ["b", "a", "bad"]
 
 
 class OutOfStock(Refusal):
