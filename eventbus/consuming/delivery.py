@@ -4,6 +4,8 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
+from decimal import localcontext
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -138,8 +140,10 @@ def _handle(
 
 def _run(consumer: Consumer, *arguments: Any, **named: Any) -> Any:
     """Call the handler. A coroutine or generator that it returns would never run."""
-    with _exits_contained(consumer):
-        result = consumer.handle(*arguments, **named)
+    with _exits_contained(consumer), localcontext():
+        # In a context of its own, so that a language, time zone or decimal precision that it sets
+        # ends with it.
+        result = copy_context().run(consumer.handle, *arguments, **named)
     if inspect.isawaitable(result) or inspect.isgenerator(result):
         if inspect.iscoroutine(result):
             result.close()  # or Python warns that it was never awaited

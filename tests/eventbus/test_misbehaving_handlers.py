@@ -1,6 +1,7 @@
 """A handler may do anything: its event takes effect once, or its failure is recorded at once."""
 
 import contextlib
+import decimal
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,10 @@ from functools import partial
 import pytest
 from django.db import Error, connection, transaction
 from django.test import override_settings
+from django.utils.timezone import activate as activate_time_zone
+from django.utils.timezone import get_current_timezone_name
+from django.utils.translation import activate as activate_language
+from django.utils.translation import get_language
 
 from eventbus import GiveUp, TryLater, publish
 from eventbus.consuming import delivery
@@ -501,3 +506,18 @@ def test_an_external_handler_that_returns_a_value_is_shown_and_not_repeated():
 
     assert calls == ["a"]
     assert "it returned a dict" in DeadLetter.objects.get().error
+
+
+def test_language_time_zone_and_precision_end_with_the_handler_that_set_them():
+    seen = []
+
+    def handle(sku: str) -> None:
+        seen.append((get_language(), get_current_timezone_name(), decimal.getcontext().prec))
+        activate_language("id")
+        activate_time_zone("Asia/Jakarta")
+        decimal.getcontext().prec = 2
+
+    deliver(handle, "a", "b")
+
+    assert len(seen) == 2
+    assert len(set(seen)) == 1
