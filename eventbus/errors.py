@@ -5,6 +5,8 @@ Explained
     ├── NotInTransaction
     ├── BadPayload
     ├── UnknownConsumer
+    ├── NotSubscribed
+    ├── StillSubscribed
     ├── BadConsumer
     ├── ContractsBroken
     ├── ContractShrank
@@ -25,12 +27,15 @@ Explained
         ├── ManyCauses        a batch consumer tried to publish
         ├── TransactionEnded  a handler ended its transaction by hand
         ├── TransactionLeftOpen   an external handler left a transaction open
+        ├── SubscriptionEnded
         └── WorkerKilled      the event killed its worker too often
+TryLater
+└── NoCodeHere                a message for a consumer that this process does not have
 
 The docstring of an error is its message; the words in braces are its fields.
 """
 
-from infra.errors import Explained
+from infra.errors import Explained, TryLater
 
 
 class EventBusError(Explained):
@@ -49,6 +54,22 @@ class BadPayload(EventBusError):
 class UnknownConsumer(EventBusError):
     """No consumer is called {consumer} here.
     If it was renamed, declare renamed_from="{consumer}" on the new one."""
+
+
+class NoCodeHere(TryLater):
+    """No code in this process handles {event} for {consumer}; again in {seconds} s.
+    Another version of the code may have it. If it was renamed, declare renamed_from="{consumer}".
+    If it was removed for good, end its subscription: manage.py endsubscription {consumer}"""
+
+
+class NotSubscribed(EventBusError):
+    """{consumer} has no subscription{event} that could be ended.
+    manage.py subscriptions lists them."""
+
+
+class StillSubscribed(EventBusError):
+    """{consumer} still subscribes to {events} in this code, which would begin anew at once.
+    Remove it from the code of all processes, then end the subscription."""
 
 
 class BadConsumer(EventBusError):
@@ -138,6 +159,10 @@ class TransactionEnded(GiveUp):
 class TransactionLeftOpen(GiveUp):
     """{consumer} made its call and left a transaction open, so its writes in that are undone.
     Write in the function that it returns; compare with the other system, then retry or discard."""
+
+
+class SubscriptionEnded(GiveUp):
+    """The subscription of {consumer} to {event} was ended before this event was handled."""
 
 
 class WorkerKilled(GiveUp):

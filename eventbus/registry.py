@@ -27,7 +27,10 @@ consumers: dict[str, "Consumer"] = {}
 
 @dataclass(frozen=True)
 class Consumer:
-    """A subscribed function. Its identity, `<context>.<function>`, is stored in rows."""
+    """A subscribed function. Its identity, `<context>.<function>`, is stored in rows.
+
+    A function that is renamed keeps the identity under which it was first deployed.
+    """
 
     name: str
     events: tuple[str, ...]
@@ -37,7 +40,6 @@ class Consumer:
     external: bool = False
     idempotent: bool = True
     key: Key = None
-    renamed_from: str | None = None
     replayable: bool = False
     item_type: type | None = None  # of a batch=True consumer: the dataclass its list holds
 
@@ -91,7 +93,8 @@ def consumer(
     key: a parameter's name, or a function of parameters that returns keys. Events with the same
         key run one after another, others in parallel. Without a key all events of the consumer
         run one after another.
-    renamed_from: its former name, after a rename.
+    renamed_from: the name under which it was first deployed, `<context>.<function>`. It stays the
+        consumer's identity in tables, logs and commands, so old and new code may run side by side.
     replayable: an operator may deliver handled events again, as a second run ends the same.
     batch: for read models. It takes one list of a dataclass whose fields are the payload fields,
         and is called once for all unhandled events of a message, in order. The events have
@@ -102,7 +105,11 @@ def consumer(
     """
 
     def subscribe(handle: Handler) -> Handler:
-        name = f"{handle.__module__.partition('.')[0]}.{handle.__name__}"
+        function = f"{handle.__module__.partition('.')[0]}.{handle.__name__}"
+        name = renamed_from or function
+        if name.partition(".")[0] != function.partition(".")[0]:
+            problem = f"renamed_from={name!r} is of another context, whose queue it would need"
+            raise BadConsumer(consumer=function, problem=problem)
         if name in consumers and consumers[name].handle.__code__ is not handle.__code__:
             raise BadConsumer(consumer=name, problem="another consumer has this name")
         if not events:
@@ -118,7 +125,6 @@ def consumer(
             external=external,
             idempotent=idempotent,
             key=key,
-            renamed_from=renamed_from,
             replayable=replayable,
         )
         return handle

@@ -21,7 +21,6 @@ from eventbus.errors import (
     BadConsumer,
     HandlerExited,
     OutcomeUnknown,
-    UnknownConsumer,
 )
 from eventbus.events import Envelope
 from eventbus.models import ConsumerHealth, DeadLetter, Dispatch, Retry
@@ -46,9 +45,9 @@ def deliver(
     envelopes = [from_cloudevent(event) for event in events]
     consumer = registry.consumers.get(name)
     reach("received-not-begun")
-    if consumer is None:
-        for envelope in envelopes:
-            retries.record_failure(name, envelope, UnknownConsumer(consumer=name))
+    if not all(consumer and envelope.name in consumer.events for envelope in envelopes):
+        envelopes = retries.postpone_unknown(name, envelopes)
+    if consumer is None or not envelopes:
         _finish(dispatch, None, [])
         return
     handle = _call_external if consumer.external else _handle_in_transaction

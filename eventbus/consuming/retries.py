@@ -4,22 +4,36 @@ import datetime as dt
 import random
 import re
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import transaction
 from django.db.models import F
 
+from eventbus import registry
 from eventbus.cloudevents import to_cloudevent
 from eventbus.conf import conf
-from eventbus.errors import BadConsumer, BadPayload, GiveUp, NotInLog, WorkerKilled
+from eventbus.errors import (
+    BadConsumer,
+    BadPayload,
+    GiveUp,
+    NoCodeHere,
+    NotInLog,
+    SubscriptionEnded,
+    WorkerKilled,
+)
 from eventbus.events import Envelope
-from eventbus.models import ConsumerHealth, DeadLetter, Retry
+from eventbus.models import ConsumerHealth, DeadLetter, Retry, Subscription
 from infra import clock
 from infra.errors import TryLater
 from infra.failpoints import reach
 
+log = structlog.get_logger(__name__)
+
+_UNTIL_CODE_IS_DEPLOYED = 10.0  # seconds; then another worker may take the message
 _LONGEST_TRY_LATER = dt.timedelta(days=30)
 FINAL = (GiveUp, BadPayload, BadConsumer)  # a retry cannot help
 _SUSPECT = {
@@ -59,6 +73,26 @@ def count_delivery(consumer: str, envelope: Envelope) -> None:
         retry.save()
     if retry.deliveries > conf().MAX_DELIVERIES:
         raise WorkerKilled(consumer=consumer, deliveries=retry.deliveries - 1, reason="killed")
+
+
+def postpone_unknown(name: str, envelopes: Sequence[Envelope]) -> list[Envelope]:
+    """Record a retry for each event that no code here handles; return the others.
+
+    During a deployment another process has the code. Without a subscription no code is expected.
+    """
+    consumer = registry.consumers.get(name)
+    known = consumer.events if consumer else ()
+    unknown = [envelope for envelope in envelopes if envelope.name not in known]
+    subscribed = set(
+        Subscription.objects.filter(consumer=name, until=None).values_list("event", flat=True)
+    )
+    for envelope in unknown:
+        fields = {"consumer": name, "event": envelope.name}
+        later = NoCodeHere(seconds=_UNTIL_CODE_IS_DEPLOYED, **fields)
+        expected = envelope.name in subscribed
+        record_failure(name, envelope, later if expected else SubscriptionEnded(**fields))
+    log.warning("no code for this consumer here", consumer=name, events=len(unknown))
+    return [envelope for envelope in envelopes if envelope.name in known]
 
 
 def _locked_retry(consumer: str, envelope: Envelope, **defaults: Any) -> Retry:

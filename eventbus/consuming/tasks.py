@@ -8,16 +8,17 @@ import msgspec
 import structlog
 from celery import Task, shared_task
 from celery.exceptions import Reject
-from django.db import Error, connection
+from django.db import connection
 from django.db.models import Q
 
 from eventbus.consuming import delivery
 from eventbus.models import QueueMarker
+from infra.database_errors import is_unreachable
 from infra.failpoints import reach
 
 log = structlog.get_logger(__name__)
 
-REJECT_DELAY = 1.0  # seconds before a message is returned while the database is unreachable
+REJECT_DELAY = 1.0  # seconds before a message is returned whose outcome was not recorded
 
 
 @shared_task(
@@ -44,11 +45,16 @@ def deliver(
         decoded = msgspec.json.decode(events)
         delivery.deliver(dispatch, consumer, decoded, suspect or bool(redelivered))
         reach("committed-not-acked")
-    except Error as error:
+    except Exception as error:
         connection.close()
         if self.request.called_directly:
             raise
-        log.warning("database unreachable, message returned", consumer=consumer, error=str(error))
+        if is_unreachable(error):
+            log.warning(
+                "database unreachable, message returned", consumer=consumer, error=str(error)
+            )
+        else:
+            log.exception("outcome not recorded, message returned", consumer=consumer)
         time.sleep(REJECT_DELAY)
         raise Reject(str(error), requeue=True) from error
 

@@ -22,6 +22,7 @@ class Action(models.Model):
         ARCHIVE = "archive", "Archive events"
         RESTORE = "restore", "Restore events"
         VIEW = "view", "View a payload"
+        END_SUBSCRIPTION = "end_subscription", "End a subscription"
 
     id = models.BigAutoField(primary_key=True)
     operation = models.CharField(max_length=40, choices=Operation.choices, db_index=True)

@@ -17,7 +17,6 @@ from uuid import UUID
 import msgspec
 from django.db.models import Max
 
-from eventbus import registry
 from eventbus.cloudevents import from_cloudevent, to_cloudevent
 from eventbus.models import Archive, Event, Inbox, Subscription
 from eventbus.publishing.serialization import rfc3339
@@ -92,26 +91,20 @@ def _fill(path: Path, events: Iterable[ArchivedEvent]) -> WrittenFile:
     return WrittenFile(row, list(ids))
 
 
-def _renamed() -> dict[str, str]:
-    return {c.renamed_from: c.name for c in registry.consumers.values() if c.renamed_from}
-
-
 @dataclass(frozen=True)
 class _InboxMapping:
-    """Maps consumers and generations of archived inbox rows to their values today.
+    """Maps the generations of archived inbox rows to those of today.
 
-    A replay moves the inbox rows of its consumer to a new generation, except archived ones, and a
-    consumer may have been renamed.
+    A replay moves the inbox rows of its consumer to a new generation, except archived ones.
     """
 
     then: dict[str, int]
     now: dict[str, int] = field(default_factory=generations)
-    names: dict[str, str] = field(default_factory=_renamed)
 
     def row(self, event: UUID, archived: dict[str, Any]) -> Inbox:
         """Return the inbox row for an archived one."""
-        consumer = self.names.get(archived["consumer"], archived["consumer"])
-        current = archived["generation"] == self.then.get(archived["consumer"])
+        consumer = archived["consumer"]
+        current = archived["generation"] == self.then.get(consumer)
         return Inbox(
             consumer=consumer,
             generation=self.now.get(consumer, 0) if current else archived["generation"],

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from django.db import Error, close_old_connections, connection
+from django.db import close_old_connections, connection
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -22,6 +22,7 @@ from eventbus.publishing import wakeup
 from eventbus.relay import claim, lost_messages, scheduled, subscriptions
 from eventbus.relay.low_watermark import LowWatermark
 from eventbus.relay.transports import Message, Transport
+from infra.database_errors import is_unreachable
 from infra.failpoints import reach
 from infra.heartbeat import Heartbeat
 
@@ -110,11 +111,12 @@ class Relay:
         if isinstance(error, BrokerUnreachable):
             self._broker_unreachable = True
             log.warning("broker unreachable", reason=str(error))
-        elif isinstance(error, Error):
+        elif is_unreachable(error):
             log.warning("database unreachable", reason=str(error))
             connection.close()
         else:
             log.error("relay iteration failed", exc_info=error)
+            connection.close()  # its session may be what fails
 
     def _claim(self) -> list[Message]:
         claimed = claim.claim_batch(self._watermark.next_start())

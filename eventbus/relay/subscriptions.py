@@ -6,38 +6,30 @@ from collections import defaultdict
 from django.db import transaction
 
 from eventbus import registry
-from eventbus.models import DeadLetter, Dispatch, Inbox, Retry, Subscription
+from eventbus.models import Subscription
 from infra import clock, locks
+
+LOCK = "eventbus.relay.subscriptions"
 
 
 @transaction.atomic
 def sync() -> None:
-    """Store the subscriptions of this code: after each migrate, and when a relay starts.
+    """Add the subscriptions of this code: after each migrate, and when a relay starts.
 
-    A removed consumer is owed nothing more; its rows stay, for the record.
+    It ends none: this process may lack a context, or be older than others. An operator ends those
+    of removed code (`manage.py endsubscription`). One that comes back after that starts anew.
     """
-    locks.acquire(["eventbus.relay.subscriptions"])
-    _rename()
-    declared = {(c.name, event) for c in registry.consumers.values() for event in c.events}
-    stored = {(s.consumer, s.event): s for s in Subscription.objects.all()}
+    locks.acquire([LOCK])
     now = clock.now()
+    stored = {(s.consumer, s.event): s for s in Subscription.objects.all()}
+    declared = sorted((c.name, event) for c in registry.consumers.values() for event in c.events)
     Subscription.objects.bulk_create(
         Subscription(consumer=consumer, event=event, since=now)
-        for consumer, event in sorted(declared - set(stored))
+        for consumer, event in declared
+        if (consumer, event) not in stored
     )
-    for pair, row in stored.items():
-        if pair not in declared and row.until is None:
-            Subscription.objects.filter(pk=row.pk).update(until=now)
-        elif pair in declared and row.until is not None:
-            Subscription.objects.filter(pk=row.pk).update(since=now, until=None)
-
-
-def _rename() -> None:
-    for consumer in registry.consumers.values():
-        former = consumer.renamed_from
-        if former and Subscription.objects.filter(consumer=former).exists():
-            for table in (Subscription, Dispatch, Retry, DeadLetter, Inbox):
-                table._default_manager.filter(consumer=former).update(consumer=consumer.name)
+    ended = [stored[pair].pk for pair in declared if pair in stored and stored[pair].until]
+    Subscription.objects.filter(pk__in=ended).update(since=now, until=None)
 
 
 def active() -> dict[str, list[tuple[str, dt.datetime]]]:

@@ -21,10 +21,10 @@ from eventbus.events import Envelope, Event, event_types
 from eventbus.models import DeadLetter, Retry
 from eventbus.models import Event as Log
 from eventbus.operations.causation import as_tree
-from eventbus.relay import subscriptions
 from eventbus.relay.relay import Relay
 from eventbus.relay.transports import Message
 from eventbus.testing.payloads import payload_for
+from eventbus.testing.subscribing import subscribe_exactly
 from infra import clock
 from infra.ids import new_id
 
@@ -56,7 +56,7 @@ class Bus:
         self.weather, self._random = weather, random.Random(seed)
         self._transport = InMemoryTransport()
         self._relay = Relay(self._transport)
-        subscriptions.sync()
+        subscribe_exactly()
 
     def settle(
         self, *, allow_failures: bool = False, until: Callable[[], object] = lambda: False

@@ -6,8 +6,19 @@ from contextlib import AbstractContextManager, contextmanager
 from django.db import transaction
 
 from eventbus import registry
+from eventbus.models import Subscription
 from eventbus.registry import Consumer
 from eventbus.relay import subscriptions
+from infra import clock
+
+
+def subscribe_exactly() -> None:
+    """Subscribe the registered consumers, and no others."""
+    subscriptions.sync()
+    declared = {(c.name, event) for c in registry.consumers.values() for event in c.events}
+    for row in Subscription.objects.filter(until=None):
+        if (row.consumer, row.event) not in declared:
+            Subscription.objects.filter(pk=row.pk).update(until=clock.now())
 
 
 @contextmanager
@@ -17,7 +28,7 @@ def listening(*consumers: Consumer) -> Iterator[None]:
         registry.consumers[consumer.name] = consumer
     try:
         with transaction.atomic():
-            subscriptions.sync()
+            subscribe_exactly()
         yield
     finally:
         for consumer in consumers:
@@ -33,9 +44,9 @@ def alone(context: str) -> AbstractContextManager[None]:
 def without(context: str) -> Iterator[None]:
     """Let one context receive nothing meanwhile, nor the missed events afterwards."""
     with _only(lambda consumer: consumer.context != context):
-        subscriptions.sync()
+        subscribe_exactly()
         yield
-    subscriptions.sync()
+    subscribe_exactly()
 
 
 @contextmanager

@@ -1,22 +1,50 @@
 """Delivery: each effect once, each failure recorded, no other event harmed."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import StringIO
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.management import CommandError, call_command
 from structlog.testing import capture_logs
 
-from eventbus import Envelope, GiveUp, TryLater, publish
+from eventbus import Envelope, GiveUp, TryLater, publish, registry
+from eventbus import consumer as subscribe
 from eventbus.cloudevents import to_cloudevent
 from eventbus.consuming.delivery import deliver
-from eventbus.models import DeadLetter, Dispatch, Event, Inbox, Outbox, Retry, Subscription
+from eventbus.errors import BadConsumer
+from eventbus.models import (
+    Action,
+    DeadLetter,
+    Dispatch,
+    Event,
+    Inbox,
+    Outbox,
+    Retry,
+    Subscription,
+)
 from eventbus.registry import Consumer
-from eventbus.testing import Bus, listening
+from eventbus.relay import subscriptions
+from eventbus.testing import Bus, alone, listening
 from infra import clock
+from infra.ids import new_id
 from orders.events import ProductRetired
 from tests.eventbus.consumers import make_consumer
+
+LISTED = ("consumer", "event", "since", "until")
+
+
+@contextmanager
+def listening_beside_others(consumer: Consumer) -> Iterator[None]:
+    """Add a consumer, and leave the subscriptions of other code alone."""
+    registry.consumers[consumer.name] = consumer
+    try:
+        yield
+    finally:
+        del registry.consumers[consumer.name]
 
 
 @pytest.fixture
@@ -139,14 +167,162 @@ def test_try_later_counts_no_attempt(calm):
     assert Retry.objects.get().attempts == 0
 
 
-def test_an_unknown_consumer_is_a_failure_with_its_name(calm):
-    Subscription.objects.create(
-        consumer="orders.gone", event="orders.ProductRetired", since="2000-01-01T00:00Z"
-    )
-    publish(ProductRetired(sku="teapot"))
-    calm.settle(allow_failures=True)
+class TestOtherCode:
+    """During a deployment, relays and workers of different versions run side by side."""
 
-    assert "No consumer is called orders.gone here" in Retry.objects.get().error
+    @pytest.fixture
+    def owed(self, received) -> Consumer:
+        """A consumer that has a subscription, and whose code is not here."""
+
+        def listen(sku: str) -> None:
+            received.append(sku)
+
+        consumer = make_consumer(listen)
+        Subscription.objects.create(
+            consumer=consumer.name, event="orders.ProductRetired", since="2000-01-01T00:00Z"
+        )
+        return consumer
+
+    def test_without_its_code_an_event_waits_and_counts_no_attempt(self, calm, owed, received):
+        publish(ProductRetired(sku="teapot"))
+        for _ in range(30):
+            calm.later(minutes=1)
+
+        (retry,) = Retry.objects.all()
+        assert retry.attempts == 0
+        assert "manage.py endsubscription orders.listen" in retry.error
+
+        registry.consumers[owed.name] = owed
+        try:
+            calm.later(minutes=1)
+        finally:
+            del registry.consumers[owed.name]
+        assert received == ["teapot"]
+        assert not Retry.objects.exists()
+
+    def test_an_event_that_this_version_of_a_consumer_does_not_read_waits(self, calm, received):
+        def listen(sku: str) -> None:
+            received.append(sku)
+
+        Subscription.objects.create(
+            consumer="orders.listen", event="orders.ProductRelisted", since="2000-01-01T00:00Z"
+        )
+        with listening_beside_others(make_consumer(listen)):
+            now = clock.now()
+            other = Envelope(
+                id=new_id(),
+                name="orders.ProductRelisted",
+                payload={"sku": "other"},
+                recorded_at=now,
+                correlation=new_id(),
+            )
+            publish(ProductRetired(sku="teapot"))
+            known = to_cloudevent(Event.objects.get().envelope())
+            deliver(0, "orders.listen", [to_cloudevent(other), known])
+
+        assert received == ["teapot"]
+        assert "orders.ProductRelisted" in Retry.objects.get().error
+
+    def test_code_with_fewer_or_older_consumers_ends_no_subscription(self, calm):
+        before = set(Subscription.objects.values_list("consumer", "event", "since", "until"))
+        with alone("payments"):
+            subscriptions.sync()
+            assert set(Subscription.objects.values_list(*LISTED)) == before
+        subscriptions.sync()
+        assert set(Subscription.objects.values_list(*LISTED)) == before
+
+    def test_a_renamed_consumer_keeps_its_identity(self, calm, received):
+        def listen(sku: str) -> None:
+            received.append(sku)
+
+        def attend(sku: str) -> None:
+            received.append(sku)
+
+        old = make_consumer(listen)
+        renamed = subscribe("orders.ProductRetired", renamed_from="orders.listen")
+        with listening(old):
+            publish(ProductRetired(sku="before"))
+            calm.settle()
+        attend.__module__ = "orders.consumers"
+        try:
+            renamed(attend)
+            assert registry.consumers["orders.listen"].handle is attend
+            publish(ProductRetired(sku="after"))
+            calm.settle()
+            assert received == ["before", "after"]
+        finally:
+            registry.consumers.pop("orders.listen", None)
+        with listening(old):  # and back
+            for event in Event.objects.all():
+                deliver(0, "orders.listen", [to_cloudevent(event.envelope())])
+        assert received == ["before", "after"]
+
+    def test_a_consumer_cannot_be_renamed_from_another_context(self):
+        def attend(sku: str) -> None: ...
+
+        with pytest.raises(BadConsumer, match="another context"):
+            subscribe("orders.ProductRetired", renamed_from="payments.listen")(attend)
+
+
+class TestEndingASubscription:
+    def end(self, *options: str) -> str:
+        out = StringIO()
+        call_command("endsubscription", "orders.gone", *options, stdout=out)
+        return out.getvalue()
+
+    @pytest.fixture(autouse=True)
+    def owed(self, calm):
+        for event in ("orders.ProductRetired", "orders.ProductRelisted"):
+            Subscription.objects.create(
+                consumer="orders.gone", event=event, since="2000-01-01T00:00Z"
+            )
+        publish(ProductRetired(sku="retried"))
+        calm.settle(allow_failures=True, until=lambda: Retry.objects.exists())
+        publish(ProductRetired(sku="dispatched"))
+        calm._relay.run_once()
+
+    def test_a_dry_run_changes_nothing(self):
+        assert "1  events dispatched" in self.end("--dry-run")
+        assert Subscription.objects.filter(consumer="orders.gone", until=None).count() == 2
+
+    def test_a_reason_is_required(self):
+        with pytest.raises(CommandError, match="reason"):
+            self.end("--yes")
+
+    def test_events_it_was_owed_become_dead_letters_and_no_more_are_owed(self, calm):
+        self.end("--yes", "--reason", "replaced by payments")
+        publish(ProductRetired(sku="later"))
+        calm.settle(allow_failures=True)
+
+        skus = [d.envelope["data"]["sku"] for d in DeadLetter.objects.order_by("pk")]
+        assert sorted(skus) == ["dispatched", "retried"]
+        assert not Retry.objects.exists()
+        assert not Dispatch.objects.exists()
+        action = Action.objects.get(operation="end_subscription")
+        assert action.reason == "replaced by payments"
+        assert action.result == {"dead letters": 2}
+
+    def test_a_message_that_arrives_afterwards_is_a_dead_letter(self, calm):
+        event = to_cloudevent(Event.objects.order_by("position").first().envelope())
+        self.end("--yes", "--reason", "gone", "--event", "orders.ProductRetired")
+        DeadLetter.objects.all().delete()
+        deliver(0, "orders.gone", [event])
+        assert "was ended before" in DeadLetter.objects.get().error
+        assert Subscription.objects.filter(consumer="orders.gone", until=None).count() == 1
+
+    def test_a_consumer_that_the_code_still_has_cannot_be_ended(self):
+        with pytest.raises(CommandError, match="still subscribes"):
+            call_command("endsubscription", "payments.expect_payment", "--yes", "--reason", "no")
+
+    def test_a_subscription_that_does_not_exist_is_named(self):
+        with pytest.raises(CommandError, match=r"manage\.py subscriptions lists them"):
+            call_command("endsubscription", "orders.never", "--yes", "--reason", "no")
+
+    def test_the_list_says_where_the_code_is_missing(self):
+        out = StringIO()
+        call_command("subscriptions", "--without-code", stdout=out)
+        assert "orders.gone" in out.getvalue()
+        assert "payments.expect_payment" not in out.getvalue()
 
 
 class TestExternalCalls:

@@ -13,7 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from eventbus import publish, registry
+from eventbus import publish
 from eventbus.cloudevents import to_cloudevent
 from eventbus.consuming.delivery import deliver
 from eventbus.errors import CannotArchive, CannotRestore, GiveUp, InArchive, LogBusy
@@ -308,17 +308,6 @@ class TestReadingAgain:
         restore_all(tmp_path)
         assert replay.replay(LISTEN, ME) == 0
         assert Inbox.objects.filter(generation=1).count() == 4
-
-    def test_events_restored_for_a_renamed_consumer_stay_handled(self, log, tmp_path):
-        archive(tmp_path)
-        registry.consumers.pop("orders.listen")
-
-        def attend(sku: str) -> None:
-            raise AssertionError(sku)
-
-        with listening(make_consumer(attend, renamed_from="orders.listen")):
-            restore_all(tmp_path)
-            assert replay.preview(ReplayRequest(consumer="orders.attend"))["to deliver"] == 0
 
     def test_a_rebuild_refuses_and_works_after_the_restore(self, calm, tmp_path):
         with alone("analytics"):
