@@ -1,10 +1,12 @@
 """Delivery of a message: each event's effect exactly once, or its failure recorded."""
 
 import inspect
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
+from dataclasses import dataclass
 from decimal import localcontext
 from functools import partial
 from typing import Any
@@ -33,6 +35,19 @@ from infra.failpoints import reach
 Handle = Callable[[Consumer, Envelope], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The dispatch that a message came from; 0 for none, as in a rebuild.
+
+    The relay commits asynchronously, so after a crash of the server a number may come again: the
+    outcome of an old message deletes a dispatch only of its own consumer and events.
+    """
+
+    dispatch: int
+    consumer: str
+    event_ids: list[str]
+
+
 def deliver(
     dispatch: int, name: str, events: Sequence[dict[str, Any]], suspect: bool = False
 ) -> None:
@@ -45,21 +60,22 @@ def deliver(
     envelopes = [from_cloudevent(event) for event in events]
     consumer = registry.consumers.get(name)
     reach("received-not-begun")
+    receipt = Receipt(dispatch, name, [str(envelope.id) for envelope in envelopes])
     if not all(consumer and envelope.name in consumer.events for envelope in envelopes):
         envelopes = retries.postpone_unknown(name, envelopes)
     if consumer is None or not envelopes:
-        _finish(dispatch, None, [])
+        _finish(receipt, [])
         return
     handle = _call_external if consumer.external else _handle_in_transaction
     if suspect:
-        _deliver_each(dispatch, consumer, envelopes, partial(_handle_counted, handle))
+        _deliver_each(receipt, consumer, envelopes, partial(_handle_counted, handle))
     elif consumer.external:
-        _deliver_each(dispatch, consumer, envelopes, handle)
+        _deliver_each(receipt, consumer, envelopes, handle)
     else:
-        deliver_batch(dispatch, consumer, envelopes)
+        deliver_batch(receipt, consumer, envelopes)
 
 
-def deliver_batch(dispatch: int, consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
+def deliver_batch(receipt: Receipt, consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
     """Handle all events in one transaction; if that fails, each in one of its own."""
     current, savepoints = DeliveryTransaction(consumer.name), Savepoints(consumer.name)
     try:
@@ -67,20 +83,20 @@ def deliver_batch(dispatch: int, consumer: Consumer, envelopes: Sequence[Envelop
             with savepoints.omitted():
                 _handle(current, consumer, envelopes)
             current.must_be_open()
-            current.must_be(_finish(dispatch, consumer, envelopes))
+            current.must_be(_finish(receipt, envelopes))
     except Exception as error:
-        _reset_session(dispatch)
+        _reset_session(receipt)
         # Before the mark, an earlier handler's session settings may be what fails.
         final = len(envelopes) == 1 and not savepoints.missed and current.marked is not None
         failed = [e for e in envelopes if final or e.id in current.unclear]
         for envelope in failed:
             retries.record_failure(consumer.name, envelope, error)
         others = [envelope for envelope in envelopes if envelope not in failed]
-        _deliver_each(dispatch, consumer, others, _handle_in_transaction)
+        _deliver_each(receipt, consumer, others, _handle_in_transaction)
 
 
 def _deliver_each(
-    dispatch: int, consumer: Consumer, envelopes: Sequence[Envelope], handle: Handle
+    receipt: Receipt, consumer: Consumer, envelopes: Sequence[Envelope], handle: Handle
 ) -> None:
     handled = []
     for envelope in envelopes:
@@ -88,15 +104,15 @@ def _deliver_each(
             handle(consumer, envelope)
             handled.append(envelope)
         except Exception as error:
-            _reset_session(dispatch)
+            _reset_session(receipt)
             retries.record_failure(consumer.name, envelope, error)
-    _finish(dispatch, consumer, handled)
+    _finish(receipt, handled)
 
 
-def _reset_session(dispatch: int) -> None:
+def _reset_session(receipt: Receipt) -> None:
     """Undo the rest of a failed handler: session settings, temporary tables, locks."""
     # A rebuild has no dispatch, and its session holds the lock that keeps archiving out.
-    if dispatch and connection.vendor == "postgresql" and not connection.in_atomic_block:
+    if receipt.dispatch and connection.vendor == "postgresql" and not connection.in_atomic_block:
         connection.close()
 
 
@@ -216,34 +232,33 @@ def _call_external(consumer: Consumer, envelope: Envelope) -> None:
             reach("handled-not-committed")
 
 
-def _finish(dispatch: int, consumer: Consumer | None, handled: Sequence[Envelope]) -> str:
+def _finish(receipt: Receipt, handled: Sequence[Envelope]) -> str:
     """Delete the dispatch, and the records of earlier failures of the events now handled.
 
     Returns PostgreSQL's id of the transaction in which it ran, or an empty string.
     """
-    if consumer is None or not handled:
-        Dispatch.objects.filter(pk=dispatch).delete()
-        return ""
-    ids = [envelope.id for envelope in handled]
+    ids, consumer = [envelope.id for envelope in handled], receipt.consumer
     if connection.vendor == "postgresql":
+        landed = [receipt.dispatch, consumer, json.dumps(receipt.event_ids)]
         with postgres.cursor() as cursor:
-            cursor.execute(
-                _FINISH, [consumer.name] * 2 + [ids, consumer.name, ids] + [dispatch] * 2
-            )
+            cursor.execute(_FINISH, [*[consumer, ids] * 3, *landed, receipt.dispatch])
             return str(cursor.fetchone()[0])
-    ConsumerHealth.objects.filter(pk=consumer.name).delete()
+    if handled:
+        ConsumerHealth.objects.filter(pk=consumer).delete()
     for table in (Retry, DeadLetter):
-        table._default_manager.filter(consumer=consumer.name, event_id__in=ids).delete()
-    Dispatch.objects.filter(pk=dispatch).delete()
+        table._default_manager.filter(consumer=consumer, event_id__in=ids).delete()
+    Dispatch.objects.filter(pk=receipt.dispatch, consumer=consumer).delete()
     return ""
 
 
 # Another copy of the message may have left a retry or a dead letter, and a handler a lock of its
 # session. One statement, one round trip. A rebuild (dispatch 0) holds such a lock itself.
 _FINISH = """
-WITH health AS (DELETE FROM eventbus_consumer_health WHERE consumer = %s),
+WITH health AS (DELETE FROM eventbus_consumer_health
+                WHERE consumer = %s AND cardinality(%s::uuid[]) > 0),
      retry AS (DELETE FROM eventbus_retry WHERE consumer = %s AND event_id = ANY(%s)),
      dead_letter AS (DELETE FROM eventbus_dead_letter WHERE consumer = %s AND event_id = ANY(%s)),
-     dispatch AS (DELETE FROM eventbus_dispatch WHERE id = %s)
+     dispatch AS (DELETE FROM eventbus_dispatch
+                  WHERE id = %s AND consumer = %s AND event_ids <@ %s::jsonb)
 SELECT pg_current_xact_id()::text, CASE WHEN %s > 0 THEN pg_advisory_unlock_all()::text END
 """

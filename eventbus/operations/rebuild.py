@@ -24,7 +24,7 @@ from django.db.models import Exists, Max, OuterRef
 
 from eventbus import registry
 from eventbus.consuming import corrections, inbox
-from eventbus.consuming.delivery import deliver_batch
+from eventbus.consuming.delivery import Receipt, deliver_batch
 from eventbus.errors import CannotRebuild
 from eventbus.events import Envelope
 from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription
@@ -120,7 +120,7 @@ def _empty(context: str, consumers: Sequence[Consumer]) -> None:
 def _refill(consumer: Consumer, last: int, progress: Progress) -> int:
     seen, count = 0, 0
     while page := _page(consumer, seen, last):
-        deliver_batch(0, consumer, [envelope for _, envelope in page])
+        deliver_batch(Receipt(0, consumer.name, []), consumer, [envelope for _, envelope in page])
         seen, count = page[-1][0], count + len(page)
         progress(len(page))
     return count

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from analytics import queries, services
 from eventbus import GiveUp, publish, registry
 from eventbus.cloudevents import to_cloudevent
-from eventbus.consuming.delivery import deliver, deliver_batch
+from eventbus.consuming.delivery import Receipt, deliver, deliver_batch
 from eventbus.errors import CannotRebuild
 from eventbus.events import Envelope
 from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription
@@ -60,9 +60,9 @@ def test_a_rebuilt_read_model_equals_the_old_one(filled):
 def test_deliveries_of_a_rebuild_are_marked_as_replayed(filled, monkeypatch):
     marks = []
 
-    def record(dispatch: int, consumer: Consumer, envelopes: list[Envelope]) -> None:
+    def record(receipt: Receipt, consumer: Consumer, envelopes: list[Envelope]) -> None:
         marks.extend(envelope.replayed for envelope in envelopes)
-        deliver_batch(dispatch, consumer, envelopes)
+        deliver_batch(receipt, consumer, envelopes)
 
     monkeypatch.setattr(rebuild, "deliver_batch", record)
     rebuild.rebuild(CONTEXT, "operator:1")

@@ -67,6 +67,33 @@ def marker_received(at: dt.datetime) -> None:
     QueueMarker.objects.update_or_create(queue="orders", defaults={"received_up_to": at})
 
 
+@pytest.mark.postgres  # SQLite flushes each commit
+def test_a_message_from_before_a_crash_deletes_no_dispatch_that_has_its_number(relay, lossy):
+    def others(sku: str) -> None:
+        """Do nothing."""
+
+    retire("before")
+    relay.run_once()
+    (old,) = lossy.messages
+    with connection.cursor() as cursor:  # the claim was not flushed: its number comes again
+        cursor.execute("DELETE FROM eventbus_dispatch")
+        cursor.execute(
+            "SELECT setval(pg_get_serial_sequence('eventbus_dispatch', 'id'), %s, false)",
+            [old.dispatch],
+        )
+    with listening(make_consumer(others)):
+        retire("after")
+        relay.run_once()
+
+        again = {message.dispatch: message for message in lossy.messages[1:]}
+        assert old.dispatch in again
+        deliver(old.dispatch, old.consumer, old.events)
+        assert set(Dispatch.objects.values_list("pk", flat=True)) == set(again)
+        for message in again.values():
+            deliver(message.dispatch, message.consumer, message.events)
+    assert not Dispatch.objects.exists()
+
+
 def test_a_retry_whose_event_is_not_in_the_log_stops_no_other(relay, lossy):
     retire("a", "b")
     past = clock.now() - dt.timedelta(minutes=1)

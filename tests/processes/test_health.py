@@ -151,7 +151,7 @@ def test_a_worker_says_that_it_drains_while_it_ends_its_delivery(deployment: Dep
         worker.until("ready", "draining")
         assert worker.health("live") == "ok"
     assert worker.wait() == 0
-    assert deployment.sql("SELECT count(*) FROM eventbus_retry") == [(1,)]
+    assert deployment.sql("SELECT count(*) FROM eventbus_dead_letter") == [(1,)]
 
 
 def test_a_worker_without_a_broker_lives_and_waits_for_it(deployment: Deployment) -> None:
