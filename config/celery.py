@@ -6,6 +6,7 @@ from typing import Any
 from celery import Celery
 from celery.app import amqp
 from celery.signals import setup_logging, worker_init, worker_process_init
+from django.conf import settings
 
 from config import worker_health
 
@@ -16,9 +17,18 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # lost. Messages that kill their workers end much earlier, by the count of their deliveries.
 DELIVERY_LIMIT = 100_000
 
+# Celery would take a RabbitMQ on this machine, and wait there for ever.
+NO_BROKER = "No broker is configured, so the web process delivers the events. Set BROKER_URL."
+
 
 class Queues(amqp.Queues):
-    """Queues as they are first named; on RabbitMQ with DELIVERY_LIMIT."""
+    """A queue for each context; a worker without -Q takes all. On RabbitMQ with DELIVERY_LIMIT."""
+
+    def __init__(self, queues: Any = None, *args: Any, **options: Any) -> None:
+        super().__init__(None, *args, **options)
+        for context in settings.CONTEXTS:
+            self.add(self.new_missing(context))
+        self._default_consume_from = dict(self)
 
     def new_missing(self, name: str) -> Any:
         """Describe a queue; only a quorum queue has arguments."""
@@ -47,10 +57,12 @@ def _keep_our_logging(**kwargs: Any) -> None:
 
 @worker_init.connect
 def _check(**kwargs: Any) -> None:
-    """Refuse to start with broken contracts: Celery ignores the result of Django's checks."""
+    """Refuse to start without a broker, or with broken contracts: Celery checks neither."""
     from eventbus.checks import enforce
     from eventbus.errors import ContractsBroken
 
+    if not settings.CELERY_BROKER_URL:
+        raise SystemExit(NO_BROKER)
     try:
         enforce()
     except ContractsBroken as broken:

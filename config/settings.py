@@ -19,7 +19,7 @@ from config.environment import env
 from config.settings_api import *  # noqa: F403
 from config.settings_browsers import *  # noqa: F403
 from config.settings_celery import *  # noqa: F403
-from config.settings_celery import BROKER_URL
+from config.settings_celery import BROKER_URL, CELERY_TASK_TIME_LIMIT
 from infra import app_settings, secret_files
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -141,7 +141,9 @@ EVENTBUS: dict[str, Any] = {
     "HEALTH_PORT": env.int("HEALTH_PORT", 0),  # of a relay or a worker; the web has its own
     "SEND_DEADLINE": env.float("SEND_DEADLINE", 30),
     "MARKER_INTERVAL": env.float("MARKER_INTERVAL", 10),
-    "LOST_AFTER": env.float("LOST_AFTER", 310),
+    # A worker takes a message in advance, so it may keep one for twice the limit.
+    "LOST_AFTER": env.float("LOST_AFTER", 2 * CELERY_TASK_TIME_LIMIT + 10),
+    "LEASE_SECONDS": env.float("LEASE_SECONDS", CELERY_TASK_TIME_LIMIT + 10),
 }
 if BROKER_URL:
     EVENTBUS["TRANSPORT"] = "eventbus.relay.transports.celery.Celery"

@@ -15,10 +15,12 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_ACKS_ON_FAILURE_OR_TIMEOUT = False
 CELERY_TASK_TIME_LIMIT = env.int("TASK_TIME_LIMIT", 150, least=1)
 CELERY_TASK_SOFT_TIME_LIMIT = max(1, CELERY_TASK_TIME_LIMIT * 4 // 5)
+CELERY_WORKER_CONSUMER = "config.worker:Consumer"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # a Redis that is read-only or full ended the worker
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # however long the broker is unreachable
 # Celery closes the connection around every task otherwise: 166 events/s instead of 654.
 CELERY_DB_REUSE_MAX = 1000
@@ -35,9 +37,8 @@ if BROKER_URL.startswith("amqp"):
     }
 else:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "visibility_timeout": env.int(
-            "VISIBILITY_TIMEOUT", 300
-        ),  # above the hard time limit: below it a task ran four times
+        # Above the hard time limit: below it a task ran four times.
+        "visibility_timeout": env.int("VISIBILITY_TIMEOUT", 2 * CELERY_TASK_TIME_LIMIT),
         "socket_timeout": 30,
         "socket_connect_timeout": 3,
     }

@@ -9,8 +9,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import ImproperlyConfigured
 
 from eventbus import registry
+from eventbus.conf import conf
 from eventbus.errors import ContractsBroken
 from eventbus.events import event_types
 from eventbus.publishing import contracts
@@ -21,6 +23,10 @@ from eventbus.publishing.spelling import nearest
 @register("eventbus")
 def check_contexts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Compare every consumer with the contracts, and every contract with the code."""
+    try:
+        conf()
+    except ImproperlyConfigured as problem:
+        return [Error(str(problem), hint="See docs/operate/configuration.md.", id="eventbus.E009")]
     return [*_consumers(), *_contracts(), *_point_to_point(), *_celery_settings()]
 
 
@@ -98,23 +104,50 @@ def _celery_settings() -> Iterator[Error]:
                 id="eventbus.E006",
             )
     options = getattr(settings, "CELERY_BROKER_TRANSPORT_OPTIONS", {})
-    hard_limit = getattr(settings, "CELERY_TASK_TIME_LIMIT", None)
     over_redis = settings.CELERY_BROKER_URL.startswith("redis")
-    if hard_limit is None:
-        yield Error(
-            "CELERY_TASK_TIME_LIMIT is not set: a hanging task would keep its message for ever.",
-            hint="Set it below half of EVENTBUS.LOST_AFTER.",
-            id="eventbus.E007",
-        )
-    elif over_redis and options.get("visibility_timeout", 0) <= hard_limit:
-        yield Error(
-            "Redis would deliver a message to a second worker while the first may still run.",
-            hint="Set visibility_timeout above CELERY_TASK_TIME_LIMIT.",
-            id="eventbus.E007",
-        )
+    visible = options.get("visibility_timeout", 3600) if over_redis else 0
+    yield from _time_limits(getattr(settings, "CELERY_TASK_TIME_LIMIT", None), visible)
     if not over_redis and not options.get("confirm_publish"):
         yield Error(
             "RabbitMQ is not asked to confirm the messages it accepts.",
             hint="Set confirm_publish in CELERY_BROKER_TRANSPORT_OPTIONS.",
             id="eventbus.E008",
         )
+
+
+def _time_limits(hard_limit: float | None, visibility_timeout: float) -> Iterator[Error]:
+    """Compare the times after which a message or a call counts as lost with the longest task."""
+    if hard_limit is None:
+        yield Error(
+            "CELERY_TASK_TIME_LIMIT is not set: a hanging task would keep its message for ever.",
+            hint="Set it; with its default of 150 s all other times fit.",
+            id="eventbus.E007",
+        )
+        return
+    lost, lease = "EVENTBUS['LOST_AFTER']", "EVENTBUS['LEASE_SECONDS']"
+    limit, visible = "CELERY_TASK_TIME_LIMIT", "visibility_timeout"
+    seconds = {
+        lost: conf().LOST_AFTER,
+        lease: conf().LEASE_SECONDS,
+        limit: hard_limit,
+        f"twice {limit}": 2 * hard_limit,
+        "EVENTBUS['MARKER_INTERVAL']": conf().MARKER_INTERVAL,
+        visible: visibility_timeout,
+    }
+    longer = [
+        (lease, limit, "another delivery would call while the first call may still run"),
+        (lost, f"twice {limit}", "a worker may still have the message: it takes one in advance"),
+        (lost, "EVENTBUS['MARKER_INTERVAL']", "no marker would have come through the queue"),
+    ]
+    if visibility_timeout:
+        longer += [
+            (visible, limit, "Redis would give a message to two workers at once"),
+            (lost, visible, "Redis may still give the message to another worker"),
+        ]
+    for name, other, reason in longer:
+        if seconds[name] <= seconds[other]:
+            yield Error(
+                f"{name} is {seconds[name]:g} s, {other} {seconds[other]:g} s: {reason}.",
+                hint=f"Set {name} above {seconds[other]:g} s, or lower the other.",
+                id="eventbus.E007",
+            )

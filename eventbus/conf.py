@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+_MAY_BE_ZERO = {"HEALTH_PORT", "RETRIES_BEFORE_BACKOFF"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conf:
@@ -29,7 +31,8 @@ class Conf:
 
     # --- consumers
     EXTERNAL_THREADS: int = 4  # embedded: concurrent calls of external consumers
-    LEASE_SECONDS: float = 60.0  # an external call may take so long before another delivery calls
+    # An external call may take so long before another delivery calls: longer than a task may run.
+    LEASE_SECONDS: float = 160.0
     RETRIES_BEFORE_BACKOFF: int = 3  # after RETRY_DELAY each; then the delays double
     RETRY_DELAY: float = 0.5
     MAX_RETRY_DELAY: float = 300.0
@@ -45,6 +48,18 @@ class Conf:
     BLOCKED_AFTER: float = 60.0  # a loop without a heartbeat for so long counts as blocked
     HEALTH_HOST: str = "127.0.0.1"
     HEALTH_PORT: int = 0  # of /health/live and /health/ready; 0: none
+
+    def __post_init__(self) -> None:
+        """Raise ImproperlyConfigured unless every number is above 0, where 0 has no meaning."""
+        for f in fields(self):
+            value, least = getattr(self, f.name), 0 if f.name in _MAY_BE_ZERO else 1e-9
+            if isinstance(f.default, str):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
+                raise ImproperlyConfigured(
+                    f"EVENTBUS[{f.name!r}] is {value!r}; it must be a number"
+                    f" {'of at least' if f.name in _MAY_BE_ZERO else 'above'} 0."
+                )
 
 
 @lru_cache(maxsize=1)

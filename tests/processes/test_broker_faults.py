@@ -1,0 +1,143 @@
+"""A broker that fails in any way: relay and workers stay, and go on by themselves."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.processes.buyers import undelivered
+from tests.processes.deployment import TIMEOUT, Deployment, Process, wait_until
+from tools.chaos.brokers import RabbitBroker, rabbitmq
+from tools.devserver.servers import Valkey
+
+LASTS = 4.0  # seconds: above the pauses of relay and worker between two attempts
+PUBLISH = """
+from django.db import transaction
+from eventbus import publish
+from orders.events import ProductRetired
+for n in range(3):
+    with transaction.atomic():
+        publish(ProductRetired(sku=f"{prefix}-{{n}}"))
+"""
+
+
+@contextmanager
+def configured(valkey: Valkey, name: str, value: str, usual: str) -> Iterator[None]:
+    with Redis.from_url(valkey.url) as client:
+        client.config_set(name, value)
+        yield
+        client.config_set(name, usual)
+
+
+@contextmanager
+def read_only(valkey: Valkey) -> Iterator[None]:
+    with Redis.from_url(valkey.url) as client:
+        client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        yield
+        client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+@contextmanager
+def frozen(valkey: Valkey) -> Iterator[None]:
+    os.kill(valkey.process.pid, signal.SIGSTOP)
+    yield
+    os.kill(valkey.process.pid, signal.SIGCONT)
+
+
+@contextmanager
+def restarted_empty(valkey: Valkey) -> Iterator[None]:
+    with Redis.from_url(valkey.url) as client:
+        client.flushall()
+    valkey.kill()
+    yield
+    valkey.start()
+
+
+@contextmanager
+def out_of_memory(valkey: Valkey) -> Iterator[None]:
+    with configured(valkey, "maxmemory", "1", "0"):
+        yield
+
+
+@contextmanager
+def without_replicas(valkey: Valkey) -> Iterator[None]:
+    with configured(valkey, "min-replicas-to-write", "1", "0"):
+        yield
+
+
+FAULTS = [read_only, out_of_memory, without_replicas, frozen, restarted_empty]
+
+
+def publish(deployment: Deployment, prefix: str) -> None:
+    done = deployment.manage("shell", "-c", PUBLISH.format(prefix=prefix))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.postgres
+def test_relay_and_worker_survive_each_failure_of_a_redis(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    with Valkey(tmp_path / "broker") as valkey:
+        deployment.env["BROKER_URL"] = valkey.broker_url
+        relay, worker = deployment.relay(), all_queues(deployment)
+        for process in (relay, worker):
+            process.until("ready", "ok")
+        publish(deployment, "new")
+        wait_until(lambda: not undelivered(deployment))
+        assert warnings_of(relay, worker) == []
+        for fault in FAULTS:
+            with fault(valkey):
+                publish(deployment, fault.__name__)
+                time.sleep(LASTS)
+            wait_until(lambda: not undelivered(deployment), TIMEOUT * 2)
+            assert (relay.running, worker.running) == (True, True), fault.__name__
+
+
+@pytest.fixture
+def over_rabbitmq(deployment: Deployment) -> Iterator[RabbitBroker]:
+    with rabbitmq() as broker:
+        deployment.env["BROKER_URL"] = broker.url
+        yield broker
+        deployment.stop()
+
+
+@pytest.mark.postgres
+@pytest.mark.rabbitmq
+def test_on_a_new_virtual_host_a_start_logs_no_warning(
+    deployment: Deployment, over_rabbitmq: RabbitBroker
+) -> None:
+    relay, worker = deployment.relay(), all_queues(deployment)
+    for process in (relay, worker):
+        process.until("ready", "ok")
+    publish(deployment, "new")
+    wait_until(lambda: not undelivered(deployment))
+    assert warnings_of(relay, worker) == []
+
+    assert over_rabbitmq.restart(), "all connections of the virtual host are closed"
+    publish(deployment, "after")
+    wait_until(lambda: not undelivered(deployment), TIMEOUT * 2)
+    assert relay.running
+    assert worker.running
+
+
+def warnings_of(*processes: Process) -> list[str]:
+    """Return the lines of the logs that are more than information."""
+    logs = "\n".join(process.output for process in processes)
+    return re.findall(r"(?i)^.*\[(?:warning|error|critical).*$", logs, re.M)
+
+
+def all_queues(deployment: Deployment) -> Process:
+    """Start a worker without -Q: it takes the queues of all contexts."""
+    return deployment.start("worker", ["-m", "celery", "-A", "config", "worker", "-c2"])
+
+
+def test_a_worker_without_a_broker_does_not_start(embedded: Deployment) -> None:
+    worker = all_queues(embedded)
+    assert worker.wait() != 0
+    assert "Set BROKER_URL" in worker.output
