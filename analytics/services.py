@@ -13,6 +13,7 @@ from django.db import transaction
 
 from analytics.models import OrderFact, Refund, SaleLine, SignUp
 from eventbus import Envelope
+from infra.transactions import atomic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +161,7 @@ def record_sign_ups(customers: Iterable[SignedUp]) -> None:
     SignUp.objects.bulk_create(rows, ignore_conflicts=True)
 
 
-@transaction.atomic
+@atomic
 def empty() -> None:
     """Delete all rows, before a rebuild from the event log."""
     for table in (SaleLine, Refund, SignUp, OrderFact):

@@ -61,7 +61,7 @@ def _check(**kwargs: Any) -> None:
     from eventbus.checks import enforce
     from eventbus.errors import ContractsBroken
 
-    if not settings.CELERY_BROKER_URL:
+    if not app.conf.broker_url:
         raise SystemExit(NO_BROKER)
     try:
         enforce()

@@ -1,10 +1,12 @@
-"""Whether an error of the database is about the server, or about our statement.
+"""Whether an error of the database is about the server, another transaction, or our statement.
 
 PostgreSQL's codes (SQLSTATE, appendix A of its manual) tell them apart; an error without a code
 was raised by the driver, which had no answer.
 """
 
-from django.db import Error, InterfaceError, InternalError, OperationalError
+from django.db import DatabaseError, Error, InterfaceError, InternalError, OperationalError
+
+from infra.errors import Explained
 
 # Connection exceptions, insufficient resources, shutdown or restart; a standby is read-only.
 _SERVER = ("08", "53", "57P", "25006")
@@ -16,6 +18,16 @@ def is_unreachable(error: BaseException) -> bool:
         return False
     code = sqlstate(error)
     return code.startswith(_SERVER) if code else not isinstance(error, InternalError)
+
+
+def is_conflict(error: BaseException | None) -> bool:
+    """Return whether a deadlock or serialization failure has caused an error: try again at once."""
+    # An Explained error is an answer already, such as the refusal that a service made of it.
+    while error is not None and not isinstance(error, Explained):
+        if isinstance(error, DatabaseError):
+            return sqlstate(error) in ("40P01", "40001") or "database is locked" in str(error)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def sqlstate(error: Error) -> str:

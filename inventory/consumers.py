@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from eventbus import Envelope, consumer
-from inventory import services
+from inventory import queries, services
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,10 @@ class Line:
 
 def _order_and_skus(order_id: UUID, lines: list[Line]) -> list[object]:
     return [order_id, *(line.sku for line in lines)]
+
+
+def _order_and_held_goods(order_id: UUID) -> list[object]:
+    return [order_id, *queries.skus_held_for(order_id)]
 
 
 @consumer("orders.ProductListed", key="sku")
@@ -37,13 +41,13 @@ def sell_stock(order_id: UUID, lines: list[Line]) -> None:
     services.sell(order_id, _goods(lines))
 
 
-@consumer("orders.OrderCancelled", key="order_id")
+@consumer("orders.OrderCancelled", key=_order_and_held_goods)
 def release_stock(order_id: UUID) -> None:
     """Releases or returns the goods of the order."""
     services.release(order_id)
 
 
-@consumer("inventory.ReservationExpiryDue", key="order_id")
+@consumer("inventory.ReservationExpiryDue", key=_order_and_held_goods)
 def lapse_reservation(order_id: UUID) -> None:
     """Releases the goods if the order was not paid in time."""
     services.lapse(order_id)

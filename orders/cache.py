@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import transaction
 from django.db.models import F
 
 from infra.caching import CacheAside, WriteBehind
+from infra.transactions import atomic
 from orders.models import Availability, Product
 
 COUNT = "count"
@@ -33,7 +33,7 @@ def _page(name: str) -> Any:
     return list(on_sale.values(*COLUMNS)[first:last])
 
 
-@transaction.atomic
+@atomic
 def _add_views(counts: Mapping[str, int]) -> None:
     for sku, views in sorted(counts.items()):  # in one order: batches do not block each other
         Product.objects.filter(pk=sku).update(views=F("views") + views)

@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 from accounts.conf import conf
 from accounts.models import LoginSession, User
 from infra import clock
+from infra.transactions import atomic
 
 log = structlog.get_logger(__name__)
 # Only accounts reads refresh tokens, so they need no public key and are no JWTs.
@@ -54,7 +55,7 @@ def refresh_tokens(refresh: str) -> Tokens | None:
     return _tokens(session)
 
 
-@transaction.atomic
+@atomic
 def log_out(refresh: str) -> None:
     """End the session of a refresh token, of any generation; a second call changes nothing."""
     session = _session(_read(refresh))

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.errors import EmailTaken
 from accounts.models import User, validate_country
 from eventbus import publish
+from infra.transactions import atomic
 
 
 def sign_up(
@@ -44,7 +45,7 @@ def sign_up(
     return user
 
 
-@transaction.atomic
+@atomic
 def register(user: User) -> None:
     """Save a new customer and publish CustomerSignedUp. Raises EmailTaken, ValidationError."""
     validate_country(user.country)
@@ -57,7 +58,7 @@ def register(user: User) -> None:
     publish(user.signed_up())
 
 
-@transaction.atomic
+@atomic
 def disable(user_id: UUID, reason: str) -> None:
     """Forbid a user to log in and end all login sessions; a second call changes nothing.
 

@@ -22,6 +22,7 @@ from rest_framework.views import APIView
 from edge.idempotency.errors import KeyInUse, KeyMalformed, KeyMissing
 from edge.idempotency.models import find, store
 from infra import clock, locks
+from infra.transactions import repeat_conflicts
 
 HEADER = "Idempotency-Key"
 METHODS = ("POST", "PATCH")
@@ -45,6 +46,14 @@ class IdempotencyMixin(APIView):
             raise KeyMissing
 
     def _execute_once(
+        self, key: str, handler: Callable[..., Any], request: Request, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        # Key, change and response are one transaction, so a conflict undoes and repeats all three.
+        return repeat_conflicts(
+            partial(self._execute_or_replay, key, handler, request, *args, **kwargs)
+        )
+
+    def _execute_or_replay(
         self, key: str, handler: Callable[..., Any], request: Request, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
         slot, fingerprint = _slot(request, key), _fingerprint(request.data)

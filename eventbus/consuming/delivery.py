@@ -1,5 +1,6 @@
 """Delivery of a message: each event's effect exactly once, or its failure recorded."""
 
+import datetime as dt
 import inspect
 import json
 import threading
@@ -12,7 +13,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 
 from eventbus import registry
 from eventbus.cloudevents import from_cloudevent
@@ -31,6 +32,7 @@ from eventbus.registry import Consumer
 from infra import postgres
 from infra.errors import TryLater
 from infra.failpoints import reach
+from infra.transactions import atomic, repeat_conflicts
 
 Handle = Callable[[Consumer, Envelope], None]
 
@@ -78,12 +80,18 @@ def deliver(
 def deliver_batch(receipt: Receipt, consumer: Consumer, envelopes: Sequence[Envelope]) -> None:
     """Handle all events in one transaction; if that fails, each in one of its own."""
     current, savepoints = DeliveryTransaction(consumer.name), Savepoints(consumer.name)
-    try:
+
+    def handle_together() -> None:
+        nonlocal current, savepoints
+        current, savepoints = DeliveryTransaction(consumer.name), Savepoints(consumer.name)
         with current.atomic():
             with savepoints.omitted():
                 _handle(current, consumer, envelopes)
             current.must_be_open()
             current.must_be(_finish(receipt, envelopes))
+
+    try:
+        repeat_conflicts(handle_together)
     except Exception as error:
         _reset_session(receipt)
         # Before the mark, an earlier handler's session settings may be what fails.
@@ -124,11 +132,14 @@ def _handle_counted(handle: Handle, consumer: Consumer, envelope: Envelope) -> N
 
 
 def _handle_in_transaction(consumer: Consumer, envelope: Envelope) -> None:
-    current = DeliveryTransaction(consumer.name)
-    with current.atomic():
-        _handle(current, consumer, [envelope])
-        current.must_be_open()
-        current.must_be(current_id())
+    def handle_alone() -> None:
+        current = DeliveryTransaction(consumer.name)
+        with current.atomic():
+            _handle(current, consumer, [envelope])
+            current.must_be_open()
+            current.must_be(current_id())
+
+    repeat_conflicts(handle_alone)
 
 
 def _handle(
@@ -200,9 +211,7 @@ class _Arguments:
 
 def _call_external(consumer: Consumer, envelope: Envelope) -> None:
     """Start, call, record: no transaction is open during the call to the other system."""
-    with transaction.atomic():
-        state, until = inbox.start(consumer.name, envelope.id)
-        archived = inbox.drop_archived(consumer.name, [envelope] if state == "fresh" else [])
+    state, until, archived = _start_call(consumer, envelope)
     if state == "done" or archived:
         return
     if state == "busy":
@@ -222,14 +231,27 @@ def _call_external(consumer: Consumer, envelope: Envelope) -> None:
             problem = f"it returned a {type(record).__name__}, not a function or None"
             raise BadConsumer(consumer=consumer.name, problem=problem)
         # Killed here, the event stays started: only an idempotent consumer calls again.
-        current = DeliveryTransaction(consumer.name)
-        with current.atomic():
-            if inbox.finish(consumer.name, envelope.id) and record:
-                current.id = current_id()
-                record()
-                current.must_be_open()
-                current.must_be(current_id())
-            reach("handled-not-committed")
+        repeat_conflicts(partial(_record_call, consumer, envelope, record))
+
+
+@atomic
+def _start_call(consumer: Consumer, envelope: Envelope) -> tuple[str, dt.datetime, set[UUID]]:
+    state, until = inbox.start(consumer.name, envelope.id)
+    fresh = [envelope] if state == "fresh" else []
+    return state, until, inbox.drop_archived(consumer.name, fresh)
+
+
+def _record_call(
+    consumer: Consumer, envelope: Envelope, record: Callable[[], object] | None
+) -> None:
+    current = DeliveryTransaction(consumer.name)
+    with current.atomic():
+        if inbox.finish(consumer.name, envelope.id) and record:
+            current.id = current_id()
+            copy_context().run(record)
+            current.must_be_open()
+            current.must_be(current_id())
+        reach("handled-not-committed")
 
 
 def _finish(receipt: Receipt, handled: Sequence[Envelope]) -> str:

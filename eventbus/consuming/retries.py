@@ -30,6 +30,7 @@ from eventbus.models import ConsumerHealth, DeadLetter, Retry, Subscription
 from infra import clock
 from infra.errors import TryLater
 from infra.failpoints import reach
+from infra.transactions import atomic
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,7 @@ _SUSPECT = {
 }
 
 
-@transaction.atomic
+@atomic
 def record_failure(consumer: str, envelope: Envelope, error: Exception) -> None:
     """Record that a delivery failed, and schedule its retry or make it a dead letter."""
     now = clock.now()

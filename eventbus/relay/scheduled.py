@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Q
 
 from eventbus.cloudevents import to_cloudevent
@@ -22,6 +22,7 @@ from eventbus.publishing import outbox
 from eventbus.relay import claim
 from eventbus.relay.transports import Message
 from infra import clock
+from infra.transactions import atomic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ def poll() -> Due:
     )
 
 
-@transaction.atomic
+@atomic
 def _promote_scheduled(now: dt.datetime) -> None:
     due = Scheduled.objects.filter(due_at__lte=now).order_by("due_at")
     rows = list(due.select_for_update(skip_locked=True)[: conf().CLAIM_SIZE])
@@ -80,7 +81,7 @@ def _promote_scheduled(now: dt.datetime) -> None:
         Scheduled.objects.filter(pk__in=[row.pk for row in rows]).delete()
 
 
-@transaction.atomic
+@atomic
 def _promote_retries(now: dt.datetime) -> None:
     due = Retry.objects.filter(next_at__lte=now).order_by("next_at")
     rows = list(due.select_for_update(skip_locked=True)[: conf().CLAIM_SIZE])
@@ -96,7 +97,7 @@ def _promote_retries(now: dt.datetime) -> None:
     Retry.objects.filter(pk__in=[row.pk for row in rows]).update(next_at=None)
 
 
-@transaction.atomic
+@atomic
 def _claim_unsent(now: dt.datetime, overdue: dt.datetime) -> list[Message]:
     unsent = Dispatch.objects.filter(
         Q(claimed_at=None) | Q(claimed_at__lt=overdue), confirmed_at=None
@@ -106,7 +107,7 @@ def _claim_unsent(now: dt.datetime, overdue: dt.datetime) -> list[Message]:
     return _messages(rows)
 
 
-@transaction.atomic
+@atomic
 def _claim_probes(now: dt.datetime) -> list[Message]:
     failures = conf().PROBE_AFTER_FAILURES
     due = ConsumerHealth.objects.filter(failures__gte=failures, probe_at__lte=now)

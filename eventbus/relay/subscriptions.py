@@ -3,16 +3,15 @@
 import datetime as dt
 from collections import defaultdict
 
-from django.db import transaction
-
 from eventbus import registry
 from eventbus.models import Subscription
 from infra import clock, locks
+from infra.transactions import atomic
 
 LOCK = "eventbus.relay.subscriptions"
 
 
-@transaction.atomic
+@atomic
 def sync() -> None:
     """Add the subscriptions of this code: after each migrate, and when a relay starts.
 

@@ -2,13 +2,13 @@
 
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import F
 
+from infra.transactions import atomic
 from loyalty.models import Balance
 
 
-@transaction.atomic
+@atomic
 def add_points(customer_id: UUID, points: int) -> None:
     """Raise the customer's balance."""
     Balance.objects.get_or_create(customer_id=customer_id)

@@ -1,8 +1,10 @@
 """Services of inventory. Each function is one transaction.
 
-Stock items are locked in the order of sku, so that transactions do not deadlock.
+Stock items are locked in the order of sku, so that transactions do not deadlock. One that calls
+several of these functions calls `hold` first.
 """
 
+from inventory.services.movements import hold
 from inventory.services.reservations import (
     lapse,
     pin,
@@ -15,6 +17,7 @@ from inventory.services.stock import add_stock_item, replenish
 
 __all__ = [
     "add_stock_item",
+    "hold",
     "lapse",
     "pin",
     "release",

@@ -4,8 +4,18 @@ from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from eventbus import origin
+from infra import locks
 from inventory import cache
 from inventory.models import Movement, StockItem
+
+
+def hold(skus: Iterable[str]) -> None:
+    """Take the locks that deliveries take for these goods (`key=`), until the transaction ends.
+
+    For a transaction that moves several goods one after another: a batch of deliveries moves them
+    in the order of its events, and locks the rows in that order.
+    """
+    locks.acquire(f"inventory/{sku}" for sku in skus)
 
 
 def locked_items(skus: Iterable[str]) -> dict[str, StockItem]:

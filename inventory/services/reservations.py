@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-from django.db import transaction
-
 from eventbus import publish
 from infra import clock
+from infra.transactions import atomic
 from inventory.conf import conf
 from inventory.events import ReservationExpiryDue
 from inventory.models import Movement, Reservation, StockItem, shortages
@@ -16,7 +15,7 @@ from inventory.services.movements import locked_items, save_movements
 State, Kind = Reservation.State, Movement.Kind
 
 
-@transaction.atomic
+@atomic
 def reserve(order_id: UUID, goods: Mapping[str, int]) -> None:
     """Reserve all goods of an order, or none and publish the shortages."""
     reservation = _locked_reservation(order_id)
@@ -24,7 +23,7 @@ def reserve(order_id: UUID, goods: Mapping[str, int]) -> None:
         _reserve_or_reject(reservation, goods)
 
 
-@transaction.atomic
+@atomic
 def sell(order_id: UUID, goods: Mapping[str, int]) -> None:
     """Sell the goods of a paid order; if its reservation lapsed, try to reserve them again."""
     reservation = _locked_reservation(order_id)
@@ -36,7 +35,7 @@ def sell(order_id: UUID, goods: Mapping[str, int]) -> None:
         reservation.save()
 
 
-@transaction.atomic
+@atomic
 def release(order_id: UUID) -> None:
     """Release the goods of a cancelled order, or return them to stock if they were sold.
 
@@ -55,7 +54,7 @@ def release(order_id: UUID) -> None:
     reservation.save()
 
 
-@transaction.atomic
+@atomic
 def lapse(order_id: UUID) -> None:
     """Release goods that were not paid in time; if they are pinned, check again when it ends."""
     reservation = _locked_reservation(order_id)
@@ -69,7 +68,7 @@ def lapse(order_id: UUID) -> None:
         publish(ReservationExpiryDue(order_id=order_id), due=until)
 
 
-@transaction.atomic
+@atomic
 def pin(order_id: UUID, payment_id: UUID, request_id: UUID) -> None:
     """Answer a pin request; before OrderPlaced has arrived, keep the request in the row.
 

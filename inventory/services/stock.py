@@ -1,8 +1,7 @@
 """Stock items and replenishments."""
 
-from django.db import transaction
-
 from eventbus import publish
+from infra.transactions import atomic
 from inventory import cache, errors
 from inventory.conf import conf
 from inventory.events import StockReplenished
@@ -17,7 +16,7 @@ def add_stock_item(sku: str, low_stock_threshold: int | None = None) -> None:
     cache.quantities.invalidate(sku)
 
 
-@transaction.atomic
+@atomic
 def replenish(sku: str, quantity: int) -> Movement:
     """Add pieces to the stock of a product. Raises UnknownSku, TooMany."""
     item = StockItem.objects.select_for_update().filter(pk=sku).first()

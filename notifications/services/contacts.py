@@ -3,14 +3,13 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
+from infra.transactions import atomic
 from notifications.errors import NotKnownYet
 from notifications.models import Contact, Message
 from notifications.services.messages import queue, write
 
 
-@transaction.atomic
+@atomic
 def welcome_customer(customer_id: UUID, **details: Any) -> None:
     """Create the contact, welcome it, and queue the messages that waited for it."""
     contact, new = Contact.objects.get_or_create(customer_id=customer_id, defaults=details)
@@ -21,7 +20,7 @@ def welcome_customer(customer_id: UUID, **details: Any) -> None:
             queue(message, contact)
 
 
-@transaction.atomic
+@atomic
 def change_preferences(customer_id: UUID, **preferences: bool) -> Contact:
     """Choose channels, for messages written from now on. Raises NotKnownYet."""
     contact = Contact.objects.select_for_update().filter(pk=customer_id).first()

@@ -4,14 +4,14 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import transaction
 
 from eventbus import publish
 from infra import clock
+from infra.transactions import atomic
 from notifications.models import Channel, Contact, Message
 
 
-@transaction.atomic
+@atomic
 def warn_operator(event_id: UUID, sku: str, available: int, threshold: int) -> None:
     """Write to the operator that a product is running low, once for each event."""
     values = {"sku": sku, "available": available, "threshold": threshold}

@@ -7,10 +7,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from eventbus import publish
 from infra import clock
+from infra.transactions import atomic
 from notifications.conf import conf
 from notifications.events import PaymentReminderDue
 from notifications.models import Message, OrderNote
@@ -28,7 +27,7 @@ class Line:
     unit_price: Decimal
 
 
-@transaction.atomic
+@atomic
 def confirm_order(
     order_id: UUID, customer_id: UUID, lines: Sequence[Line], total: Decimal, currency: str
 ) -> None:
@@ -38,7 +37,7 @@ def confirm_order(
     write(Kind.ORDER_RECEIVED, order_id, customer_id, **values)
 
 
-@transaction.atomic
+@atomic
 def send_invoice(
     order_id: UUID,
     customer_id: UUID,
@@ -54,7 +53,7 @@ def send_invoice(
     write(Kind.ORDER_PAID_PUSH, order_id, customer_id, total=total, currency=currency)
 
 
-@transaction.atomic
+@atomic
 def explain_cancellation(
     order_id: UUID, customer_id: UUID, code: str, reason: str, was_paid: bool
 ) -> None:
@@ -64,7 +63,7 @@ def explain_cancellation(
     write(Kind.CANCELLED, order_id, customer_id, **values)
 
 
-@transaction.atomic
+@atomic
 def schedule_reminder(order_id: UUID, expires_at: dt.datetime) -> None:
     """Schedule the payment reminder, some time before the reservation lapses."""
     note = _update(order_id, expires_at=expires_at)
@@ -72,7 +71,7 @@ def schedule_reminder(order_id: UUID, expires_at: dt.datetime) -> None:
         publish(PaymentReminderDue(order_id=order_id), due=expires_at - conf.REMIND_BEFORE)
 
 
-@transaction.atomic
+@atomic
 def remind_to_pay(order_id: UUID) -> None:
     """Write the reminder, if the order can still be paid and a phone number is known by now."""
     note = OrderNote.objects.get(pk=order_id)

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
-from django.db import transaction
-
 from eventbus import Event, GiveUp, TryLater, origin, publish
 from infra import clock
+from infra.transactions import atomic
 from notifications import gateway
 from notifications.models import Channel, Message, OrderNote
 
@@ -35,7 +34,7 @@ def send_again(message_id: UUID) -> None:
     _change(message_id, partial(Message.send_again, now=clock.now()))
 
 
-@transaction.atomic
+@atomic
 def _start(message_id: UUID) -> Message | None:
     message = Message.objects.select_for_update().get(pk=message_id)
     now = clock.now()
@@ -52,7 +51,7 @@ def _is_obsolete(message: Message, now: dt.datetime) -> bool:
     return not OrderNote.objects.get(pk=message.about).is_payable(now)
 
 
-@transaction.atomic
+@atomic
 def _change(message_id: UUID, change: Callable[[Message], Event | None]) -> None:
     message = Message.objects.select_for_update().get(pk=message_id)
     event = change(message)

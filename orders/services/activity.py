@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from uuid import UUID
 
 import msgspec
-from django.db import transaction
 
+from infra.transactions import atomic
 from orders.models import (
     OrderActivity,
 )
 
 
-@transaction.atomic
+@atomic
 def record_activity(
     order_id: UUID,
     part: OrderActivity.Part,

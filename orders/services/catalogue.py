@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from django.db import transaction
 from django.db.models import F
 
 from eventbus import Event, publish
+from infra.transactions import atomic
 from orders import cache, errors
 from orders.models import (
     Availability,
@@ -14,7 +14,7 @@ from orders.models import (
 )
 
 
-@transaction.atomic
+@atomic
 def list_product(
     sku: str, name: str, unit_price: Decimal, currency: str, description: str = ""
 ) -> Product:
@@ -45,7 +45,7 @@ def retire_product(sku: str) -> Product:
     return _change_product(sku, lambda product: product.retire())
 
 
-@transaction.atomic
+@atomic
 def _change_product(sku: str, decide: Callable[[Product], Event | None]) -> Product:
     product = Product.objects.select_for_update().get(pk=sku)
     event = decide(product)
@@ -61,7 +61,7 @@ def count_view(sku: str) -> None:
     cache.views.add(sku)
 
 
-@transaction.atomic
+@atomic
 def change_availability(changes: Mapping[str, int]) -> None:
     """Add to the availability of products. Sums do not depend on the order of events."""
     known = set(Availability.objects.filter(pk__in=changes).values_list("pk", flat=True))

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import transaction
 from django.utils import timezone
 
 from eventbus import publish
 from infra import locks
 from infra.ids import new_id
+from infra.transactions import atomic
 from orders import errors
 from orders.conf import conf
 from orders.models import (
@@ -32,7 +32,7 @@ class RequestedLine:
     unit_price: Decimal | None = None
 
 
-@transaction.atomic
+@atomic
 def place_order(
     customer_id: UUID,
     lines: Sequence[RequestedLine],

@@ -4,10 +4,10 @@ import datetime as dt
 from collections.abc import Callable
 from uuid import UUID
 
-from django.db import transaction
 from django.utils import timezone
 
 from eventbus import Event, publish
+from infra.transactions import atomic
 from orders import errors
 from orders.models import (
     Order,
@@ -48,7 +48,7 @@ def cancel_on_request(order_id: UUID, code: str, reason: str) -> None:
     _change_order(order_id, decide)
 
 
-@transaction.atomic
+@atomic
 def _change_order(order_id: UUID, decide: Callable[[Order], Event | None]) -> None:
     order = Order.objects.select_for_update().get(pk=order_id)
     status, event = order.status, decide(order)

@@ -3,13 +3,12 @@
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import transaction
-
+from infra.transactions import atomic
 from payments.models import Bill, Payment
 from payments.services.publishing import save_and_publish
 
 
-@transaction.atomic
+@atomic
 def expect_payment(
     order_id: UUID, customer_id: UUID, amount: Decimal, currency: str, country: str
 ) -> None:
@@ -29,7 +28,7 @@ def expect_payment(
     )
 
 
-@transaction.atomic
+@atomic
 def cancel_bill(order_id: UUID, customer_id: UUID, reason: str) -> None:
     """Cancel the bill of an order, known or not, and its live payment."""
     known = Bill.objects.select_for_update().filter(pk=order_id).first()

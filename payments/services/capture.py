@@ -9,10 +9,10 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from django.db import transaction
 
 from eventbus import TryLater
 from infra import clock
+from infra.transactions import atomic
 from payments import gateway
 from payments.conf import conf
 from payments.errors import CardDeclined, NoClearAnswer
@@ -55,7 +55,7 @@ def capture_payment(
     return send_capture(payment, 1) if first else partial(reconcile_now, payment_id)
 
 
-@transaction.atomic
+@atomic
 def _record_pin(
     payment_id: UUID, pin_request_id: UUID | None, until: dt.datetime
 ) -> tuple[Payment, str] | None:
@@ -68,7 +68,7 @@ def _record_pin(
     return payment, bill.country
 
 
-@transaction.atomic
+@atomic
 def _start_attempt(
     payment_id: UUID, pin_request_id: UUID | None, until: dt.datetime, verdict: Verdict
 ) -> Payment | None:
@@ -96,7 +96,7 @@ def has_time_for_calls(until: dt.datetime) -> bool:
     return until - clock.now() > dt.timedelta(seconds=seconds)
 
 
-@transaction.atomic
+@atomic
 def _stop(payment_id: UUID, pin_request_id: UUID | None, verdict: Verdict) -> None:
     _, payment = Payment.objects.locked(payment_id)
     if not payment.awaits(pin_request_id):
@@ -125,7 +125,7 @@ def send_capture(payment: Payment, round: int) -> Record:
     return partial(record_captured, payment.id, reference)
 
 
-@transaction.atomic
+@atomic
 def _undo_attempt(payment_id: UUID) -> None:
     _, payment = Payment.objects.locked(payment_id)
     # With more attempts, one before or beside this one may have reached the bank.

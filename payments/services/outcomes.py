@@ -8,10 +8,10 @@ import datetime as dt
 from uuid import UUID
 
 import structlog
-from django.db import transaction
 from django.utils import timezone
 
 from eventbus import publish
+from infra.transactions import atomic
 from payments.conf import conf
 from payments.events import BankAnswerDue
 from payments.gateway import Charge
@@ -25,27 +25,27 @@ REFUNDED_BY_BANK = "The bank refunded the money."
 LONGEST_PAUSE = dt.timedelta(minutes=15)
 
 
-@transaction.atomic
+@atomic
 def record_captured(payment_id: UUID, reference: str) -> None:
     """Record that the bank has captured the money."""
     _capture(*Payment.objects.locked(payment_id), reference)
 
 
-@transaction.atomic
+@atomic
 def record_declined(payment_id: UUID, reason: str, *, final: bool = True) -> None:
     """Record that the bank has moved no money."""
     _, payment = Payment.objects.locked(payment_id)
     save_and_publish(payment, payment.decline(reason, final=final))
 
 
-@transaction.atomic
+@atomic
 def record_refunded(payment_id: UUID, reason: str) -> None:
     """Record that the bank has refunded the money."""
     _, payment = Payment.objects.locked(payment_id)
     _refund(payment, reason)
 
 
-@transaction.atomic
+@atomic
 def record_charge(payment_id: UUID, charge: Charge, round: int) -> None:
     """Record a capture as the bank describes it, unless its amount differs from ours."""
     bill, payment = Payment.objects.locked(payment_id)
@@ -85,13 +85,13 @@ def _refund(payment: Payment, reason: str) -> None:
     save_and_publish(payment, event)
 
 
-@transaction.atomic
+@atomic
 def reconcile_now(payment_id: UUID) -> None:
     """Request a reconciliation of a capture that may have reached the bank."""
     publish(BankAnswerDue(payment_id=payment_id, round=1))
 
 
-@transaction.atomic
+@atomic
 def reconcile_later(payment_id: UUID, round: int) -> None:
     """Request another reconciliation, after a pause that doubles with each round."""
     first = dt.timedelta(seconds=conf.BANK_ASK_AFTER)

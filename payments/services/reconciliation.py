@@ -5,9 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
-from django.db import transaction
-
 from infra import clock
+from infra.transactions import atomic
 from payments import gateway
 from payments.conf import conf
 from payments.errors import NoClearAnswer
@@ -49,7 +48,7 @@ def _not_found(payment_id: UUID, round: int) -> Callable[[], None] | None:
     return partial(record_declined, payment_id, NOT_CAPTURED, final=False)
 
 
-@transaction.atomic
+@atomic
 def _start_attempt(payment_id: UUID) -> Payment | None:
     bill, payment = Payment.objects.locked(payment_id)
     wanted = payment.status == Payment.Status.REQUESTED and not bill.cancelled

@@ -3,10 +3,10 @@
 import datetime as dt
 from uuid import UUID
 
-from django.db import transaction
 from django.utils import timezone
 
 from eventbus import publish
+from infra.transactions import atomic
 from payments import errors
 from payments.conf import conf
 from payments.events import PinTimedOut
@@ -16,7 +16,7 @@ from payments.services.publishing import save_and_publish
 NOT_PINNED_IN_TIME = "The reservation was not confirmed in time."
 
 
-@transaction.atomic
+@atomic
 def request_payment(
     order_id: UUID, customer_id: UUID, card: str, paid_at: dt.datetime | None = None
 ) -> Payment:
@@ -45,7 +45,7 @@ def request_pin(payment: Payment) -> None:
     payment.save()
 
 
-@transaction.atomic
+@atomic
 def time_out_pin(payment_id: UUID, pin_request_id: UUID) -> None:
     """Decline a payment if inventory has not replied in time."""
     # Most time-outs find a payment with its reply, and need no lock.
@@ -55,7 +55,7 @@ def time_out_pin(payment_id: UUID, pin_request_id: UUID) -> None:
             save_and_publish(payment, payment.decline_uncaptured(NOT_PINNED_IN_TIME))
 
 
-@transaction.atomic
+@atomic
 def decline_unpinned(payment_id: UUID, pin_request_id: UUID | None, reason: str) -> None:
     """Decline a payment whose goods inventory does not pin."""
     _, payment = Payment.objects.locked(payment_id)

@@ -2,15 +2,14 @@
 
 from uuid import UUID
 
-from django.db import transaction
-
+from infra.transactions import atomic
 from payments import errors
 from payments.models import Payment
 from payments.services.publishing import save_and_publish
 from payments.services.requests import request_pin
 
 
-@transaction.atomic
+@atomic
 def release_payment(payment_id: UUID, operator: str) -> Payment:
     """Continue a held payment. Raises NotHeld."""
     payment = _held(payment_id)
@@ -19,7 +18,7 @@ def release_payment(payment_id: UUID, operator: str) -> Payment:
     return payment
 
 
-@transaction.atomic
+@atomic
 def refuse_payment(payment_id: UUID, operator: str) -> Payment:
     """Decline a held payment for good, which cancels its order. Raises NotHeld."""
     payment = _held(payment_id)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from uuid import UUID
 
 import structlog
-from django.db import transaction
 from django.utils import timezone
 
 from eventbus import publish
+from infra.transactions import atomic
 from payments import gateway
 from payments.events import BankAnswerDue
 from payments.gateway import Hint
@@ -25,7 +25,7 @@ def receive_webhook(provider: str, raw: bytes, headers: Mapping[str, str]) -> No
     _record(provider, gateway.read_webhook(provider, raw, headers))
 
 
-@transaction.atomic
+@atomic
 def _record(provider: str, hint: Hint) -> None:
     payment = _payment_of(hint)
     mismatch = _mismatch(payment, hint)

@@ -147,7 +147,7 @@ def test_a_retry_commits_batch_by_batch(dead, monkeypatch):
 
 
 def test_a_retry_killed_before_its_commit_changes_nothing(dead, monkeypatch):
-    class Killed(BaseException):
+    class Killed(KeyboardInterrupt):
         pass
 
     def kill(name: str) -> None:

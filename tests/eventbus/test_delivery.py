@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from eventbus import Envelope, GiveUp, TryLater, publish, registry
 from eventbus import consumer as subscribe
 from eventbus.cloudevents import to_cloudevent
+from eventbus.conf import conf
 from eventbus.consuming.delivery import deliver
 from eventbus.errors import BadConsumer
 from eventbus.models import (
@@ -365,7 +366,7 @@ class TestExternalCalls:
         def call(sku: str) -> Callable[[], object]:
             calls.append(sku)
             if len(calls) == 1:  # the first is so slow that a second begins, and then it fails
-                clock.offset += dt.timedelta(minutes=2)
+                clock.offset += dt.timedelta(seconds=conf().LEASE_SECONDS + 1)
                 deliver(0, "orders.call", wire)
                 raise ConnectionError("too late")
             return lambda: recorded.append(sku)

@@ -47,7 +47,7 @@ RELAYS = st.sampled_from(["runs", "dies before it sends", "dies before it confir
 ANY = st.integers(0, 1_000_000)  # taken modulo how many there are
 
 
-class Killed(BaseException):
+class Killed(KeyboardInterrupt):
     """The process ends here."""
 
 

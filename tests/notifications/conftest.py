@@ -29,7 +29,7 @@ def temporary_files(settings, tmp_path) -> None:
     settings.VAR = tmp_path
 
 
-class Killed(BaseException):
+class Killed(KeyboardInterrupt):
     """The death of a worker; no `except Exception` catches it."""
 
 

@@ -10,16 +10,20 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.db import transaction
 
 from accounts import services as accounts
+from accounts.errors import EmailTaken
 from accounts.models import User
 from eventbus import acting_as
 from eventbus.models import Dispatch, Outbox, Retry
+from infra.transactions import repeat_conflicts
 from inventory import services as inventory
 from orders import services as orders
+from orders.errors import AlreadyListed
 from orders.models import Order, Product
 from payments import services as payments
 from payments.models import Bill, Payment
@@ -78,8 +82,8 @@ class Import:
         for id in order_ids(invoice):
             order = Order.objects.filter(pk=id).first()
             if order is None:
-                with acting_as(ACTOR), transaction.atomic():
-                    self._place(id, sales)
+                with acting_as(ACTOR):
+                    self.report.counts += self._store(id, sales)
                 self.report.imported += 1
                 self._waiting.append((id, sales[0]))
                 return
@@ -89,10 +93,22 @@ class Import:
                     self._waiting.append((id, sales[0]))
                 return
 
-    def _place(self, id: UUID, sales: Sequence[Sale]) -> None:
-        customer = self._customer(sales[0])
-        prices = self._prices(sales)
+    def _store(self, id: UUID, sales: Sequence[Sale]) -> Counter[str]:
+        """Store an invoice; if another import was first with its customer or goods, find them."""
+        place = partial(self._place, id, sales)
+        try:
+            return repeat_conflicts(place)
+        except (EmailTaken, AlreadyListed):
+            return self._store(id, sales)
+
+    @transaction.atomic
+    def _place(self, id: UUID, sales: Sequence[Sale]) -> Counter[str]:
+        """Store an invoice in one transaction, and return the counts of its side effects."""
+        counts: Counter[str] = Counter()
+        customer = self._customer(sales[0], counts)
+        prices = self._prices(sales, counts)
         needed = inventory.total_quantities((sale.sku, sale.quantity) for sale in sales)
+        inventory.hold(needed)
         for sku, quantity in sorted(needed.items()):
             inventory.add_stock_item(sku, low_stock_threshold=0)
             inventory.replenish(sku, quantity)
@@ -105,15 +121,16 @@ class Import:
             for sale in sales
         ]
         orders.place_order(customer, wanted, sales[0].country, placed_at=sales[0].at, order_id=id)
+        return counts
 
-    def _customer(self, sale: Sale) -> UUID:
+    def _customer(self, sale: Sale, counts: Counter[str]) -> UUID:
         name = f"Customer {sale.customer}" if sale.customer else f"Guest of {sale.invoice}"
         local = f"customer-{sale.customer}" if sale.customer else f"guest-{sale.invoice}"
         email = f"{local}@import.example"
         known = User.objects.filter(email=email).values_list("pk", flat=True).first()
         if known:
             return known
-        self.report.counts["customers signed up" if sale.customer else "guests"] += 1
+        counts["customers signed up" if sale.customer else "guests"] += 1
         user = accounts.sign_up(
             email=email,
             password=None,
@@ -125,20 +142,20 @@ class Import:
         )
         return user.pk
 
-    def _prices(self, sales: Sequence[Sale]) -> dict[str, Decimal]:
+    def _prices(self, sales: Sequence[Sale], counts: Counter[str]) -> dict[str, Decimal]:
         """List new products, and change prices; the first price of an invoice counts."""
         first = {sale.sku: sale for sale in reversed(sales)}
         known = Product.objects.in_bulk(list(first))
         for sku, sale in sorted(first.items()):
             if sku not in known:
                 orders.list_product(sku, sale.name, sale.unit_price, CURRENCY)
-                self.report.counts["products listed"] += 1
+                counts["products listed"] += 1
             elif known[sku].unit_price != sale.unit_price:
                 orders.reprice_product(sku, sale.unit_price)
-                self.report.counts["repricings"] += 1
+                counts["repricings"] += 1
         prices = {sku: sale.unit_price for sku, sale in first.items()}
         others = sum(sale.unit_price != prices[sale.sku] for sale in sales)
-        self.report.counts["lines with an operator's price"] += others
+        counts["lines with an operator's price"] += others
         return prices
 
     def _pay_next(self) -> None:
