@@ -71,7 +71,9 @@ def _check(**kwargs: Any) -> None:
 
 
 @worker_process_init.connect
-def _trace(**kwargs: Any) -> None:
+def _prepare_child(**kwargs: Any) -> None:
     from config.telemetry import start
+    from infra import database_session
 
     start()
+    database_session.lift_limits_in_this_process()

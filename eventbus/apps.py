@@ -3,8 +3,11 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
 from django.utils.module_loading import autodiscover_modules
+
+from infra import database_session
 
 
 class EventBusConfig(AppConfig):
@@ -19,6 +22,7 @@ class EventBusConfig(AppConfig):
 
         autodiscover_modules("events", "consumers")
         post_migrate.connect(_subscribe, sender=self)
+        connection_created.connect(database_session.set_up)
 
 
 def _subscribe(**kwargs: Any) -> None:

@@ -22,6 +22,7 @@ from eventbus.publishing import wakeup
 from eventbus.relay import claim, lost_messages, scheduled, subscriptions
 from eventbus.relay.low_watermark import LowWatermark
 from eventbus.relay.transports import Message, Transport
+from infra import database_session
 from infra.database_errors import is_unreachable
 from infra.failpoints import reach
 from infra.heartbeat import Heartbeat
@@ -147,6 +148,7 @@ def _tune_session() -> None:
         # cannot outlive its claim: its own commit flushes everything before it.
         # enable_seqscan off: a plan made while the outbox was empty would read all of a long one.
         # jit off: such plans have an enormous estimated cost, and compiling one takes 0.5 s a poll.
+        database_session.lift_limits()
         with connection.cursor() as cursor:
             cursor.execute(
                 "SET synchronous_commit TO off; SET enable_seqscan TO off; SET jit TO off"
