@@ -5,6 +5,7 @@ Explained
     ├── NotInTransaction
     ├── BadPayload
     ├── UnknownConsumer
+    ├── NotPaused
     ├── NotSubscribed
     ├── StillSubscribed
     ├── BadConsumer
@@ -60,6 +61,10 @@ class NoCodeHere(TryLater):
     """No code in this process handles {event} for {consumer}; again in {seconds} s.
     Another version of the code may have it. If it was renamed, declare renamed_from="{consumer}".
     If it was removed for good, end its subscription: manage.py endsubscription {consumer}"""
+
+
+class NotPaused(EventBusError):
+    """{name} is not paused. manage.py pauseconsumer without a name lists those that are."""
 
 
 class NotSubscribed(EventBusError):

@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from eventbus.consuming import pauses
 from eventbus.testing import Bus
 from infra import clock
 
@@ -56,6 +57,7 @@ def present() -> Iterator[None]:
     """Bring time back after a test that let it pass."""
     yield
     clock.offset = dt.timedelta()
+    pauses.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,13 @@ from eventbus.models import (
     Dispatch,
     Event,
     Outbox,
+    Pause,
     QueueMarker,
     Retry,
     Subscription,
 )
+from eventbus.operations import pauses
+from eventbus.operations.permissions import REPLAY
 from infra.admin import ReadOnlyAdmin, pretty
 
 
@@ -74,6 +77,25 @@ class SubscriptionAdmin(ReadOnlyAdmin):
 @admin.register(ConsumerHealth)
 class ConsumerHealthAdmin(ReadOnlyAdmin):
     list_display = ["consumer", "failures", "probe_at"]
+
+
+@admin.register(Pause)
+class PauseAdmin(ReadOnlyAdmin):
+    list_display = ["name", "since", "actor", "reason", "waiting"]
+    actions = ["resume"]
+
+    @admin.display(description="waiting")
+    def waiting(self, row: Pause) -> str:
+        return str(pauses.backlog(row.name))
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(REPLAY)
+
+    @admin.action(description="Resume", permissions=["replay"])
+    def resume(self, request: HttpRequest, rows: QuerySet[Pause]) -> None:
+        for row in rows:
+            backlog = pauses.resume(row.name, f"operator:{request.user.pk}")
+            self.message_user(request, f"{row.name} is delivered again: {backlog}.")
 
 
 @admin.register(QueueMarker)

@@ -17,7 +17,7 @@ from django.db import connection
 
 from eventbus import registry
 from eventbus.cloudevents import from_cloudevent
-from eventbus.consuming import inbox, retries, survival
+from eventbus.consuming import inbox, pauses, retries, survival
 from eventbus.consuming.savepoints import Savepoints
 from eventbus.consuming.survival import DeliveryTransaction, current_id
 from eventbus.errors import (
@@ -63,6 +63,8 @@ def deliver(
     consumer = registry.consumers.get(name)
     reach("received-not-begun")
     receipt = Receipt(dispatch, name, [str(envelope.id) for envelope in envelopes])
+    if pauses.is_paused(name) and pauses.put_back(dispatch, name):
+        return
     if not all(consumer and envelope.name in consumer.events for envelope in envelopes):
         envelopes = retries.postpone_unknown(name, envelopes)
     if consumer is None or not envelopes:

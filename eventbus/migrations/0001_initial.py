@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='Action',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('operation', models.CharField(choices=[('retry', 'Retry dead letters'), ('discard', 'Discard dead letters'), ('note', 'Add a note'), ('edit', 'Edit the payload and retry'), ('replay', 'Replay events'), ('rebuild', 'Rebuild a read model'), ('archive', 'Archive events'), ('restore', 'Restore events'), ('view', 'View a payload'), ('end_subscription', 'End a subscription')], db_index=True, max_length=40)),
+                ('operation', models.CharField(choices=[('retry', 'Retry dead letters'), ('discard', 'Discard dead letters'), ('note', 'Add a note'), ('edit', 'Edit the payload and retry'), ('replay', 'Replay events'), ('rebuild', 'Rebuild a read model'), ('archive', 'Archive events'), ('restore', 'Restore events'), ('view', 'View a payload'), ('pause', 'Pause a consumer or context'), ('resume', 'Resume a consumer or context'), ('end_subscription', 'End a subscription')], db_index=True, max_length=40)),
                 ('actor', models.CharField(max_length=120)),
                 ('selection', models.JSONField(default=dict, help_text='the filter, as given')),
                 ('preview', models.JSONField(default=dict, help_text='counts before anything was changed')),
@@ -72,6 +72,15 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'outbox',
             },
+        ),
+        migrations.CreateModel(
+            name='Pause',
+            fields=[
+                ('name', models.CharField(max_length=120, primary_key=True, serialize=False, verbose_name='consumer or context')),
+                ('reason', models.TextField()),
+                ('actor', models.CharField(max_length=120)),
+                ('since', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
         ),
         migrations.CreateModel(
             name='QueueMarker',

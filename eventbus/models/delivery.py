@@ -1,6 +1,7 @@
 """Models of deliveries: outbox, dispatches, inbox, retries, dead letters, subscriptions."""
 
 from django.db import models
+from django.db.models.functions import Now
 
 
 class Outbox(models.Model):
@@ -150,6 +151,18 @@ class ConsumerHealth(models.Model):
 
     def __str__(self) -> str:
         return f"{self.consumer}: {self.failures} failures in a row"
+
+
+class Pause(models.Model):
+    """A consumer, or all of a context, whose events are dispatched and not sent until it ends."""
+
+    name = models.CharField("consumer or context", max_length=120, primary_key=True)
+    reason = models.TextField()
+    actor = models.CharField(max_length=120)
+    since = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.name} is paused: {self.reason}"
 
 
 class QueueMarker(models.Model):

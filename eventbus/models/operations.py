@@ -22,6 +22,8 @@ class Action(models.Model):
         ARCHIVE = "archive", "Archive events"
         RESTORE = "restore", "Restore events"
         VIEW = "view", "View a payload"
+        PAUSE = "pause", "Pause a consumer or context"
+        RESUME = "resume", "Resume a consumer or context"
         END_SUBSCRIPTION = "end_subscription", "End a subscription"
 
     id = models.BigAutoField(primary_key=True)

@@ -23,7 +23,7 @@ from django.db import transaction
 from django.db.models import Exists, Max, OuterRef
 
 from eventbus import registry
-from eventbus.consuming import corrections, inbox
+from eventbus.consuming import corrections, inbox, pauses
 from eventbus.consuming.delivery import Receipt, deliver_batch
 from eventbus.errors import CannotRebuild
 from eventbus.events import Envelope
@@ -62,6 +62,8 @@ def consumers_of(context: str) -> list[Consumer]:
     blocking = [c.name for c in found if c.external or not c.replayable]
     if not found:
         raise CannotRebuild(context=context, reason="it has no consumers")
+    if any(pauses.is_paused(consumer.name) for consumer in found):
+        raise CannotRebuild(context=context, reason="it is paused; resume it first")
     if blocking:
         raise CannotRebuild(context=context, reason=f"not replayable: {', '.join(blocking)}")
     if not hasattr(import_module(f"{context}.services"), "empty"):

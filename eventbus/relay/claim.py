@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 
 from eventbus.cloudevents import to_cloudevent
 from eventbus.conf import conf
+from eventbus.consuming import pauses
 from eventbus.models import ConsumerHealth, Dispatch, Event, Outbox
 from eventbus.relay import subscriptions
 from eventbus.relay.transports import Message
@@ -32,7 +33,8 @@ class Claim:
 def claim_batch(low_watermark: int) -> Claim:
     """Turn the oldest CLAIM_SIZE outbox rows, except those another relay claims, into dispatches.
 
-    Dispatches of an unhealthy consumer are not sent; its probes take events from them.
+    Dispatches of an unhealthy or paused consumer are not sent; probes of the former take events
+    from them.
     """
     if connection.vendor == "postgresql":
         return _claim_in_one_statement(low_watermark)
@@ -54,7 +56,7 @@ def _claim_step_by_step() -> Claim:
     Outbox.objects.filter(pk__in=[row.pk for row in rows]).delete()
     events = Event.objects.in_bulk([row.event_id for row in rows])
     batches = list(_batches(events[row.event_id] for row in rows if row.event_id in events))
-    held = unhealthy_consumers()
+    held = held_consumers({consumer for consumer, _ in batches})
     dispatches = Dispatch.objects.bulk_create(
         Dispatch(
             consumer=consumer,
@@ -86,6 +88,14 @@ def unhealthy_consumers() -> set[str]:
     """Return the consumers that are probed with one event at a time."""
     unhealthy = ConsumerHealth.objects.filter(failures__gte=conf().PROBE_AFTER_FAILURES)
     return set(unhealthy.values_list("consumer", flat=True))
+
+
+def held_consumers(consumers: Iterable[str]) -> set[str]:
+    """Return the consumers whose dispatches are not sent: unhealthy or paused ones."""
+    paused = pauses.names()
+    return unhealthy_consumers() | {
+        name for name in consumers if paused & {name, name.partition(".")[0]}
+    }
 
 
 def message_of(dispatch: Dispatch, events: Sequence[dict[str, Any]]) -> Message:
@@ -134,7 +144,9 @@ WITH due AS (SELECT id, ctid AS place FROM eventbus_outbox WHERE id >= %s
                 jsonb_agg(id ORDER BY outbox_id) AS event_ids, count(*) AS events,
                 '[' || string_agg(cloudevent, ',' ORDER BY outbox_id) || ']' AS text,
                 consumer IN (SELECT consumer FROM eventbus_consumer_health
-                             WHERE failures >= %s) AS held
+                             WHERE failures >= %s)
+                OR consumer IN (SELECT name FROM eventbus_pause)
+                OR split_part(consumer, '.', 1) IN (SELECT name FROM eventbus_pause) AS held
          FROM owed GROUP BY consumer, batch),
      dispatch AS (INSERT INTO eventbus_dispatch
                       (id, consumer, event_ids, claimed_at, deliveries, retry)

@@ -133,7 +133,9 @@ class Relay:
             confirmed = self.transport.send(messages)
             reach("sent-not-confirmed")
         finally:
-            Dispatch.objects.filter(pk__in=confirmed).update(confirmed_at=Now())
+            # A worker that found its consumer paused has marked the dispatch unsent meanwhile.
+            sent = Dispatch.objects.filter(pk__in=confirmed, claimed_at__isnull=False)
+            sent.update(confirmed_at=Now())
             unsent = {message.dispatch for message in messages} - set(confirmed)
             if unsent:
                 Dispatch.objects.filter(pk__in=unsent).update(claimed_at=None)

@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from eventbus.cloudevents import to_cloudevent
 from eventbus.conf import conf
-from eventbus.consuming import retries
+from eventbus.consuming import pauses, retries
 from eventbus.consuming.corrections import corrected
 from eventbus.models import ConsumerHealth, Dispatch, Event, Retry, Scheduled
 from eventbus.publishing import outbox
@@ -102,6 +102,8 @@ def _claim_unsent(now: dt.datetime, overdue: dt.datetime) -> list[Message]:
     unsent = Dispatch.objects.filter(
         Q(claimed_at=None) | Q(claimed_at__lt=overdue), confirmed_at=None
     ).exclude(consumer__in=claim.unhealthy_consumers())
+    for name in pauses.names():
+        unsent = unsent.exclude(pauses.of(name))
     rows = list(unsent.order_by("pk").select_for_update(skip_locked=True)[: conf().CLAIM_SIZE])
     Dispatch.objects.filter(pk__in=[dispatch.pk for dispatch in rows]).update(claimed_at=now)
     return _messages(rows)
@@ -113,6 +115,8 @@ def _claim_probes(now: dt.datetime) -> list[Message]:
     due = ConsumerHealth.objects.filter(failures__gte=failures, probe_at__lte=now)
     probes = []
     for health in due.select_for_update(skip_locked=True):
+        if pauses.is_paused(health.consumer):
+            continue
         health.probe_at = now + dt.timedelta(seconds=conf().PROBE_INTERVAL)
         health.save()
         unsent = Dispatch.objects.filter(consumer=health.consumer, confirmed_at=None)
@@ -175,6 +179,9 @@ SELECT EXISTS (SELECT 1 FROM eventbus_scheduled WHERE due_at <= %s),
        EXISTS (SELECT 1 FROM eventbus_dispatch
                WHERE confirmed_at IS NULL AND (claimed_at IS NULL OR claimed_at < %s)
                  AND consumer NOT IN
-                     (SELECT consumer FROM eventbus_consumer_health WHERE failures >= %s)),
+                     (SELECT consumer FROM eventbus_consumer_health WHERE failures >= %s)
+                 AND NOT EXISTS (SELECT 1 FROM eventbus_pause
+                                 WHERE consumer = name
+                                    OR substr(consumer, 1, length(name) + 1) = name || '.')),
        EXISTS (SELECT 1 FROM eventbus_consumer_health WHERE failures >= %s AND probe_at <= %s)
 """
