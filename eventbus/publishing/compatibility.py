@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from eventbus.publishing.limits import exceeded
+
 Schema = dict[str, Any]
 
 
@@ -38,26 +40,61 @@ class _Comparison:
     def values(self, wanted: Schema, offered: Schema, path: str) -> Iterator[str]:
         accepted = alternatives(wanted, self.wanted_root)
         for possible in alternatives(offered, self.offered_root):
-            match = next((one for one in accepted if _accepts(one, possible)), None)
-            if match is None:
+            matches = [one for one in accepted if _accepts(one, possible)]
+            if matches:
+                problems = [list(self._within(one, possible, path)) for one in matches]
+                yield from min(problems, key=len)  # none, where one of them takes all
+            else:
                 names = " or ".join(map(_type_name, accepted))
                 yield f"'{path}' may be {_type_name(possible)}, not {names}"
-            elif possible.get("type") == "array" and "items" in match:
-                yield from self.values(match["items"], possible.get("items", {}), f"{path}[]")
-            elif possible.get("type") == "object":
-                yield from self._fields(match, possible, path)
+
+    def _within(self, wanted: Schema, offered: Schema, path: str) -> Iterator[str]:
+        """Compare two schemas of the same type."""
+        yield from exceeded(wanted, offered, path)
+        if offered.get("type") == "array":
+            yield from self._items(wanted, offered, path)
+        elif offered.get("type") == "object":
+            yield from self._fields(wanted, offered, path)
+
+    def _items(self, wanted: Schema, offered: Schema, path: str) -> Iterator[str]:
+        fixed = max(len(schema.get("prefixItems", ())) for schema in (wanted, offered))
+        for position in range(fixed + 1):
+            item, possible = _item(wanted, position), _item(offered, position)
+            label = f"{path}[{position if position < fixed else ''}]"
+            if item is not False and possible is not False:
+                yield from self.values(item, possible, label)
 
     def _fields(self, wanted: Schema, offered: Schema, path: str) -> Iterator[str]:
-        properties = offered.get("properties", {})
+        properties, others = offered.get("properties", {}), offered.get("additionalProperties")
+        prefix = f"{path}." if path else ""
         for name, field in wanted.get("properties", {}).items():
-            field_path = f"{path}.{name}" if path else name
             required = name in wanted.get("required", ())
-            if name in properties:
+            possible = properties.get(name, others if isinstance(others, dict) else None)
+            if possible is not None:
                 if required and name not in offered.get("required", ()):
-                    yield f"'{field_path}' may be absent"
-                yield from self.values(field, properties[name], field_path)
+                    yield f"'{prefix}{name}' may be absent"
+                yield from self.values(field, possible, f"{prefix}{name}")
             elif required:
-                yield f"no field '{field_path}'"
+                yield f"no field '{prefix}{name}'"
+        yield from self._other_fields(wanted, offered, prefix)
+
+    def _other_fields(self, wanted: Schema, offered: Schema, prefix: str) -> Iterator[str]:
+        """Compare the fields that the reader does not name: a dict reads all, some readers none."""
+        rest, named = wanted.get("additionalProperties", True), wanted.get("properties", {})
+        possible = {n: f for n, f in offered.get("properties", {}).items() if n not in named}
+        if isinstance(offered.get("additionalProperties"), dict):
+            possible["*"] = offered["additionalProperties"]
+        for name, field in possible.items():
+            if rest is False:
+                yield f"'{prefix}{name}' may be present, which its reader forbids"
+            elif isinstance(rest, dict):
+                yield from self.values(rest, field, f"{prefix}{name}")
+
+
+def _item(schema: Schema, position: int) -> Any:
+    """Return the schema of an array's item; False if there is none at that position."""
+    fixed = schema.get("prefixItems", [])
+    return fixed[position] if position < len(fixed) else schema.get("items", {})
 
 
 def _accepts(wanted: Schema, offered: Schema) -> bool:

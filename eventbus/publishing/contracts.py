@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 from django.apps import apps
+from django.conf import settings
 
 from eventbus.errors import ContractShrank
 from eventbus.events import Event, event_types
@@ -54,6 +55,16 @@ def stale() -> list[str]:
     return sorted(
         name for name, event in event_types.items() if locked.get(name) != schema_of(event)
     )
+
+
+def without_code() -> list[str]:
+    """Return the contracts whose events no code here publishes: their context is not installed.
+
+    A contract beside a context that is not among the installed apps is found by its folder.
+    """
+    beside = Path(settings.BASE_DIR).glob("*/contracts/*.json")
+    found = {f"{path.parent.parent.name}.{path.stem}" for path in beside}
+    return sorted((found | set(published())) - set(event_types))
 
 
 def lock() -> list[str]:

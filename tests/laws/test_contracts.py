@@ -4,6 +4,7 @@ import datetime as dt
 import enum
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -212,3 +213,11 @@ def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said = _heard_by(monkeypatch, expect_payment, "orders.OrderPlaced", "orders.OrderPayed")
     assert said.count("eventbus.E002") == 2
     assert said.count("eventbus.E001") == 1
+
+
+def test_a_contract_whose_context_is_not_installed_is_named_as_not_checked(monkeypatch):
+    monkeypatch.delitem(event_types, "orders.OrderPlaced")
+    out, err = StringIO(), StringIO()
+    call_command("makecontracts", stdout=out, stderr=err)
+    assert "Not checked, as no code here publishes them: orders.OrderPlaced." in err.getvalue()
+    assert f"all {len(event_types)} events of this code" in out.getvalue()

@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from eventbus.errors import ContractShrank
+from eventbus.events import event_types
 from eventbus.publishing import contracts
 
 
@@ -14,6 +15,11 @@ class Command(BaseCommand):
         parser.add_argument("--check", action="store_true", help="only fail if one is out of date")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        unchecked = contracts.without_code()
+        if unchecked:
+            self.stderr.write(
+                f"Not checked, as no code here publishes them: {', '.join(unchecked)}."
+            )
         if options["check"]:
             stale = contracts.stale()
             if stale:
@@ -26,4 +32,5 @@ class Command(BaseCommand):
         for name in names:
             self.stdout.write(f"Wrote the contract of {name}.")
         if not names:
-            self.stdout.write("All contracts are up to date.")
+            count = len(event_types)
+            self.stdout.write(f"The contracts of all {count} events of this code are up to date.")
