@@ -126,6 +126,21 @@ def test_on_a_new_virtual_host_a_start_logs_no_warning(
     assert worker.running
 
 
+@pytest.mark.postgres
+@pytest.mark.rabbitmq
+def test_relay_and_worker_survive_a_virtual_host_that_is_deleted_and_made_again(
+    deployment: Deployment, over_rabbitmq: RabbitBroker
+) -> None:
+    relay, worker = deployment.relay(), all_queues(deployment)
+    for process in (relay, worker):
+        process.until("ready", "ok")
+    with over_rabbitmq.deleted():
+        publish(deployment, "meanwhile")
+        time.sleep(LASTS)
+    wait_until(lambda: not undelivered(deployment), TIMEOUT * 2)
+    assert (relay.running, worker.running) == (True, True)
+
+
 def warnings_of(*processes: Process) -> list[str]:
     """Return the lines of the logs that are more than information."""
     logs = "\n".join(process.output for process in processes)

@@ -84,6 +84,15 @@ class RabbitBroker:
         cut = ("close_all_connections", "--vhost", self._own, "chaos test")
         return bool(self._own) and _control(*cut)
 
+    @contextmanager
+    def deleted(self) -> Iterator[None]:
+        """Delete the virtual host with its queues, and make it again, empty."""
+        _control("delete_vhost", self._own)
+        try:
+            yield
+        finally:
+            _make(self.url, self._own)
+
     def messages(self) -> dict[str, int]:
         """Count messages that wait; RabbitMQ does not count unacknowledged ones here."""
         found = {}
@@ -100,15 +109,19 @@ def rabbitmq() -> Iterator[RabbitBroker]:
     """Yield a virtual host that is deleted afterwards, or the shared one without rabbitmqctl."""
     url = os.environ.get("RABBITMQ_URL") or RABBITMQ
     own = f"kabar_chaos_{os.getpid()}"
-    user = urlsplit(url).username or "guest"
-    if not _control("add_vhost", own):
+    if not _make(url, own):
         yield RabbitBroker(url, "")
         return
-    _control("set_permissions", "-p", own, user, ".*", ".*", ".*")
     try:
         yield RabbitBroker(urlunsplit(urlsplit(url)._replace(path=f"/{own}")), own)
     finally:
         _control("delete_vhost", own)
+
+
+def _make(url: str, own: str) -> bool:
+    user = urlsplit(url).username or "guest"
+    made = _control("add_vhost", own)
+    return made and _control("set_permissions", "-p", own, user, ".*", ".*", ".*")
 
 
 def _control(*command: str) -> bool:
