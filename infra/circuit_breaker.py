@@ -52,7 +52,9 @@ class CircuitBreaker:
     @property
     def state(self) -> str:
         """`closed`, `open` or `half-open`."""
-        return self._with_state(self._read)
+        shared = self._with_state(self._read)
+        # A cache that can be read and refuses writes knows of no failure, but this process does.
+        return self._read(self._local_state) if shared == "closed" else shared
 
     def call(self, function: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
         """Call the function and return its result. Raises Unavailable while the breaker is open."""
@@ -66,6 +68,7 @@ class CircuitBreaker:
     def close(self) -> None:
         """Reset the breaker."""
         self._with_state(self._reset)
+        self._reset(self._local_state)
 
     def _counted(self, function: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
         try:

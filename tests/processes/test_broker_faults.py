@@ -1,18 +1,21 @@
 """A broker that fails in any way: relay and workers stay, and go on by themselves."""
 
-import os
 import re
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from redis import Redis
 
 from tests.processes.buyers import undelivered
 from tests.processes.deployment import TIMEOUT, Deployment, Process, wait_until
+from tests.valkey_faults import (
+    frozen,
+    out_of_memory,
+    read_only,
+    restarted_empty,
+    without_replicas,
+)
 from tools.chaos.brokers import RabbitBroker, rabbitmq
 from tools.devserver.servers import Valkey
 
@@ -25,50 +28,6 @@ for n in range(3):
     with transaction.atomic():
         publish(ProductRetired(sku=f"{prefix}-{{n}}"))
 """
-
-
-@contextmanager
-def configured(valkey: Valkey, name: str, value: str, usual: str) -> Iterator[None]:
-    with Redis.from_url(valkey.url) as client:
-        client.config_set(name, value)
-        yield
-        client.config_set(name, usual)
-
-
-@contextmanager
-def read_only(valkey: Valkey) -> Iterator[None]:
-    with Redis.from_url(valkey.url) as client:
-        client.execute_command("REPLICAOF", "127.0.0.1", "1")
-        yield
-        client.execute_command("REPLICAOF", "NO", "ONE")
-
-
-@contextmanager
-def frozen(valkey: Valkey) -> Iterator[None]:
-    os.kill(valkey.process.pid, signal.SIGSTOP)
-    yield
-    os.kill(valkey.process.pid, signal.SIGCONT)
-
-
-@contextmanager
-def restarted_empty(valkey: Valkey) -> Iterator[None]:
-    with Redis.from_url(valkey.url) as client:
-        client.flushall()
-    valkey.kill()
-    yield
-    valkey.start()
-
-
-@contextmanager
-def out_of_memory(valkey: Valkey) -> Iterator[None]:
-    with configured(valkey, "maxmemory", "1", "0"):
-        yield
-
-
-@contextmanager
-def without_replicas(valkey: Valkey) -> Iterator[None]:
-    with configured(valkey, "min-replicas-to-write", "1", "0"):
-        yield
 
 
 FAULTS = [read_only, out_of_memory, without_replicas, frozen, restarted_empty]
