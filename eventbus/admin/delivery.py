@@ -7,7 +7,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 
 from eventbus.admin.links import event_link
-from eventbus.admin.payload_access import PayloadGuardMixin
+from eventbus.admin.payload_access import PayloadGuardMixin, actor
 from eventbus.models import (
     ConsumerHealth,
     DeadLetter,
@@ -19,9 +19,24 @@ from eventbus.models import (
     Retry,
     Subscription,
 )
-from eventbus.operations import pauses
+from eventbus.operations import pauses, undelivered
 from eventbus.operations.permissions import REPLAY
+from eventbus.publishing import wakeup
 from infra.admin import ReadOnlyAdmin, pretty
+
+
+class SendAgainMixin(ReadOnlyAdmin):
+    """Gives the permission for actions that send deliveries again."""
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(REPLAY)
+
+    def send(self, request: HttpRequest, table: str, rows: QuerySet[Any]) -> None:
+        """Send the rows again, and show how many."""
+        ids = {"dispatches": [], "retries": []} | {table: list(rows.values_list("pk", flat=True))}
+        sent = undelivered.send_rows(**ids, actor=actor(request), selection={table: ids[table]})
+        result = ", ".join(f"{count} {label}" for label, count in sent.items())
+        self.message_user(request, f"{result}; an event that was handled has no second effect.")
 
 
 class EventRowAdmin(ReadOnlyAdmin):
@@ -38,24 +53,36 @@ class EventRowAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Outbox)
-class OutboxAdmin(EventRowAdmin):
+class OutboxAdmin(EventRowAdmin, SendAgainMixin):
     list_display = ["id", "event"]
     fields = ["event"]
+    actions = ["wake"]
+
+    @admin.action(description="Wake the relays", permissions=["replay"])
+    def wake(self, request: HttpRequest, rows: QuerySet[Outbox]) -> None:
+        wakeup.wake_relays()
+        self.message_user(request, "A relay that runs takes these events now.")
 
 
 @admin.register(Dispatch)
-class DispatchAdmin(ReadOnlyAdmin):
+class DispatchAdmin(SendAgainMixin):
+    actions = ["send_again"]
     list_display = ["id", "consumer", "events", "claimed_at", "confirmed_at"]
     list_display += ["deliveries", "replayed"]
     search_fields = ["consumer"]
+
+    @admin.action(description="Send again", permissions=["replay"])
+    def send_again(self, request: HttpRequest, rows: QuerySet[Dispatch]) -> None:
+        self.send(request, "dispatches", rows)
 
     @admin.display(description="events")
     def events(self, dispatch: Dispatch) -> int:
         return len(dispatch.event_ids)
 
 
-@admin.register(Retry)
-class RetryAdmin(EventRowAdmin, PayloadGuardMixin):
+class FailureAdmin(EventRowAdmin, PayloadGuardMixin):
+    """Base of retries and dead letters."""
+
     guarded: tuple[str, ...] = ("error_text",)
     list_display = ["consumer", "event", "attempts", "next_at", "failed_at", "signature"]
     list_filter = ["consumer"]
@@ -65,6 +92,15 @@ class RetryAdmin(EventRowAdmin, PayloadGuardMixin):
     @admin.display(description="error")
     def error_text(self, row: Retry | DeadLetter) -> str:
         return pretty(row.error)
+
+
+@admin.register(Retry)
+class RetryAdmin(FailureAdmin, SendAgainMixin):
+    actions = ["try_now"]
+
+    @admin.action(description="Try now", permissions=["replay"])
+    def try_now(self, request: HttpRequest, rows: QuerySet[Retry]) -> None:
+        self.send(request, "retries", rows)
 
 
 @admin.register(Subscription)

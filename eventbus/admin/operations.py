@@ -9,7 +9,7 @@ from unfold.decorators import action
 
 from eventbus.admin import replay_view
 from eventbus.admin.dead_letter_actions import DeadLetterActionsMixin
-from eventbus.admin.delivery import EventRowAdmin, RetryAdmin
+from eventbus.admin.delivery import EventRowAdmin, FailureAdmin
 from eventbus.admin.payload_access import PayloadGuardMixin
 from eventbus.models import Action, Correction, DeadLetter, DiscardedDeadLetter, Outcome
 from eventbus.operations.audit_log import status
@@ -19,7 +19,7 @@ from infra.admin import ReadOnlyAdmin, link, pretty
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(RetryAdmin, DeadLetterActionsMixin):
+class DeadLetterAdmin(FailureAdmin, DeadLetterActionsMixin):
     guarded = ("error_text", "envelope_json")
     list_display = ["consumer", "event", "attempts", "died_at", "signature"]
     list_filter = ["consumer", "name", "died_at"]

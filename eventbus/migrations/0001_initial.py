@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='Action',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('operation', models.CharField(choices=[('retry', 'Retry dead letters'), ('discard', 'Discard dead letters'), ('note', 'Add a note'), ('edit', 'Edit the payload and retry'), ('replay', 'Replay events'), ('rebuild', 'Rebuild a read model'), ('archive', 'Archive events'), ('restore', 'Restore events'), ('view', 'View a payload'), ('pause', 'Pause a consumer or context'), ('resume', 'Resume a consumer or context'), ('end_subscription', 'End a subscription')], db_index=True, max_length=40)),
+                ('operation', models.CharField(choices=[('retry', 'Retry dead letters'), ('discard', 'Discard dead letters'), ('note', 'Add a note'), ('edit', 'Edit the payload and retry'), ('replay', 'Replay events'), ('rebuild', 'Rebuild a read model'), ('archive', 'Archive events'), ('restore', 'Restore events'), ('view', 'View a payload'), ('send_again', 'Send undelivered events again'), ('pause', 'Pause a consumer or context'), ('resume', 'Resume a consumer or context'), ('end_subscription', 'End a subscription')], db_index=True, max_length=40)),
                 ('actor', models.CharField(max_length=120)),
                 ('selection', models.JSONField(default=dict, help_text='the filter, as given')),
                 ('preview', models.JSONField(default=dict, help_text='counts before anything was changed')),

@@ -22,6 +22,7 @@ class Action(models.Model):
         ARCHIVE = "archive", "Archive events"
         RESTORE = "restore", "Restore events"
         VIEW = "view", "View a payload"
+        SEND_AGAIN = "send_again", "Send undelivered events again"
         PAUSE = "pause", "Pause a consumer or context"
         RESUME = "resume", "Resume a consumer or context"
         END_SUBSCRIPTION = "end_subscription", "End a subscription"
