@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
@@ -30,6 +32,12 @@ class Broker(Protocol):
     def restart(self) -> bool:
         """Break all connections; False where other users would be hit."""
 
+    def refuse_writes(self, how: str, seconds: float) -> bool:
+        """Be "read-only" or "full" for so long; False where other users would be hit."""
+
+    def freeze(self, seconds: float) -> bool:
+        """Stop the server for so long; False where other users would be hit."""
+
     def messages(self) -> dict[str, int]:
         """Return the number of messages of each queue that is not empty."""
 
@@ -51,6 +59,27 @@ class ValkeyBroker:
         """Kill the server, and start it from its append-only file."""
         self.server.kill()
         self.server.start()
+        return True
+
+    def refuse_writes(self, how: str, seconds: float) -> bool:
+        """Make it a replica of a server that does not exist, or let no memory be left."""
+        begin, end = {
+            "read-only": (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+            "full": (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+        }[how]
+        with Redis.from_url(self.server.url) as client:
+            client.execute_command(*begin)
+            time.sleep(seconds)
+            client.execute_command(*end)
+        return True
+
+    def freeze(self, seconds: float) -> bool:
+        """Stop the process by SIGSTOP."""
+        if self.server.process is None:
+            return False
+        os.kill(self.server.process.pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(self.server.process.pid, signal.SIGCONT)
         return True
 
     def messages(self) -> dict[str, int]:
@@ -92,6 +121,14 @@ class RabbitBroker:
             yield
         finally:
             _make(self.url, self._own)
+
+    def refuse_writes(self, how: str, seconds: float) -> bool:
+        """Do nothing: an alarm blocks the publishers of all virtual hosts."""
+        return False
+
+    def freeze(self, seconds: float) -> bool:
+        """Do nothing: the server has other users."""
+        return False
 
     def messages(self) -> dict[str, int]:
         """Count messages that wait; RabbitMQ does not count unacknowledged ones here."""

@@ -1,6 +1,7 @@
 """Injects faults: each method does one, and reports whether it came about."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from tools.chaos.cluster import Cluster
 from tools.chaos.observe import Observer
 from tools.chaos.plan import OPERATORS, Fault
 from tools.chaos.progress import Stuck
+from tools.chaos.server_faults import ServerFaults
 from tools.devserver.servers import Postgres
 
 FREEZE_SECONDS = 3.0  # longer than SEND_DEADLINE
@@ -24,7 +26,7 @@ MAX_SNAPSHOT_SECONDS = 30.0
 
 
 @dataclass
-class Injector:
+class Injector(ServerFaults):
     """Injects faults into a cluster, its database and its broker."""
 
     cluster: Cluster
@@ -46,7 +48,7 @@ class Injector:
             self.cluster.processes[fault.one_of(self.cluster.names(target))].kill()
             return time.time()
         now = time.time()
-        happened = getattr(self, "_" + fault.name.replace(" ", "_"))(fault)
+        happened = getattr(self, "_" + re.sub(r"\W", "_", fault.name))(fault)
         return now if happened else None
 
     def _operate(self, command: Sequence[str], file: Path) -> float | None:
@@ -116,6 +118,10 @@ class Injector:
             with suppress(psycopg.Error):
                 self.snapshot.close()
             self.snapshot = None
+
+    def _misbehave(self, fault: Fault) -> bool:
+        """Have an event published whose handler breaks its transaction, exits, or the like."""
+        return bool(_taken(self.cluster.folder / "MisbehaviourRequested"))
 
     def _poison(self, fault: Fault) -> bool:
         """Have an event published whose consumer kills its worker."""

@@ -25,6 +25,16 @@ FAULTS = {
     "restart database": 1,
     "hold snapshot": 1,
     "poison": 1,
+    "misbehave": 1,
+    "terminate sessions": 1,
+    "exhaust connections": 1,
+    "deadlocks": 1,
+    "slow publisher": 1,
+    "fewer contexts": 1,
+    "read-only broker": 1,
+    "full broker": 1,
+    "freeze broker": 1,
+    "freeze worker": 1,
     **{name: 1 for point in failpoints.NAMES if (name := FAILPOINT + point) not in EXCLUDED},
 }
 # Failpoints that no process of the shop reaches: this command of an operator does.

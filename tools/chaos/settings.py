@@ -16,8 +16,9 @@ from config.settings import (
 )
 
 sys.path.append(str(Path(BASE_DIR, "tools", "chaos", "contexts")))
-CONTEXTS += ["chaosevents"]
-INSTALLED_APPS.insert(INSTALLED_APPS.index("eventbus"), "chaosevents")
+if os.environ.get("CHAOS_EVENTS") != "off":
+    CONTEXTS += ["chaosevents"]
+    INSTALLED_APPS.insert(INSTALLED_APPS.index("eventbus"), "chaosevents")
 
 # All seconds. A worker may keep a message for twice the hard limit: it takes one in advance.
 CELERY_TASK_SOFT_TIME_LIMIT = 6

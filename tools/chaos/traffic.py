@@ -21,7 +21,11 @@ SETUP = "setup"
 PRODUCTS = {"teapot": 100_000, "cup": 100_000, "kettle": 100_000, "vase": 40, "lamp": 20}
 CARDS = ["tok_ok"] * 17 + ["tok_insufficient_funds", "tok_fraud", "tok_flaky"]
 MAX_UNDER_WAY = 60  # messages under way: more would only wait
-ON_REQUEST = ("CrashRequested", "EarlyWorkRequested")  # a file of this name requests one
+ON_REQUEST = (
+    "CrashRequested",
+    "EarlyWorkRequested",
+    "MisbehaviourRequested",
+)  # a file of this name requests one
 
 
 class TrafficGenerator:

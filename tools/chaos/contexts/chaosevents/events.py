@@ -21,3 +21,9 @@ class CrashRequested(Event, about="work_id"):
     """Its consumer kills its process."""
 
     work_id: UUID
+
+
+class MisbehaviourRequested(Event, about="work_id"):
+    """Its consumer breaks its transaction, exits, or fails in an unusual way."""
+
+    work_id: UUID
