@@ -52,8 +52,9 @@ def cancel_on_request(order_id: UUID, code: str, reason: str) -> None:
 def _change_order(order_id: UUID, decide: Callable[[Order], Event | None]) -> None:
     order = Order.objects.select_for_update().get(pk=order_id)
     status, event = order.status, decide(order)
-    if order.status != status:
-        order.version += 1
+    if event:
+        order.version += 1  # counts events, so that an order's stream has no holes
+    if event or order.status != status:
         order.save()
     if event:
         publish(event, version=order.version)

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from eventbus.models import Event
 from eventbus.testing import without
 from orders.models import Order
 
@@ -19,6 +20,17 @@ def test_an_order_is_reserved_and_paid_and_its_customer_informed(shop):
     assert shop.net_captured(order) == Decimal("20.00")
     assert shop.emails() == ["invoice", "order_received", "welcome"]
     assert shop.push_messages() == ["order_paid_push"]
+
+
+def test_the_versions_of_an_orders_events_have_no_holes(shop):
+    shop.shelve(teapot=3)
+
+    order = shop.checkout(teapot=2)
+
+    events = Event.objects.filter(aggregate=f"order:{order.pk}", name__startswith="orders.")
+    versions = list(events.order_by("position").values_list("aggregate_version", flat=True))
+    assert len(versions) > 1
+    assert versions == list(range(1, len(versions) + 1))
 
 
 def test_an_order_for_more_than_is_available_is_cancelled_and_names_the_shortage(shop):
