@@ -14,6 +14,7 @@ REQUIRED = {
     "default_transaction_isolation": "read committed",  # a repeated mark waits, and does not fail
     "DateStyle": "ISO, MDY",  # psycopg reads no other
     "IntervalStyle": "postgres",
+    "jit": "off",  # compiling a plan takes longer than running one of ours
 }
 # A delivery may wait for another one of its key, and a task has time limits of its own.
 UNLIMITED = dict.fromkeys(
