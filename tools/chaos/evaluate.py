@@ -26,9 +26,9 @@ def main(folder: Path) -> dict[str, Any]:
         duplicates.duplicate_deliveries(folder),
         *audit.run(),
     ]
-    for finding in findings:
-        if finding.unknown:
-            finding.violations.append("unknown: events are still under way")
+    if waiting := audit.under_way():
+        left = [f"{waiting} messages are still under way"]
+        findings.append(audit.Finding("nothing is under way", waiting, left))
     return {
         "counts": {
             "events": Event.objects.count(),

@@ -1,31 +1,69 @@
 """Compares the books of all contexts."""
 
+import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
 
+from eventbus.operations import completeness
+from infra.snapshot import snapshot
 from tools.ops import audit
 
 
 class Command(BaseCommand):
-    help = "Compare stock, money, orders, figures and deliveries with each other; changes nothing."
+    help = (
+        "Compare stock, money, orders, figures and deliveries with each other, all as of one"
+        " moment; changes nothing, and keeps no writer waiting."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--most", type=int, default=5, help="examples of each violation")
+        parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        under_way = audit.under_way()
+        with snapshot():
+            under_way, findings = audit.under_way(), list(audit.run())
+            measured = completeness.measure() if options["json"] else None
+        wrong = sum(len(finding.violations) for finding in findings)
+        if measured:
+            self._print_json(under_way, findings, measured, options["most"])
+        else:
+            self._print(under_way, findings, options["most"])
+        if wrong:
+            raise CommandError(f"{wrong} violations.")
+        if not measured:
+            self.stdout.write("The books agree.")
+
+    def _print(self, under_way: int, findings: list[audit.Finding], most: int) -> None:
         if under_way:
             self.stdout.write(
                 f"{under_way} messages are under way: contexts may differ until they arrive."
             )
-        wrong = 0
-        for finding in audit.run():
-            word = "wrong" if finding.violations else "unknown" if finding.unknown else "ok"
+        for finding in findings:
+            word = "wrong" if finding.violations else "ok"
             self.stdout.write(f"{word:8}{finding.checked:>9}  {finding.claim}")
-            for example in finding.violations[: options["most"]]:
-                self.stdout.write(f"{'':19}{example}")
-            wrong += len(finding.violations)
-        if wrong:
-            raise CommandError(f"{wrong} violations.")
-        self.stdout.write("The books agree.")
+            for line in filter(None, [finding.detail, *finding.violations[:most]]):
+                self.stdout.write(f"{'':19}{line}")
+
+    def _print_json(
+        self,
+        under_way: int,
+        findings: list[audit.Finding],
+        measured: completeness.Completeness,
+        most: int,
+    ) -> None:
+        report = {
+            "under_way": under_way,
+            "completeness": measured.as_json(),
+            "findings": [
+                {
+                    "claim": finding.claim,
+                    "checked": finding.checked,
+                    "violations": len(finding.violations),
+                    "examples": finding.violations[:most],
+                }
+                for finding in findings
+            ],
+        }
+        self.stdout.write(json.dumps(report, indent=2, cls=DjangoJSONEncoder))
