@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import localcontext
 from functools import partial
 from typing import Any
@@ -63,7 +63,7 @@ def deliver(
     consumer = registry.consumers.get(name)
     reach("received-not-begun")
     receipt = Receipt(dispatch, name, [str(envelope.id) for envelope in envelopes])
-    if pauses.is_paused(name) and pauses.put_back(dispatch, name):
+    if _put_back_if_paused(receipt, envelopes):
         return
     if not all(consumer and envelope.name in consumer.events for envelope in envelopes):
         envelopes = retries.postpone_unknown(name, envelopes)
@@ -109,7 +109,10 @@ def _deliver_each(
     receipt: Receipt, consumer: Consumer, envelopes: Sequence[Envelope], handle: Handle
 ) -> None:
     handled = []
-    for envelope in envelopes:
+    for index, envelope in enumerate(envelopes):
+        if _put_back_if_paused(receipt, envelopes[index:]):
+            receipt = replace(receipt, dispatch=0)  # its row stays, for the rest
+            break
         try:
             handle(consumer, envelope)
             handled.append(envelope)
@@ -117,6 +120,13 @@ def _deliver_each(
             _reset_session(receipt)
             retries.record_failure(consumer.name, envelope, error)
     _finish(receipt, handled)
+
+
+def _put_back_if_paused(receipt: Receipt, left: Sequence[Envelope]) -> bool:
+    if not pauses.is_paused(receipt.consumer):
+        return False
+    ids = [str(envelope.id) for envelope in left]
+    return pauses.put_back(receipt.dispatch, receipt.consumer, receipt.event_ids, ids)
 
 
 def _reset_session(receipt: Receipt) -> None:

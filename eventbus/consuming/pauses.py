@@ -1,7 +1,9 @@
 """Pauses of consumers and contexts, as relays and workers see them."""
 
 import time
+from collections.abc import Sequence
 
+from django.db import connection
 from django.db.models import Q
 
 from eventbus.models import Dispatch, Pause
@@ -35,7 +37,9 @@ def of(name: str) -> Q:
     return Q(consumer=name) | Q(consumer__startswith=f"{name}.")
 
 
-def put_back(dispatch: int, consumer: str) -> bool:
-    """Mark a dispatch unsent, for the end of the pause; False if there is none."""
+def put_back(dispatch: int, consumer: str, events: Sequence[str], left: Sequence[str]) -> bool:
+    """Mark the dispatch of these events unsent, with those left; return whether there is one."""
     rows = Dispatch.objects.filter(pk=dispatch, consumer=consumer)
-    return bool(rows.update(claimed_at=None, confirmed_at=None))
+    if connection.vendor == "postgresql":  # after a crash its number may be that of other events
+        rows = rows.filter(event_ids__contained_by=list(events))
+    return bool(rows.update(event_ids=list(left), claimed_at=None, confirmed_at=None))

@@ -75,6 +75,27 @@ def test_a_message_that_was_sent_before_the_pause_is_put_back_uncounted(listenin
     assert received["listen"] == ["a"]
 
 
+def test_the_rest_of_a_message_waits_when_the_pause_comes_between_two_calls(calm):
+    calls = []
+
+    def call(sku: str) -> None:
+        calls.append(sku)
+        if sku == "a":
+            pauses.pause("orders.call", ME, "the other system asks for it")
+
+    with listening(make_consumer(call, external=True)):
+        retire("a", "b", "c")
+        calm.settle()
+        assert calls == ["a"]
+        assert pauses.backlog("orders").events == 2
+        assert not Retry.objects.exists()
+
+        pauses.resume("orders.call", ME)
+        calm.settle()
+    assert calls == ["a", "b", "c"]
+    assert not Dispatch.objects.exists()
+
+
 def test_a_retry_waits_too(calm):
     def listen(sku: str) -> None:
         raise ValueError(sku)

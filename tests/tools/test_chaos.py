@@ -31,7 +31,7 @@ from tools.chaos import (
     progress,
 )
 from tools.chaos.cluster import Cluster
-from tools.chaos.faults import Injector
+from tools.chaos.faults import Injector, method_of
 from tools.chaos.plan import EXCLUDED, FAILPOINT, FAULTS, deck, plan
 from tools.chaos.processes import ManagedProcess
 from tools.chaos.progress import Progress, Stuck
@@ -88,7 +88,7 @@ class TestThePlan:
         for fault in FAULTS:
             kind, _, target = fault.partition(" ")
             by_kind = kind == "failpoint" or (kind == "kill" and target != "child")
-            assert by_kind or hasattr(Injector, "_" + fault.replace(" ", "_")), fault
+            assert by_kind or hasattr(Injector, method_of(fault)), fault
 
     def test_a_plan_can_be_limited_to_some_faults(self) -> None:
         assert {fault.name for fault in plan(1, 9, ["poison", "kill relay"])} == {

@@ -48,7 +48,7 @@ class Injector(ServerFaults):
             self.cluster.processes[fault.one_of(self.cluster.names(target))].kill()
             return time.time()
         now = time.time()
-        happened = getattr(self, "_" + re.sub(r"\W", "_", fault.name))(fault)
+        happened = getattr(self, method_of(fault.name))(fault)
         return now if happened else None
 
     def _operate(self, command: Sequence[str], file: Path) -> float | None:
@@ -126,6 +126,11 @@ class Injector(ServerFaults):
     def _poison(self, fault: Fault) -> bool:
         """Have an event published whose consumer kills its worker."""
         return bool(_taken(self.cluster.folder / "CrashRequested"))
+
+
+def method_of(fault: str) -> str:
+    """Return the name of the method that injects a fault."""
+    return "_" + re.sub(r"\W", "_", fault)
 
 
 def _taken(file: Path) -> float | None:
