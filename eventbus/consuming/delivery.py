@@ -59,7 +59,8 @@ def deliver(
     one, each counted first. On return every outcome is recorded. An exception means that none
     could be (the database is unreachable): the message must be delivered again.
     """
-    envelopes = [from_cloudevent(event) for event in events]
+    # An event that is twice in a message is marked once, and both copies would be handled.
+    envelopes = list({event["id"]: from_cloudevent(event) for event in events}.values())
     consumer = registry.consumers.get(name)
     reach("received-not-begun")
     receipt = Receipt(dispatch, name, [str(envelope.id) for envelope in envelopes])

@@ -161,7 +161,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'dispatches',
-                'indexes': [models.Index(condition=models.Q(('confirmed_at', None)), fields=['claimed_at'], name='dispatch_unsent')],
+                'indexes': [models.Index(condition=models.Q(('confirmed_at', None)), fields=['claimed_at'], name='dispatch_unsent'), models.Index(condition=models.Q(('claimed_at__isnull', False)), fields=['consumer'], name='dispatch_sent')],
             },
         ),
         migrations.CreateModel(

@@ -42,7 +42,12 @@ class Dispatch(models.Model):
                 fields=["claimed_at"],
                 name="dispatch_unsent",
                 condition=models.Q(confirmed_at=None),
-            )
+            ),
+            models.Index(
+                fields=["consumer"],
+                name="dispatch_sent",
+                condition=models.Q(claimed_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

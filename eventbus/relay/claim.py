@@ -21,6 +21,11 @@ from eventbus.relay import subscriptions
 from eventbus.relay.transports import Message
 from infra import postgres
 
+# Messages of one consumer in the broker at a time: about as many as its workers handle between two
+# polls. While they are behind, later events wait here and are merged into full batches: a backlog
+# of single messages would drain one by one.
+MOST_SENT = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -44,7 +49,8 @@ def claim_batch(low_watermark: int) -> Claim:
 
 def _claim_in_one_statement(low_watermark: int) -> Claim:
     with postgres.cursor() as cursor:
-        limits = [low_watermark, conf().CLAIM_SIZE, conf().BATCH_SIZE, conf().PROBE_AFTER_FAILURES]
+        sizes = [conf().CLAIM_SIZE, conf().BATCH_SIZE, MOST_SENT]
+        limits = [low_watermark, *sizes, conf().PROBE_AFTER_FAILURES]
         cursor.execute(_CLAIM, limits, prepare=True)  # planning takes as long as running
         rows = cursor.fetchall()
     messages = [Message(*columns) for _, held, *columns in rows if held is False]
@@ -139,6 +145,9 @@ WITH due AS (SELECT id, ctid AS place FROM eventbus_outbox WHERE id >= %s
                          AS batch
               FROM subscription s
               JOIN event e ON s.event = e.name AND s.since <= e.recorded_at),
+     full_queue AS MATERIALIZED (
+         SELECT consumer FROM eventbus_dispatch WHERE claimed_at IS NOT NULL
+         GROUP BY consumer HAVING count(*) >= %s),
      message AS MATERIALIZED (
          SELECT nextval(pg_get_serial_sequence('eventbus_dispatch', 'id')) AS dispatch, consumer,
                 jsonb_agg(id ORDER BY outbox_id) AS event_ids, count(*) AS events,
@@ -146,7 +155,8 @@ WITH due AS (SELECT id, ctid AS place FROM eventbus_outbox WHERE id >= %s
                 consumer IN (SELECT consumer FROM eventbus_consumer_health
                              WHERE failures >= %s)
                 OR consumer IN (SELECT name FROM eventbus_pause)
-                OR split_part(consumer, '.', 1) IN (SELECT name FROM eventbus_pause) AS held
+                OR split_part(consumer, '.', 1) IN (SELECT name FROM eventbus_pause)
+                OR consumer IN (SELECT consumer FROM full_queue) AS held
          FROM owed GROUP BY consumer, batch),
      dispatch AS (INSERT INTO eventbus_dispatch
                       (id, consumer, event_ids, claimed_at, deliveries, retry)

@@ -19,7 +19,7 @@ from eventbus.consuming import pauses, retries
 from eventbus.consuming.corrections import corrected
 from eventbus.models import ConsumerHealth, Dispatch, Event, Retry, Scheduled
 from eventbus.publishing import outbox
-from eventbus.relay import claim
+from eventbus.relay import batching, claim
 from eventbus.relay.transports import Message
 from infra import clock
 from infra.transactions import atomic
@@ -97,6 +97,9 @@ def _promote_retries(now: dt.datetime) -> None:
     Retry.objects.filter(pk__in=[row.pk for row in rows]).update(next_at=None)
 
 
+_WAITING = Q(retry=False, deliveries=0, claimed_at=None)
+
+
 @atomic
 def _claim_unsent(now: dt.datetime, overdue: dt.datetime) -> list[Message]:
     unsent = Dispatch.objects.filter(
@@ -104,7 +107,9 @@ def _claim_unsent(now: dt.datetime, overdue: dt.datetime) -> list[Message]:
     ).exclude(consumer__in=claim.unhealthy_consumers())
     for name in pauses.names():
         unsent = unsent.exclude(pauses.of(name))
+    unsent = unsent.exclude(_WAITING, consumer__in=batching.full_queues())
     rows = list(unsent.order_by("pk").select_for_update(skip_locked=True)[: conf().CLAIM_SIZE])
+    rows = batching.merge(rows)
     Dispatch.objects.filter(pk__in=[dispatch.pk for dispatch in rows]).update(claimed_at=now)
     return _messages(rows)
 

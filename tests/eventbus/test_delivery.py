@@ -67,6 +67,19 @@ def test_an_event_reaches_its_consumer_and_leaves_nothing_behind(bus, received):
     assert Inbox.objects.filter(consumer="orders.listen", handled_at__isnull=False).count() == 1
 
 
+@pytest.mark.parametrize("suspect", [False, True])
+def test_an_event_that_is_twice_in_a_message_is_handled_once(calm, received, suspect):
+    def listen(sku: str) -> None:
+        received.append(sku)
+
+    with listening(make_consumer(listen)):
+        publish(ProductRetired(sku="teapot"))
+        event = to_cloudevent(Event.objects.get().envelope())
+        deliver(0, "orders.listen", [event, event], suspect)
+
+    assert received == ["teapot"]
+
+
 @pytest.mark.parametrize("external", [False, True])
 def test_a_duplicate_delivery_is_ignored_and_logged(
     bus, received, external, django_capture_on_commit_callbacks
