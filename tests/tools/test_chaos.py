@@ -87,7 +87,7 @@ class TestThePlan:
     def test_the_injector_has_every_fault(self) -> None:
         for fault in FAULTS:
             kind, _, target = fault.partition(" ")
-            by_kind = kind == "failpoint" or (kind == "kill" and target != "child")
+            by_kind = kind in ("failpoint", "misbehave") or (kind == "kill" and target != "child")
             assert by_kind or hasattr(Injector, method_of(fault)), fault
 
     def test_a_plan_can_be_limited_to_some_faults(self) -> None:

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -131,12 +131,12 @@ class Cluster:
             time.sleep(0.05)
         return time.monotonic() - begun
 
-    def run(self, *command: str) -> str:
+    def run(self, *command: str, env: Mapping[str, str] | None = None) -> str:
         """Run a Python command to its end, and return its output. Raises Stuck."""
         try:
             done = subprocess.run(
                 [sys.executable, *command],
-                env=self.env,
+                env=env or self.env,
                 cwd=self.root,
                 capture_output=True,
                 text=True,

@@ -28,14 +28,14 @@ JOIN eventbus_event e ON e.name = s.event AND e.recorded_at >= s.since WHERE s.u
 """
 DONE = "SELECT consumer, event_id FROM eventbus_inbox WHERE handled_at IS NOT NULL"
 DEAD = "SELECT consumer, event_id FROM eventbus_dead_letter"
-# Killed workers, external calls that may not be repeated, work requested too early, misbehaviour.
+# Killed workers, external calls that may not be repeated, and work requested too early.
 EXPECTED_DEAD_LETTERS = (
-    "chaosevents.misbehave",
     WorkerKilled.__name__,
     OutcomeUnknown.__name__,
     Interrupted.__name__,
     str(Interrupted.__doc__),
     "TooEarly",
+    "chaosevents.misbehave",
 )
 
 

@@ -48,7 +48,10 @@ class Injector(ServerFaults):
             self.cluster.processes[fault.one_of(self.cluster.names(target))].kill()
             return time.time()
         now = time.time()
-        happened = getattr(self, method_of(fault.name))(fault)
+        if kind == "misbehave":
+            happened = self._request("MisbehaviourRequested", target)
+        else:
+            happened = getattr(self, method_of(fault.name))(fault)
         return now if happened else None
 
     def _operate(self, command: Sequence[str], file: Path) -> float | None:
@@ -119,13 +122,17 @@ class Injector(ServerFaults):
                 self.snapshot.close()
             self.snapshot = None
 
-    def _misbehave(self, fault: Fault) -> bool:
-        """Have an event published whose handler breaks its transaction, exits, or the like."""
-        return bool(_taken(self.cluster.folder / "MisbehaviourRequested"))
+    def _slow_publisher(self, fault: Fault) -> bool:
+        """Have an event published in a transaction that stays open for a minute."""
+        return self._request("LongTransactionRequested")
 
     def _poison(self, fault: Fault) -> bool:
         """Have an event published whose consumer kills its worker."""
-        return bool(_taken(self.cluster.folder / "CrashRequested"))
+        return self._request("CrashRequested")
+
+    def _request(self, event: str, text: str = "") -> bool:
+        """Ask the clients to publish it."""
+        return bool(_taken(self.cluster.folder / event, text))
 
 
 def method_of(fault: str) -> str:
@@ -133,9 +140,11 @@ def method_of(fault: str) -> str:
     return "_" + re.sub(r"\W", "_", fault)
 
 
-def _taken(file: Path) -> float | None:
+def _taken(file: Path, text: str = "") -> float | None:
     """Create a file, and return the Unix time when a process removed it, or None."""
-    file.touch()
+    draft = file.with_name(f"{file.name}.new")
+    draft.write_text(text)
+    draft.rename(file)
     _wait(lambda: not file.exists())
     taken = None if file.exists() else time.time()
     file.unlink(missing_ok=True)

@@ -12,6 +12,25 @@ FAILPOINT = "failpoint "
 EXCLUDED = {
     "failpoint retention": "archiveevents leaves the last day alone, and no test runs so long",
 }
+# What a handler does wrong, half of the time: `chaosevents.consumers` has each.
+MISBEHAVIOURS = (
+    "raise",
+    "system-exit",
+    "cancel",
+    "abort",
+    "exit",
+    "rollback-by-hand",
+    "commit-by-hand",
+    "set-rollback",
+    "close",
+    "nul",
+    "surrogate",
+    "give-up",
+    "huge-error",
+    "sleep",
+    "memory-error",
+    "setting",
+)
 # Faults, and how often each is in a deck. `faults.Injector` has them: a kill by the process's
 # name, a failpoint by its own, all others by a method.
 FAULTS = {
@@ -25,7 +44,7 @@ FAULTS = {
     "restart database": 1,
     "hold snapshot": 1,
     "poison": 1,
-    "misbehave": 1,
+    **{f"misbehave {kind}": 1 for kind in MISBEHAVIOURS},
     "terminate sessions": 1,
     "exhaust connections": 1,
     "deadlocks": 1,

@@ -12,6 +12,14 @@ from tools.chaos.observe import Observer
 from tools.chaos.plan import EXCLUDED
 
 EXAMPLES = 30  # of each violation
+TIMEOUTS = {
+    True: "Time-outs of the bus and of Celery: the defaults; those of the shop's trade are short.",
+    False: (
+        "Shortened time-outs (default): SEND_DEADLINE 2 (30), LOST_AFTER 18 (310), MARKER_INTERVAL"
+        " 2 (10), LEASE_SECONDS 9 (160), MAX_RETRY_DELAY 4 (300), PROBE_INTERVAL 1 (5), time limits"
+        " 6 and 8 s, visibility time-out 10 s; those of the shop's trade, too."
+    ),
+}
 
 
 @dataclass
@@ -40,6 +48,7 @@ class Report:
     broker_description: str
     cycles: list[Cycle] = field(default_factory=list)
     fault_times: list[float] = field(default_factory=list)  # in Unix time
+    default_timeouts: bool = False
     seconds: float = 0.0
     drain: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
@@ -77,6 +86,7 @@ class Report:
         """Yield the table."""
         about = f"{len(self.cycles)} cycles, seed {self.seed}, {self.seconds:.0f} s"
         yield f"{about}. {self.broker_description}."
+        yield TIMEOUTS[self.default_timeouts]
         yield ""
         yield f"{'':<45}{'sells again after':>19}{'all ready after':>19}"
         columns = ("fault", "times", "hit", "median", "max", "median", "max")

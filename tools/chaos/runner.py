@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from tools.chaos import duplicates, evaluate
+from tools.chaos import duplicates, evaluate, progress
 from tools.chaos.brokers import Broker, ValkeyBroker, rabbitmq
 from tools.chaos.cluster import Cluster
 from tools.chaos.faults import MAX_SNAPSHOT_SECONDS, Injector
@@ -36,12 +36,15 @@ class ChaosTest:
     folder: Path
     print: Print
     only: Sequence[str] = ()
+    default_timeouts: bool = False
 
     def run(self) -> Report:
         """Run all of it, and return the report."""
         with ExitStack() as stack:
             injector, observer = stack.enter_context(self._cluster())
             report = Report(self.seed, self.broker, injector.broker.description)
+            report.default_timeouts = self.default_timeouts
+            progress.STALL_TIMEOUT = 700.0 if self.default_timeouts else progress.STALL_TIMEOUT
             begun = time.monotonic()
             injector.cluster.start()
             for stage in (self._inject_all, self._drain):
@@ -80,11 +83,11 @@ class ChaosTest:
             sold = sold or (time.monotonic() if observer.sells_since(moment) else 0.0)
             return ready and bool(sold)
 
-        def progress() -> tuple[object, ...]:
+        def observed() -> tuple[object, ...]:
             return injector.cluster.ready(), () if sold else observer.progress()
 
         description = f"all is well after: {fault.name}"
-        recovery = injector.cluster.wait_until(recovered, description, progress)
+        recovery = injector.cluster.wait_until(recovered, description, observed)
         lost = dispatch if fault.name == "empty broker" else 0
         return Cycle(fault.name, fault_time is not None, sold - injected, recovery, begun, lost)
 
@@ -159,4 +162,5 @@ class ChaosTest:
             "LOG_FORMAT": "json",
             "MOST_OPEN_ORDERS": "1000000",  # a few customers place all orders
             "PYTHONUNBUFFERED": "1",
+            "CHAOS_DEFAULT_TIMEOUTS": "1" if self.default_timeouts else "",
         }

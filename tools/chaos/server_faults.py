@@ -18,18 +18,7 @@ from tools.chaos.plan import Fault
 SECONDS = 4.0  # of a fault: longer than SEND_DEADLINE
 FREEZE_WORKER_SECONDS = 12.0  # longer than visibility_timeout and the time limit of a task
 MOST_CONNECTIONS = 500
-SLOW_PUBLISHER = """
-import time
-from uuid import uuid4
-from django.db import transaction
-from eventbus import publish
-from chaosevents.events import FlakyWorkRequested
-with transaction.atomic():
-    for _ in range(5):
-        publish(FlakyWorkRequested(work_id=uuid4()))
-    time.sleep({seconds})
-"""
-SLOW_PUBLISHER_SECONDS = 15.0
+DEPLOY_TIMEOUT = 60.0
 
 
 class ServerFaults:
@@ -80,21 +69,22 @@ class ServerFaults:
                     )
                     time.sleep(random.uniform(0, 0.05))
 
-    def _slow_publisher(self, fault: Fault) -> bool:
-        """Publish in a transaction that stays open while others publish and commit."""
-        code = SLOW_PUBLISHER.format(seconds=SLOW_PUBLISHER_SECONDS)
-        self.cluster.run("manage.py", "shell", "-v0", "-c", code)
-        return True
-
     def _fewer_contexts(self, fault: Fault) -> bool:
-        """Deploy a process set without a context beside the others: migrate, and a relay."""
-        self.cluster.env["CHAOS_EVENTS"] = "off"
-        try:
-            self.cluster.run("manage.py", "migrate", "--noinput", "-v0")
-            self.cluster.run("manage.py", "runrelay", "--once")
-        finally:
-            del self.cluster.env["CHAOS_EVENTS"]
-        return True
+        """Migrate, and run a relay and a worker, without a context; then kill them."""
+        env = {**self.cluster.env, "CHAOS_WITHOUT": "analytics"}
+        self.cluster.run("manage.py", "migrate", "--noinput", "-v0", env=env)
+        deployed = [self.cluster.processes[name] for name in ("relay 1", "worker contexts")]
+        for process in deployed:
+            process.kill()
+            self.cluster.groups.append(process.start(env, self.cluster.root))
+        deadline, ready = time.monotonic() + DEPLOY_TIMEOUT, False
+        while not ready and time.monotonic() < deadline:
+            ready = all(process.ready for process in deployed)
+            time.sleep(0.1)
+        time.sleep(SECONDS)
+        for process in deployed:
+            process.kill()
+        return ready
 
     def _read_only_broker(self, fault: Fault) -> bool:
         return self.broker.refuse_writes("read-only", SECONDS)

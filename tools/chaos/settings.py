@@ -1,4 +1,4 @@
-"""Settings of a chaos test's processes: the ordinary ones with short timeouts."""
+"""Settings of a chaos test's processes: the ordinary ones, with short time-outs unless told."""
 
 import os
 import sys
@@ -16,24 +16,28 @@ from config.settings import (
 )
 
 sys.path.append(str(Path(BASE_DIR, "tools", "chaos", "contexts")))
-if os.environ.get("CHAOS_EVENTS") != "off":
-    CONTEXTS += ["chaosevents"]
-    INSTALLED_APPS.insert(INSTALLED_APPS.index("eventbus"), "chaosevents")
+CONTEXTS += ["chaosevents"]
+# A deploy of a release that lacks a context.
+if WITHOUT := os.environ.get("CHAOS_WITHOUT"):
+    CONTEXTS.remove(WITHOUT)
+    INSTALLED_APPS[:] = [app for app in INSTALLED_APPS if app.partition(".")[0] != WITHOUT]
+INSTALLED_APPS.insert(INSTALLED_APPS.index("eventbus"), "chaosevents")
 
 # All seconds. A worker may keep a message for twice the hard limit: it takes one in advance.
-CELERY_TASK_SOFT_TIME_LIMIT = 6
-CELERY_TASK_TIME_LIMIT = 8
-CELERY_BROKER_TRANSPORT_OPTIONS |= (
-    {} if os.environ.get("BROKER_URL", "").startswith("amqp") else {"visibility_timeout": 10}
-)
-EVENTBUS |= {
-    "SEND_DEADLINE": 2.0,
-    "LOST_AFTER": 18.0,
-    "MARKER_INTERVAL": 2.0,
-    "LEASE_SECONDS": 9.0,
-    "MAX_RETRY_DELAY": 4.0,
-    "PROBE_INTERVAL": 1.0,
-}
+if not os.environ.get("CHAOS_DEFAULT_TIMEOUTS"):
+    CELERY_TASK_SOFT_TIME_LIMIT = 6
+    CELERY_TASK_TIME_LIMIT = 8
+    CELERY_BROKER_TRANSPORT_OPTIONS |= (
+        {} if os.environ.get("BROKER_URL", "").startswith("amqp") else {"visibility_timeout": 10}
+    )
+    EVENTBUS |= {
+        "SEND_DEADLINE": 2.0,
+        "LOST_AFTER": 18.0,
+        "MARKER_INTERVAL": 2.0,
+        "LEASE_SECONDS": 9.0,
+        "MAX_RETRY_DELAY": 4.0,
+        "PROBE_INTERVAL": 1.0,
+    }
 
 PAYMENTS = vars(ordinary)["PAYMENTS"] | {
     "BANK_TIMEOUT": 2.0,

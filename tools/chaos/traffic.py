@@ -21,11 +21,9 @@ SETUP = "setup"
 PRODUCTS = {"teapot": 100_000, "cup": 100_000, "kettle": 100_000, "vase": 40, "lamp": 20}
 CARDS = ["tok_ok"] * 17 + ["tok_insufficient_funds", "tok_fraud", "tok_flaky"]
 MAX_UNDER_WAY = 60  # messages under way: more would only wait
-ON_REQUEST = (
-    "CrashRequested",
-    "EarlyWorkRequested",
-    "MisbehaviourRequested",
-)  # a file of this name requests one
+# A file of this name requests one; its text is the kind.
+ON_REQUEST = ("CrashRequested", "EarlyWorkRequested", "MisbehaviourRequested")
+LONG_REQUEST, LONG_SECONDS = "LongTransactionRequested", 60.0
 
 
 class TrafficGenerator:
@@ -50,8 +48,13 @@ class TrafficGenerator:
         action()
         for event in ON_REQUEST:
             with suppress(FileNotFoundError):
-                (self.folder / event).unlink()
-                self.publish_work(event)
+                file = self.folder / event
+                kind = file.read_text()
+                file.unlink()
+                self.publish_work(event, kind=kind)
+        with suppress(FileNotFoundError):
+            (self.folder / LONG_REQUEST).unlink()
+            self.publish_work(seconds=LONG_SECONDS)
 
     def sign_up(self) -> None:
         """Sign a customer up."""
@@ -106,15 +109,19 @@ class TrafficGenerator:
         movement = services.replenish(self.dice.choice(["vase", "lamp"]), 5)
         self.log.record("delivered", movement.pk)
 
-    def publish_work(self, event: str = "FlakyWorkRequested") -> None:
-        """Publish an event whose consumer fails."""
+    def publish_work(
+        self, event: str = "FlakyWorkRequested", *, kind: str = "", seconds: float = 0.0
+    ) -> None:
+        """Publish an event whose consumer fails, and keep its transaction open for so long."""
         from django.db import transaction
 
         from eventbus import publish
 
         events = importlib.import_module("chaosevents.events")
+        data = {"kind": kind} if kind else {}
         with transaction.atomic():
-            id = publish(getattr(events, event)(work_id=uuid4()))
+            id = publish(getattr(events, event)(work_id=uuid4(), **data))
+            time.sleep(seconds)
         self.log.record("published", id)
 
 

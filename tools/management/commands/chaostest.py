@@ -26,17 +26,21 @@ class Command(BaseCommand):
         parser.add_argument(
             "--only", action="append", default=[], metavar="FAULT", help=", ".join(FAULTS)
         )
+        parser.add_argument("--faults", default="", help="names of faults, by commas; as --only")
+        parser.add_argument(
+            "--default-timeouts", action="store_true", help="those of the product, not short ones"
+        )
         parser.add_argument("--broker", choices=["valkey", "rabbitmq"], default="valkey")
         parser.add_argument("--keep", action="store_true", help="keep logs and database")
         parser.add_argument("--json", metavar="FILE", help="write the report to a file, too")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        only = options["only"]
+        only = [*options["only"], *filter(None, options["faults"].split(","))]
         if unknown := sorted(set(only) - FAULTS.keys()):
             raise CommandError(f"No such fault: {', '.join(unknown)}. Known: {', '.join(FAULTS)}.")
         folder = Path(tempfile.mkdtemp(prefix="kabar-chaos-"))
         plan = (options["seed"], options["cycles"], options["broker"])
-        test = ChaosTest(*plan, folder, self._print, only)
+        test = ChaosTest(*plan, folder, self._print, only, options["default_timeouts"])
         keep = True
         try:
             report = test.run()
@@ -54,6 +58,7 @@ class Command(BaseCommand):
             Path(options["json"]).write_text(json.dumps(report.json(), indent=2))
         if not report.passed:
             again = f"--seed {test.seed} --cycles {test.cycles} --broker {test.broker}"
+            again += " --default-timeouts" * test.default_timeouts
             again += "".join(f' --only "{fault}"' for fault in only)
             raise CommandError(f"Checks failed. The same plan again: manage.py chaostest {again}")
         self._print("All checks passed.")

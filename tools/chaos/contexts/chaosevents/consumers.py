@@ -1,12 +1,13 @@
 """Consumers that fail."""
 
-import asyncio
 import datetime as dt
 import os
 import random
 import signal
+import sys
+import time
+from asyncio import CancelledError
 from collections.abc import Callable
-from functools import partial
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -46,46 +47,43 @@ def crash(work_id: UUID) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _exit() -> None:
-    raise SystemExit(3)
-
-
-def _cancel() -> None:
-    raise asyncio.CancelledError
-
-
-def _roll_back() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("ROLLBACK")
-
-
-def _commit() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("COMMIT")
-
-
-def _fail_unprintably() -> None:
-    raise TemporaryFailure("nul \0 and a lone surrogate \ud800")
-
-
-def _leave_settings() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SET default_transaction_read_only TO on; CREATE TEMP TABLE left_behind ()")
-
-
-MISBEHAVIOURS: list[Callable[[], object]] = [
-    _exit,
-    _cancel,
-    _roll_back,
-    _commit,
-    _fail_unprintably,
-    _leave_settings,
-    connection.close,
-    partial(transaction.set_rollback, True),
-]
+class Misbehaved(GiveUp):
+    """Gave up: {kind}."""
 
 
 @consumer("chaosevents.MisbehaviourRequested", key="work_id")
-def misbehave(work_id: UUID) -> None:
-    """Misbehave in the way that the id selects."""
-    MISBEHAVIOURS[work_id.int % len(MISBEHAVIOURS)]()
+def misbehave(work_id: UUID, kind: str) -> None:
+    """Do something wrong half of the time."""
+    if random.random() < 1 / 2:
+        MISBEHAVIOURS[kind]()
+
+
+def fail(error: BaseException) -> None:
+    """Raise it."""
+    raise error
+
+
+def execute(statement: str) -> None:
+    """Execute a statement on the connection of the bus."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+MISBEHAVIOURS: dict[str, Callable[[], object]] = {
+    "raise": lambda: fail(TemporaryFailure()),
+    "system-exit": lambda: sys.exit(1),
+    "cancel": lambda: fail(CancelledError()),
+    "abort": os.abort,
+    "exit": lambda: os._exit(3),
+    "rollback-by-hand": lambda: execute("ROLLBACK"),
+    "commit-by-hand": lambda: execute("COMMIT"),
+    "set-rollback": lambda: transaction.set_rollback(True),
+    "close": connection.close,
+    "nul": lambda: fail(TemporaryFailure("a \x00 in it")),
+    "surrogate": lambda: fail(TemporaryFailure("a \ud800 in it")),
+    "give-up": lambda: fail(Misbehaved(kind="give-up")),
+    "huge-error": lambda: fail(TemporaryFailure("x" * 20_000_000)),
+    "sleep": lambda: time.sleep(3600),
+    "memory-error": lambda: fail(MemoryError()),
+    "setting": lambda: execute("SET default_transaction_read_only TO on"),
+}

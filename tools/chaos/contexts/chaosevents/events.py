@@ -24,6 +24,7 @@ class CrashRequested(Event, about="work_id"):
 
 
 class MisbehaviourRequested(Event, about="work_id"):
-    """Its consumer breaks its transaction, exits, or fails in an unusual way."""
+    """Its consumer misbehaves half of the time, in the way that is named."""
 
     work_id: UUID
+    kind: str
