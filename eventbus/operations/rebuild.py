@@ -24,7 +24,8 @@ from django.db.models import Exists, Max, OuterRef
 
 from eventbus import registry
 from eventbus.consuming import corrections, inbox, pauses
-from eventbus.consuming.delivery import Receipt, deliver_batch
+from eventbus.consuming.delivery import deliver_batch
+from eventbus.consuming.receipts import Receipt
 from eventbus.errors import CannotRebuild
 from eventbus.events import Envelope
 from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription

@@ -13,7 +13,8 @@ from django.db import connection, transaction
 from analytics import queries, services
 from eventbus import GiveUp, publish, registry
 from eventbus.cloudevents import to_cloudevent
-from eventbus.consuming.delivery import Receipt, deliver, deliver_batch
+from eventbus.consuming.delivery import deliver, deliver_batch
+from eventbus.consuming.receipts import Receipt
 from eventbus.errors import CannotRebuild
 from eventbus.events import Envelope
 from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription
