@@ -91,6 +91,8 @@ def test_on_a_new_virtual_host_a_start_logs_no_warning(
 def test_relay_and_worker_survive_a_virtual_host_that_is_deleted_and_made_again(
     deployment: Deployment, over_rabbitmq: RabbitBroker
 ) -> None:
+    if not over_rabbitmq.own:
+        pytest.skip("without rabbitmqctl there is no virtual host that could be deleted")
     relay, worker = deployment.relay(), all_queues(deployment)
     for process in (relay, worker):
         process.until("ready", "ok")

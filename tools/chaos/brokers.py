@@ -94,7 +94,7 @@ class RabbitBroker:
     """A virtual host on a RabbitMQ that is never restarted, as it may have other users."""
 
     def __init__(self, url: str, own: str) -> None:
-        self.url, self._own = url, own
+        self.url, self.own = url, own
         self.description = (
             f"RabbitMQ, virtual host {own} of its own; purged, connections cut"
             if own
@@ -110,17 +110,17 @@ class RabbitBroker:
 
     def restart(self) -> bool:
         """Close all connections of the virtual host."""
-        cut = ("close_all_connections", "--vhost", self._own, "chaos test")
-        return bool(self._own) and _control(*cut)
+        cut = ("close_all_connections", "--vhost", self.own, "chaos test")
+        return bool(self.own) and _control(*cut)
 
     @contextmanager
     def deleted(self) -> Iterator[None]:
         """Delete the virtual host with its queues, and make it again, empty."""
-        _control("delete_vhost", self._own)
+        _control("delete_vhost", self.own)
         try:
             yield
         finally:
-            _make(self.url, self._own)
+            _make(self.url, self.own)
 
     def refuse_writes(self, how: str, seconds: float) -> bool:
         """Do nothing: an alarm blocks the publishers of all virtual hosts."""
