@@ -18,6 +18,7 @@ from eventbus.events import event_types
 from eventbus.publishing import contracts
 from eventbus.publishing.compatibility import incompatibilities
 from eventbus.publishing.spelling import nearest
+from eventbus.publishing.unstated import unstated
 
 
 @register("eventbus")
@@ -50,7 +51,9 @@ def _consumers() -> Iterator[Error]:
                 )
                 continue
             offered = published[name]
-            for problem in incompatibilities(contracts.schema_of(consumer.payload_type), offered):
+            reader = consumer.payload_type
+            different = incompatibilities(contracts.schema_of(reader), offered)
+            for problem in [*unstated(reader), *different]:
                 yield Error(
                     f"{consumer.name} reads {name}: {problem}.",
                     hint=f"It offers: {', '.join(offered['properties'])}.",

@@ -45,8 +45,11 @@ def zoned(annotation: Any) -> Any:
     """Return the type with a time zone required for each time (JSON Schema: date-time)."""
     if annotation is dt.datetime:
         return Annotated[dt.datetime, msgspec.Meta(tz=True)]
-    if get_origin(annotation) in (Union, UnionType):
-        return Union[tuple(zoned(part) for part in get_args(annotation))]  # noqa: UP007
+    origin, parts = get_origin(annotation), tuple(map(zoned, get_args(annotation)))
+    if origin in (Union, UnionType):
+        return Union[parts]  # noqa: UP007
+    if origin in (list, tuple, set, frozenset, dict):
+        return origin[parts]
     return annotation
 
 

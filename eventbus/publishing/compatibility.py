@@ -1,5 +1,6 @@
 """Compatibility of two JSON Schemas: may a reader of the one read values of the other?"""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,10 +37,20 @@ def alternatives(schema: Schema, root: Schema) -> list[Schema]:
 class _Comparison:
     wanted_root: Schema
     offered_root: Schema
+    under_way: set[tuple[int, int]] = dataclasses.field(default_factory=set)
 
     def values(self, wanted: Schema, offered: Schema, path: str) -> Iterator[str]:
+        pair = id(wanted), id(offered)
+        if pair in self.under_way:
+            return  # a type that contains itself: the outer comparison tells
+        self.under_way.add(pair)
+        yield from self._alternatives(wanted, offered, path)
+        self.under_way.remove(pair)
+
+    def _alternatives(self, wanted: Schema, offered: Schema, path: str) -> Iterator[str]:
         accepted = alternatives(wanted, self.wanted_root)
-        for possible in alternatives(offered, self.offered_root):
+        found = alternatives(offered, self.offered_root)
+        for possible in (part for one in found for part in _by_type(one)):
             matches = [one for one in accepted if _accepts(one, possible)]
             if matches:
                 problems = [list(self._within(one, possible, path)) for one in matches]
@@ -54,6 +65,7 @@ class _Comparison:
         if offered.get("type") == "array":
             yield from self._items(wanted, offered, path)
         elif offered.get("type") == "object":
+            yield from exceeded(wanted.get("propertyNames", {}), _keys(offered), f"{path} (a key)")
             yield from self._fields(wanted, offered, path)
 
     def _items(self, wanted: Schema, offered: Schema, path: str) -> Iterator[str]:
@@ -65,11 +77,11 @@ class _Comparison:
                 yield from self.values(item, possible, label)
 
     def _fields(self, wanted: Schema, offered: Schema, path: str) -> Iterator[str]:
-        properties, others = offered.get("properties", {}), offered.get("additionalProperties")
+        properties, others = offered.get("properties", {}), _others(offered)
         prefix = f"{path}." if path else ""
         for name, field in wanted.get("properties", {}).items():
             required = name in wanted.get("required", ())
-            possible = properties.get(name, others if isinstance(others, dict) else None)
+            possible = properties.get(name, others)
             if possible is not None:
                 if required and name not in offered.get("required", ()):
                     yield f"'{prefix}{name}' may be absent"
@@ -82,8 +94,9 @@ class _Comparison:
         """Compare the fields that the reader does not name: a dict reads all, some readers none."""
         rest, named = wanted.get("additionalProperties", True), wanted.get("properties", {})
         possible = {n: f for n, f in offered.get("properties", {}).items() if n not in named}
-        if isinstance(offered.get("additionalProperties"), dict):
-            possible["*"] = offered["additionalProperties"]
+        others = _others(offered)
+        if others is not None:
+            possible["*"] = others
         for name, field in possible.items():
             if rest is False:
                 yield f"'{prefix}{name}' may be present, which its reader forbids"
@@ -97,19 +110,42 @@ def _item(schema: Schema, position: int) -> Any:
     return fixed[position] if position < len(fixed) else schema.get("items", {})
 
 
+def _others(schema: Schema) -> Schema | None:
+    """Return the schema of the fields that an object does not name; None if it has no others."""
+    anything: Schema = {}
+    others = schema.get("additionalProperties", None if "properties" in schema else anything)
+    return others if isinstance(others, dict) else None
+
+
+def _keys(schema: Schema) -> Schema:
+    """Return the schema of an object's keys."""
+    if "properties" in schema:
+        return {"enum": list(schema["properties"])}
+    keys: Schema = schema.get("propertyNames", {})
+    return keys
+
+
+def _by_type(schema: Schema) -> list[Schema]:
+    """Return an enumeration as one for each type of its values."""
+    if "enum" not in schema:
+        return [schema]
+    types = dict.fromkeys(map(type, schema["enum"]))
+    return [{**schema, "enum": [v for v in schema["enum"] if type(v) is t]} for t in types]
+
+
 def _accepts(wanted: Schema, offered: Schema) -> bool:
     if wanted.keys() <= {"description", "title", "default"}:
         return True
     if "enum" in wanted:
         return "enum" in offered and set(offered["enum"]) <= set(wanted["enum"])
-    wanted_type, offered_type = _type_name(wanted), _type_name(offered)
-    if "enum" in offered:
-        return all(wanted_type == _TYPE_NAMES.get(type(value)) for value in offered["enum"])
-    return wanted_type == offered_type or (wanted_type, offered_type) == ("number", "integer")
+    one = offered.get("enum", [None])[0]
+    given = _TYPE_NAMES[type(one)] if "enum" in offered else _type_name(offered)
+    return (_type_name(wanted), given) in {(given, given), ("number", "integer")}
 
 
-_TYPE_NAMES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+_TYPE_NAMES = {str: "string", int: "integer", type(None): "null"}
 
 
 def _type_name(schema: Schema) -> str:
-    return str(schema.get("format") or schema.get("type") or schema.get("enum") or "anything")
+    names = (schema.get(key) for key in ("format", "contentEncoding", "type", "enum"))
+    return str(next(filter(None, names), "anything"))
