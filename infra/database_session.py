@@ -1,6 +1,6 @@
 """Settings of a PostgreSQL session that a server, database or role may have otherwise.
 
-Applied once to each connection by one statement, not by libpq's `options`, which poolers refuse.
+Applied by statements when a connection opens, not by libpq's `options`, which poolers refuse.
 A setting that the server's version does not have is left out.
 """
 

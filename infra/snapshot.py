@@ -1,4 +1,4 @@
-"""One snapshot for several queries: they agree with each other while others write."""
+"""One snapshot for several queries: they agree with each other during concurrent writes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -77,7 +77,7 @@ def count_delivery(consumer: str, envelope: Envelope) -> None:
 
 
 def postpone_unknown(name: str, envelopes: Sequence[Envelope]) -> list[Envelope]:
-    """Record a retry for each event that no code here handles; return the others.
+    """Record a retry for each event without code here; return the events that have code.
 
     During a deployment another process has the code. Without a subscription no code is expected.
     """

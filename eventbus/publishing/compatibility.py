@@ -111,7 +111,7 @@ def _item(schema: Schema, position: int) -> Any:
 
 
 def _others(schema: Schema) -> Schema | None:
-    """Return the schema of the fields that an object does not name; None if it has no others."""
+    """Return the schema of an object's unnamed fields; None if it has only named ones."""
     anything: Schema = {}
     others = schema.get("additionalProperties", None if "properties" in schema else anything)
     return others if isinstance(others, dict) else None

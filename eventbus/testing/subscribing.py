@@ -13,7 +13,7 @@ from infra import clock
 
 
 def subscribe_exactly() -> None:
-    """Subscribe the registered consumers, and no others."""
+    """Subscribe the registered consumers; end all further subscriptions."""
     subscriptions.sync()
     declared = {(c.name, event) for c in registry.consumers.values() for event in c.events}
     for row in Subscription.objects.filter(until=None):

@@ -265,7 +265,7 @@ def leaf_pairs(draw: Any) -> tuple[Any, Any, st.SearchStrategy[Any]]:
 
 @st.composite
 def containers(draw: Any, parts: Any) -> tuple[Any, Any, st.SearchStrategy[Any]]:
-    """A reader and a contract that hold others, and values for the contract."""
+    """Draw a nested reader and contract, with values of the contract."""
     reader, contract, values = draw(parts)
     shape = draw(st.sampled_from(["items", "fields", "optional", "struct"]))
     if shape == "optional":
