@@ -1,7 +1,7 @@
 """Completeness as of a moment: each delivery owed is in one state, also while events move.
 
 One statement sees one snapshot, and a delivery moves between tables in one transaction, so none
-is between two tables. It reads the log and the inbox once: a hash join, no search per event.
+is between two tables. It reads the log and the inbox in one statement.
 """
 
 import datetime as dt
