@@ -55,7 +55,11 @@ def session_lock(name: str, file: Path, *, shared: bool = False) -> Iterator[boo
     if connection.vendor != "postgresql":
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a") as opened:
-            yield _flock(opened, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            try:
+                yield _flock(opened, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            finally:
+                # Closing is not enough: a child process that is being started has the file, too.
+                fcntl.flock(opened, fcntl.LOCK_UN)
         return
     suffix, number = "_shared" if shared else "", _number(name)
     with connection.cursor() as cursor:

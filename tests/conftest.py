@@ -61,6 +61,13 @@ def present() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def own_lock_files(settings, tmp_path_factory) -> None:
+    """Give each worker of pytest-xdist its own lock files, as it has its own database."""
+    path = tmp_path_factory.getbasetemp() / "relay.lock"
+    settings.EVENTBUS = {**settings.EVENTBUS, "LOCKFILE": str(path)}
+
+
+@pytest.fixture(autouse=True)
 def own_cache(settings, monkeypatch) -> None:
     """Give each test an empty cache: breakers remember. Hash passwords fast, and limit nobody.
 
