@@ -12,7 +12,7 @@ from eventbus.consuming import retries
 from eventbus.errors import NeedsReason, NotSubscribed, StillSubscribed, SubscriptionEnded
 from eventbus.models import Action, Dispatch, Event, Retry, Subscription
 from eventbus.operations.audit_log import record_action
-from eventbus.relay.subscriptions import LOCK
+from eventbus.relay.subscriptions import LOCK, exclude_claims
 from infra import clock, locks
 
 
@@ -82,6 +82,7 @@ def end(consumer: str, event: str, actor: str, reason: str) -> Owed:
     ):
         # A relay that starts meanwhile would subscribe anew, or claim for the old one.
         locks.acquire([LOCK])
+        exclude_claims()
         rows = _ending(consumer, event)
         Subscription.objects.filter(pk__in=[row.pk for row in rows]).update(until=clock.now())
         dead = _settle(consumer, [row.event for row in rows])

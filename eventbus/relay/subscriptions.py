@@ -1,10 +1,13 @@
 """Subscriptions: the time from which a consumer is owed an event; a new one gets no history."""
 
 import datetime as dt
+import time
 from collections import defaultdict
 
+from django.db import connection
+
 from eventbus import registry
-from eventbus.models import Subscription
+from eventbus.models import Dispatch, Subscription
 from infra import clock, locks
 from infra.transactions import atomic
 
@@ -19,16 +22,34 @@ def sync() -> None:
     of removed code (`manage.py endsubscription`). One that comes back after that starts anew.
     """
     locks.acquire([LOCK])
-    now = clock.now()
     stored = {(s.consumer, s.event): s for s in Subscription.objects.all()}
     declared = sorted((c.name, event) for c in registry.consumers.values() for event in c.events)
-    Subscription.objects.bulk_create(
-        Subscription(consumer=consumer, event=event, since=now)
-        for consumer, event in declared
-        if (consumer, event) not in stored
-    )
+    new = [pair for pair in declared if pair not in stored]
     ended = [stored[pair].pk for pair in declared if pair in stored and stored[pair].until]
-    Subscription.objects.filter(pk__in=ended).update(since=now, until=None)
+    if not (new or ended):
+        return
+    exclude_claims()
+    since = _next_time()
+    Subscription.objects.bulk_create(
+        Subscription(consumer=consumer, event=event, since=since) for consumer, event in new
+    )
+    Subscription.objects.filter(pk__in=ended).update(since=since, until=None)
+
+
+def exclude_claims() -> None:
+    """Wait for running claims, and let none begin until the commit."""
+    # A claim that does not see the rows of this transaction would skip an event that is owed. It
+    # writes dispatches, and takes its snapshot once it has the table's lock. SQLite has one writer.
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {Dispatch._meta.db_table} IN SHARE MODE")
+
+
+def _next_time() -> dt.datetime:
+    """Return a time after that of every event claimed so far."""
+    if connection.vendor == "sqlite":
+        time.sleep(0.001)  # the unit of its clock: an event claimed just now may have this time
+    return clock.now()
 
 
 def active() -> dict[str, list[tuple[str, dt.datetime]]]:
