@@ -18,7 +18,7 @@ from infra import clock
 STATES = ("dead", "discarded", "retrying", "in_flight", "pending")
 LOST = "lost"
 
-_SENT = {
+SENT = {
     "postgresql": "SELECT consumer, jsonb_array_elements_text(event_ids)::uuid AS event_id"
     " FROM eventbus_dispatch",
     "sqlite": "SELECT consumer, replace(value, '-', '') AS event_id"
@@ -95,5 +95,5 @@ def lost() -> Iterator[tuple[str, Any]]:
 
 def _rows(query: str) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(_OPEN.format(sent=_SENT[connection.vendor]) + query)
+        cursor.execute(_OPEN.format(sent=SENT[connection.vendor]) + query)
         return list(cursor.fetchall())

@@ -14,7 +14,7 @@ from tools.ops import audit
 class Command(BaseCommand):
     help = (
         "Compare stock, money, orders, figures and deliveries with each other, all as of one"
-        " moment; changes nothing, and keeps no writer waiting."
+        " moment, also on a busy shop; changes nothing, and keeps no writer waiting."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -38,12 +38,14 @@ class Command(BaseCommand):
     def _print(self, under_way: int, findings: list[audit.Finding], most: int) -> None:
         if under_way:
             self.stdout.write(
-                f"{under_way} messages are under way: contexts may differ until they arrive."
+                f"{under_way:,} messages are under way: what they are about is not compared."
             )
         for finding in findings:
             word = "wrong" if finding.violations else "ok"
             self.stdout.write(f"{word:8}{finding.checked:>9}  {finding.claim}")
-            for line in filter(None, [finding.detail, *finding.violations[:most]]):
+            left_out = f"{finding.under_way:,} orders still under way are left out"
+            notes = [finding.detail, left_out if finding.under_way else ""]
+            for line in filter(None, [*notes, *finding.violations[:most]]):
                 self.stdout.write(f"{'':19}{line}")
 
     def _print_json(
@@ -60,6 +62,7 @@ class Command(BaseCommand):
                 {
                     "claim": finding.claim,
                     "checked": finding.checked,
+                    "under_way": finding.under_way,
                     "violations": len(finding.violations),
                     "examples": finding.violations[:most],
                 }
