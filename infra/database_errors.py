@@ -30,6 +30,16 @@ def is_conflict(error: BaseException | None) -> bool:
     return False
 
 
+def is_disk_full(error: BaseException | None) -> bool:
+    """Return whether an error was caused by a database that has no space left for a write."""
+    while error is not None:
+        full = isinstance(error, DatabaseError) and sqlstate(error) == "53100"
+        if full or "database or disk is full" in str(error):
+            return True
+        error = error.__cause__
+    return False
+
+
 def sqlstate(error: Error) -> str:
     """Return PostgreSQL's code of an error, or an empty string."""
     return getattr(error.__cause__, "sqlstate", None) or ""

@@ -28,6 +28,7 @@ from eventbus.errors import (
 from eventbus.events import Envelope
 from eventbus.models import ConsumerHealth, DeadLetter, Retry, Subscription
 from infra import clock
+from infra.database_errors import is_disk_full
 from infra.errors import TryLater
 from infra.failpoints import reach
 from infra.transactions import atomic
@@ -48,7 +49,8 @@ def record_failure(consumer: str, envelope: Envelope, error: Exception) -> None:
     """Record that a delivery failed, and schedule its retry or make it a dead letter."""
     now = clock.now()
     retry = _locked_retry(consumer, envelope, failed_at=now)
-    if not isinstance(error, TryLater):
+    # A full disk may stay full for longer than all attempts take.
+    if not (isinstance(error, TryLater) or is_disk_full(error)):
         retry.attempts += 1
     if isinstance(error, FINAL) or retry.attempts >= conf().MAX_ATTEMPTS:
         dead_letter(consumer, envelope, error, retry.attempts)

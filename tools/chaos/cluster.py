@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 
-from tools.chaos import traffic
+from tools.chaos import embedded_shop, traffic
 from tools.chaos.processes import DIRECT, ManagedProcess, free_port, kill_group, terminate
 from tools.chaos.progress import Progress, Stuck
 
@@ -18,6 +18,8 @@ WORKER = ("-m", "celery", "-q", "-A", "config", "worker", "-c", "2", "--without-
 COMMAND_TIMEOUT = 600.0  # seconds
 CONTEXTS = ("orders", "inventory", "analytics", "accounts", "chaosevents")
 EXTERNAL_CONTEXTS = ("payments", "notifications")
+# How a process ends by a fault; in one process a handler's abort() and _exit(3) end all of it.
+KILLED = {"shop": (-signal.SIGKILL, -signal.SIGABRT, 3)}
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Cluster:
     processes: dict[str, ManagedProcess] = field(default_factory=dict)
     groups: list[int] = field(default_factory=list)
     unexpected_exits: list[UnexpectedExit] = field(default_factory=list)
+    embedded: bool = False
 
     def start_bank(self) -> None:
         """Start the fake bank, which no fault hits: its ledger is the reference for money."""
@@ -73,6 +76,9 @@ class Cluster:
     def _commands(self) -> dict[str, Sequence[str]]:
         relay = ("manage.py", "runrelay")
         customers = ("-m", traffic.__name__, str(self.folder))
+        if self.embedded:
+            shop = ("-m", embedded_shop.__name__, str(self.folder))
+            return {"shop": (*shop, "shop"), "traffic 1": (*customers, "1")}
         return {
             "worker contexts": (*WORKER, "-Q", ",".join(CONTEXTS)),
             "worker external": (*WORKER, "-Q", ",".join(EXTERNAL_CONTEXTS)),
@@ -90,11 +96,11 @@ class Cluster:
         self.groups.append(process.start(self.env, self.root))
 
     def restart_dead(self) -> None:
-        """Start dead processes again; record those that ended without SIGKILL."""
+        """Start dead processes again; record those that no fault has ended."""
         for process in self.processes.values():
             if process.process is not None and not process.alive:
                 code = process.process.returncode
-                if code != -signal.SIGKILL:
+                if code not in KILLED.get(process.name, (-signal.SIGKILL,)):
                     exit = UnexpectedExit(process.name, code, time.time(), process.last_line())
                     self.unexpected_exits.append(exit)
                 self._start(process)

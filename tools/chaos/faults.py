@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,8 +13,10 @@ from typing import Any
 
 import psycopg
 
+from tools.chaos import observe
 from tools.chaos.brokers import Broker
 from tools.chaos.cluster import Cluster
+from tools.chaos.disk import Disk
 from tools.chaos.observe import Observer
 from tools.chaos.plan import OPERATORS, Fault
 from tools.chaos.progress import Stuck
@@ -22,6 +25,8 @@ from tools.devserver.servers import Postgres
 
 FREEZE_SECONDS = 3.0  # longer than SEND_DEADLINE
 FAILPOINT_TIMEOUT = 6.0
+# Longer: an event has to come through all that waits before it.
+DELIVERY_TIMEOUT = 30.0
 MAX_SNAPSHOT_SECONDS = 30.0
 
 
@@ -30,28 +35,32 @@ class Injector(ServerFaults):
     """Injects faults into a cluster, its database and its broker."""
 
     cluster: Cluster
-    database: Postgres
-    broker: Broker
+    database: Postgres | None
+    broker: Broker | None
+    disk: Disk
     failpoints: Path
     observer: Observer
-    snapshot: "psycopg.Connection[Any] | None" = None
+    snapshot: Any = None
     held_since: float = 0.0
 
     def inject(self, fault: Fault) -> float | None:
         """Inject a fault; return its Unix time, or None where it did not come about."""
         if fault.failpoint in OPERATORS:
             return self._operate(OPERATORS[fault.failpoint], self.failpoints / fault.failpoint)
+        if fault.failpoint == "retry-moved":
+            return self._kill_at_a_failure(self.failpoints / fault.failpoint)
         if fault.failpoint:
             return _taken(self.failpoints / fault.failpoint)
         kind, _, target = fault.name.partition(" ")
         if kind == "kill" and target != "child":
             self.cluster.processes[fault.one_of(self.cluster.names(target))].kill()
             return time.time()
-        now = time.time()
         if kind == "misbehave":
-            happened = self._request("MisbehaviourRequested", target)
-        else:
-            happened = getattr(self, method_of(fault.name))(fault)
+            return self._provoke("MisbehaviourRequested", target)
+        if kind == "poison":
+            return self._provoke("CrashRequested", "poison")
+        now = time.time()
+        happened = getattr(self, method_of(fault.name))(fault)
         return now if happened else None
 
     def _operate(self, command: Sequence[str], file: Path) -> float | None:
@@ -70,8 +79,30 @@ class Injector(ServerFaults):
         file.unlink(missing_ok=True)
         return None
 
+    def _kill_at_a_failure(self, file: Path) -> float | None:
+        """Kill the process that records the failure of an event made to fail."""
+        file.touch()
+        self._provoke("MisbehaviourRequested", "raise")
+        _wait(lambda: not file.exists())
+        died = None if file.exists() else time.time()
+        file.unlink(missing_ok=True)
+        return died
+
+    def _provoke(self, event: str, kind: str) -> float | None:
+        """Have an event published whose handler does wrong; return the time when it did."""
+        before = self._reached(kind)
+        if not self._request(event, kind):
+            return None
+        _wait(lambda: self._reached(kind) > before, DELIVERY_TIMEOUT)
+        return time.time() if self._reached(kind) > before else None
+
+    def _reached(self, kind: str) -> int:
+        """Return how often `chaosevents.consumers.report` has reported this kind."""
+        return len(list(Path(self.cluster.env["VAR_DIR"], "reached", kind).glob("*")))
+
     def _kill_child(self, fault: Fault) -> bool:
         worker = self.cluster.processes[fault.one_of(self.cluster.names("worker"))]
+        _wait(lambda: bool(worker.children()))
         children = worker.children()
         if not children:
             return False  # it is just starting
@@ -81,22 +112,30 @@ class Injector(ServerFaults):
 
     def _freeze_relay(self, fault: Fault) -> bool:
         """Stop a relay until all its deadlines have passed, and let it go on where it was."""
-        relay = self.cluster.processes[fault.one_of(self.cluster.names("relay"))]
+        return self._freeze(fault.one_of(self.cluster.names("relay")))
+
+    def _freeze_shop(self, fault: Fault) -> bool:
+        return self._freeze("shop")
+
+    def _freeze(self, name: str) -> bool:
+        relay = self.cluster.processes[name]
         os.kill(relay.pid, signal.SIGSTOP)
         time.sleep(FREEZE_SECONDS)
         os.kill(relay.pid, signal.SIGCONT)
         return True
 
     def _empty_broker(self, fault: Fault) -> bool:
+        assert self.broker
         self.broker.empty()
         return True
 
     def _restart_broker(self, fault: Fault) -> bool:
-        return self.broker.restart()
+        return bool(self.broker and self.broker.restart())
 
     def _restart_database(self, fault: Fault) -> bool:
         """Kill the server as a power cut would, or shut it down at once (SIGQUIT)."""
         self.release_snapshot()
+        assert self.database
         server = self.database.process
         if fault.draw < 0.5 or server is None:
             self.database.kill()
@@ -109,8 +148,9 @@ class Injector(ServerFaults):
     def _hold_snapshot(self, fault: Fault) -> bool:
         """Keep a snapshot open: dead rows cannot be vacuumed meanwhile."""
         self.release_snapshot()
-        self.snapshot = psycopg.connect(self.cluster.env["DATABASE_URL"])
-        self.snapshot.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        self.snapshot = observe.connect(self.cluster.env["DATABASE_URL"])
+        repeatable = "" if self.observer.sqlite else " ISOLATION LEVEL REPEATABLE READ"
+        self.snapshot.execute(f"BEGIN{repeatable}")
         self.snapshot.execute("SELECT count(*) FROM eventbus_outbox")
         self.held_since = time.monotonic()
         return True
@@ -118,17 +158,13 @@ class Injector(ServerFaults):
     def release_snapshot(self, after: float = 0.0) -> None:
         """Close the snapshot if it has been open for so many seconds."""
         if self.snapshot and time.monotonic() - self.held_since >= after:
-            with suppress(psycopg.Error):
+            with suppress(psycopg.Error, sqlite3.Error):
                 self.snapshot.close()
             self.snapshot = None
 
     def _slow_publisher(self, fault: Fault) -> bool:
         """Have an event published in a transaction that stays open for a minute."""
         return self._request("LongTransactionRequested")
-
-    def _poison(self, fault: Fault) -> bool:
-        """Have an event published whose consumer kills its worker."""
-        return self._request("CrashRequested")
 
     def _request(self, event: str, text: str = "") -> bool:
         """Ask the clients to publish it."""
@@ -151,7 +187,7 @@ def _taken(file: Path, text: str = "") -> float | None:
     return taken
 
 
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + FAILPOINT_TIMEOUT
+def _wait(condition: Callable[[], bool], seconds: float = FAILPOINT_TIMEOUT) -> None:
+    deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)

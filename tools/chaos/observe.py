@@ -1,5 +1,6 @@
 """Queries of a chaos test while it runs."""
 
+import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,24 @@ SELECT (SELECT count(*) FROM eventbus_inbox WHERE handled_at IS NOT NULL),
        (SELECT coalesce(sum(attempts + deliveries), 0) FROM eventbus_retry),
        (SELECT count(*) FROM eventbus_scheduled)
 """
+# What SQLite calls it.
+SQLITE = {
+    "%s": "?",
+    "jsonb_array_length": "json_array_length",
+    "clock_timestamp()": "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+}
+
+
+def is_sqlite(url: str) -> bool:
+    """Return whether a DATABASE_URL is of SQLite."""
+    return url.startswith("sqlite:")
+
+
+def connect(url: str) -> Any:
+    """Open a connection that commits each statement."""
+    if is_sqlite(url):
+        return sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    return psycopg.connect(url, autocommit=True)
 
 
 @dataclass
@@ -37,15 +56,23 @@ class Observer:
     """Reads on one connection, and opens another where that was lost."""
 
     url: str
-    _connection: "psycopg.Connection[Any] | None" = None
+    _connection: Any = None
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether it is SQLite."""
+        return is_sqlite(self.url)
 
     def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Return rows; none while the database is unreachable."""
         try:
             if self._connection is None:
-                self._connection = psycopg.connect(self.url, autocommit=True)
-            return self._connection.execute(statement.encode(), values or None).fetchall()
-        except psycopg.Error:
+                self._connection = connect(self.url)
+            if self.sqlite:
+                for name, other in SQLITE.items():
+                    statement = statement.replace(name, other)
+            return list(self._connection.execute(statement, values).fetchall())
+        except (psycopg.Error, sqlite3.Error):
             self._connection = None
             return []
 

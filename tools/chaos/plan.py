@@ -12,7 +12,7 @@ FAILPOINT = "failpoint "
 EXCLUDED = {
     "failpoint retention": "archiveevents leaves the last day alone, and no test runs so long",
 }
-# What a handler does wrong, half of the time: `chaosevents.consumers` has each.
+# What a handler does wrong, at the first delivery: `chaosevents.consumers` has each.
 MISBEHAVIOURS = (
     "raise",
     "system-exit",
@@ -33,28 +33,52 @@ MISBEHAVIOURS = (
 )
 # Faults, and how often each is in a deck. `faults.Injector` has them: a kill by the process's
 # name, a failpoint by its own, all others by a method.
-FAULTS = {
-    "kill relay": 2,
-    "kill worker": 2,
-    "kill child": 2,
+ANYWHERE = {
     "kill traffic": 1,
-    "freeze relay": 1,
-    "empty broker": 1,
-    "restart broker": 1,
-    "restart database": 1,
     "hold snapshot": 1,
+    "lock database": 1,
+    "full disk": 1,
     "poison": 1,
     **{f"misbehave {kind}": 1 for kind in MISBEHAVIOURS},
+    "fewer contexts": 1,
+    "renamed consumer": 1,
+    **{name: 1 for point in failpoints.NAMES if (name := FAILPOINT + point) not in EXCLUDED},
+}
+POSTGRES = {
+    "restart database": 1,
     "terminate sessions": 1,
     "exhaust connections": 1,
     "deadlocks": 1,
     "slow publisher": 1,
-    "fewer contexts": 1,
+}
+IN_ONE_PROCESS = {"kill shop": 6, "freeze shop": 2}
+WITH_WORKERS = {
+    "kill relay": 2,
+    "kill worker": 2,
+    "kill child": 2,
+    "freeze relay": 1,
+    "freeze worker": 1,
+    "empty broker": 1,
+    "restart broker": 1,
     "read-only broker": 1,
     "full broker": 1,
     "freeze broker": 1,
-    "freeze worker": 1,
-    **{name: 1 for point in failpoints.NAMES if (name := FAILPOINT + point) not in EXCLUDED},
+}
+FAULTS = WITH_WORKERS | IN_ONE_PROCESS | ANYWHERE | POSTGRES
+# The faults of a broker, and of a database that has no broker beside it.
+DECKS = {
+    "valkey": WITH_WORKERS | ANYWHERE | POSTGRES,
+    "rabbitmq": WITH_WORKERS | ANYWHERE | POSTGRES,
+    "postgresql": IN_ONE_PROCESS | ANYWHERE | POSTGRES,
+    "sqlite": IN_ONE_PROCESS | ANYWHERE,
+}
+EMBEDDED = ("sqlite", "postgresql")
+_OTHERS = "other programs may use this RabbitMQ"
+NOT_INJECTED = {
+    "rabbitmq": dict.fromkeys(("read-only broker", "full broker", "freeze broker"), _OTHERS),
+    "sqlite": {
+        "misbehave setting": "SQLite's pragmas outlive a handler; no promise speaks of them"
+    },
 }
 # Failpoints that no process of the shop reaches: this command of an operator does.
 OPERATORS = {
@@ -80,15 +104,22 @@ class Fault:
         return targets[int(self.draw * len(targets))]
 
 
-def plan(seed: int, cycles: int, only: Sequence[str] = ()) -> list[Fault]:
+def plan(seed: int, cycles: int, setup: str, only: Sequence[str] = ()) -> list[Fault]:
     """Return the faults of a run; the same seed makes the same plan."""
     dice = random.Random(seed)
-    return list(islice(_faults(dice, list(only) or deck()), cycles))
+    return list(islice(_faults(dice, list(only) or deck(setup)), cycles))
 
 
-def deck() -> list[str]:
-    """Return one deck: each fault as often as FAULTS has it."""
-    return [name for name, times in FAULTS.items() for _ in range(times)]
+def deck(setup: str) -> list[str]:
+    """Return one deck: each fault that is injected, as often as the setup's deck has it."""
+    missing = NOT_INJECTED.get(setup, {})
+    faults = {name: times for name, times in DECKS[setup].items() if name not in missing}
+    return [name for name, times in faults.items() for _ in range(times)]
+
+
+def not_injected(setup: str) -> dict[str, str]:
+    """Return faults that are never injected there, with the reasons."""
+    return EXCLUDED | NOT_INJECTED.get(setup, {})
 
 
 def _faults(dice: random.Random, names: list[str]) -> Iterator[Fault]:

@@ -80,7 +80,7 @@ class ManagedProcess:
                 [sys.executable, *command],
                 signal.SIGKILL,
                 output=log,
-                env={**env, "HEALTH_PORT": str(self.port)},
+                env={**env, "HEALTH_PORT": str(self.port), "PORT": str(self.port)},
                 cwd=root,
             )
         return self.pid

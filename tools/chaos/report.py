@@ -9,7 +9,7 @@ from typing import Any
 
 from tools.chaos.cluster import UnexpectedExit
 from tools.chaos.observe import Observer
-from tools.chaos.plan import EXCLUDED
+from tools.chaos.plan import not_injected
 
 EXAMPLES = 30  # of each violation
 TIMEOUTS = {
@@ -44,8 +44,8 @@ class Report:
     """All cycles, counts and violations of a run."""
 
     seed: int
-    broker: str
-    broker_description: str
+    setup: str  # the broker; the database where there is none
+    description: str
     cycles: list[Cycle] = field(default_factory=list)
     fault_times: list[float] = field(default_factory=list)  # in Unix time
     default_timeouts: bool = False
@@ -59,10 +59,10 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether no check was violated, and no relay ended by itself."""
+        """Whether no check was violated, and neither relay nor shop ended by itself."""
         # A worker may end by itself: Celery gives up where its broker is away during its start.
         return not self.violations and not any(
-            "relay" in exit.name for exit in self.unexpected_exits
+            exit.name.startswith(("relay", "shop")) for exit in self.unexpected_exits
         )
 
     def add(self, results: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ class Report:
     def lines(self) -> Iterator[str]:
         """Yield the table."""
         about = f"{len(self.cycles)} cycles, seed {self.seed}, {self.seconds:.0f} s"
-        yield f"{about}. {self.broker_description}."
+        yield f"{about}. {self.description}."
         yield TIMEOUTS[self.default_timeouts]
         yield ""
         yield f"{'':<45}{'sells again after':>19}{'all ready after':>19}"
@@ -97,7 +97,9 @@ class Report:
         exits = Counter(exit.name for exit in self.unexpected_exits)
         by_name = "  ".join(f"{name}: {times}" for name, times in exits.items())
         yield f"{'ended by itself, restarted':<33}{exits.total():>6}  {by_name}".rstrip()
-        yield from (f"not injected: {fault}: {reason}" for fault, reason in EXCLUDED.items())
+        yield from (
+            f"not injected: {fault}: {reason}" for fault, reason in not_injected(self.setup).items()
+        )
         resent = [cycle.resent_after for cycle in self.cycles if cycle.resent_after]
         if resent:
             times = f"median {median(resent):.1f} s, max {max(resent):.1f} s"

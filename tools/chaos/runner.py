@@ -10,12 +10,13 @@ from pathlib import Path
 
 from django.conf import settings
 
-from tools.chaos import duplicates, evaluate, progress
+from tools.chaos import duplicates, evaluate, progress, traffic
 from tools.chaos.brokers import Broker, ValkeyBroker, rabbitmq
 from tools.chaos.cluster import Cluster
+from tools.chaos.disk import Disk
 from tools.chaos.faults import MAX_SNAPSHOT_SECONDS, Injector
 from tools.chaos.observe import Observer
-from tools.chaos.plan import Fault, plan
+from tools.chaos.plan import EMBEDDED, Fault, plan
 from tools.chaos.progress import POLL_INTERVAL, Stuck
 from tools.chaos.report import Cycle, Report
 from tools.devserver.servers import Postgres, Valkey
@@ -32,17 +33,23 @@ class ChaosTest:
 
     seed: int
     cycles: int
-    broker: str
+    setup: str  # a broker; or a database, for one process without a broker
     folder: Path
     print: Print
     only: Sequence[str] = ()
     default_timeouts: bool = False
+    disk: Disk | None = None
+
+    def close(self, *, keep: bool) -> None:
+        """End the disk of the database."""
+        if self.disk:
+            self.disk.close(keep=keep)
 
     def run(self) -> Report:
         """Run all of it, and return the report."""
         with ExitStack() as stack:
             injector, observer = stack.enter_context(self._cluster())
-            report = Report(self.seed, self.broker, injector.broker.description)
+            report = Report(self.seed, self.setup, self._describe(injector))
             report.default_timeouts = self.default_timeouts
             progress.STALL_TIMEOUT = 700.0 if self.default_timeouts else progress.STALL_TIMEOUT
             begun = time.monotonic()
@@ -57,7 +64,7 @@ class ChaosTest:
         return report
 
     def _inject_all(self, injector: Injector, observer: Observer, report: Report) -> None:
-        faults = plan(self.seed, self.cycles, self.only)
+        faults = plan(self.seed, self.cycles, self.setup, self.only)
         requests = StopRequests()
         for number, fault in enumerate(faults, 1):
             if requests.count:
@@ -95,6 +102,7 @@ class ChaosTest:
         """Wait until every event has arrived, scheduled ones too."""
         self.print("draining")
         injector.release_snapshot()
+        (injector.cluster.folder / traffic.CLOSED).touch()
         injector.cluster.stop("traffic")
 
         def empty() -> bool:
@@ -105,14 +113,14 @@ class ChaosTest:
         description = "every event has arrived"
         report.drain = injector.cluster.wait_until(empty, description, observer.progress)
         deadline = time.monotonic() + REDELIVERY_TIMEOUT
-        while injector.broker.messages() and time.monotonic() < deadline:
+        while injector.broker and injector.broker.messages() and time.monotonic() < deadline:
             injector.cluster.restart_dead()
             time.sleep(POLL_INTERVAL / 5)
 
     def _undelivered(self, injector: Injector, observer: Observer) -> list[str]:
         """Print and return where undelivered events are."""
         try:
-            messages = injector.broker.messages().items()
+            messages = (injector.broker.messages() if injector.broker else {}).items()
             held = [f"{count} messages in the broker: {place}" for place, count in messages]
         except Exception as error:
             held = [f"the broker is unreachable: {error}"]
@@ -131,29 +139,47 @@ class ChaosTest:
     @contextmanager
     def _cluster(self) -> Iterator[tuple[Injector, Observer]]:
         with ExitStack() as stack:
-            database = stack.enter_context(Postgres(self.folder, durable=True))
-            valkey = stack.enter_context(Valkey(self.folder))
-            broker: Broker = ValkeyBroker(valkey)
-            if self.broker == "rabbitmq":
-                broker = stack.enter_context(rabbitmq())
+            self.disk = disk = Disk(self.folder / "disk")
+            database, broker = None, None
+            named = {"DATABASE_URL": f"sqlite:///{disk.folder / 'kabar.sqlite3'}"}
+            if self.setup != "sqlite":
+                database = stack.enter_context(Postgres(disk.folder, durable=True))
+                named = database.environment()
+            if not self.embedded:
+                valkey = stack.enter_context(Valkey(self.folder))
+                broker = self._broker(stack, valkey)
+                named |= {"BROKER_URL": broker.url, "CACHE_URL": valkey.cache_url}
             failpoints = self.folder / "failpoints"
             failpoints.mkdir(exist_ok=True)
-            env = self._environment(database, valkey, broker, failpoints)
-            cluster = Cluster(env, self.folder, Path(settings.BASE_DIR))
+            env = self._environment(named, failpoints)
+            cluster = Cluster(env, self.folder, Path(settings.BASE_DIR), embedded=self.embedded)
             stack.callback(cluster.close)
             cluster.start_bank()
             observer = Observer(env["DATABASE_URL"])
-            yield Injector(cluster, database, broker, failpoints, observer), observer
+            yield Injector(cluster, database, broker, disk, failpoints, observer), observer
 
-    def _environment(
-        self, database: Postgres, valkey: Valkey, broker: Broker, failpoints: Path
-    ) -> dict[str, str]:
+    @property
+    def embedded(self) -> bool:
+        """Whether all of the shop is one process."""
+        return self.setup in EMBEDDED
+
+    def _broker(self, stack: ExitStack, valkey: Valkey) -> Broker:
+        if self.setup == "rabbitmq":
+            return stack.enter_context(rabbitmq())
+        return ValkeyBroker(valkey)
+
+    def _describe(self, injector: Injector) -> str:
+        """Return a description of the processes, servers and files that the faults hit."""
+        name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}.get(self.setup)
+        parts = injector.broker.description if injector.broker else f"One process on {name}"
+        where = "in memory" if injector.disk.mounted else "on a disk that no fault fills"
+        return f"{parts}; the database's files are {where}; {os.cpu_count()} cores"
+
+    def _environment(self, named: dict[str, str], failpoints: Path) -> dict[str, str]:
         inherited = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR")
         return {
             **{name: os.environ[name] for name in inherited if name in os.environ},
-            **database.environment(),
-            "BROKER_URL": broker.url,
-            "CACHE_URL": valkey.cache_url,
+            **named,
             "DJANGO_SETTINGS_MODULE": "tools.chaos.settings",
             "KABAR_FAILPOINTS": str(failpoints),
             "VAR_DIR": str(self.folder / "var"),

@@ -1,31 +1,48 @@
 """Faults of servers, other clients and deployments, each for some seconds."""
 
 import os
-import random
 import signal
-import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 import psycopg
 
+from tools.chaos import observe
 from tools.chaos.brokers import Broker
 from tools.chaos.cluster import Cluster
+from tools.chaos.disk import Disk
+from tools.chaos.observe import Observer
 from tools.chaos.plan import Fault
+from tools.devserver.servers import Postgres
 
 SECONDS = 4.0  # of a fault: longer than SEND_DEADLINE
 FREEZE_WORKER_SECONDS = 12.0  # longer than visibility_timeout and the time limit of a task
 MOST_CONNECTIONS = 500
 DEPLOY_TIMEOUT = 60.0
+MOST_SECONDS = 30.0  # for a fault to be noticed
+LOCKED_SECONDS = 25.0  # longer than the 20 s for which a connection to SQLite waits
+# The shop locks goods in the order of their names.
+_GOODS = "SELECT sku FROM inventory_stockitem ORDER BY sku DESC"
+_LOCK_ITEM = "SELECT 1 FROM inventory_stockitem WHERE sku = %s FOR UPDATE"
+_BLOCKED = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+_LOCK_TABLES = "LOCK TABLE eventbus_outbox, eventbus_inbox, eventbus_retry IN ACCESS EXCLUSIVE MODE"
+_FULL = (b"No space left on device", b"database or disk is full")
 
 
-class ServerFaults:
+class ServerFaults(ABC):
     """Faults by name, mixed into the injector; each returns whether it came about."""
 
     cluster: Cluster
-    broker: Broker
+    database: Postgres | None
+    broker: Broker | None
+    disk: Disk
+    observer: Observer
+
+    @abstractmethod
+    def _reached(self, kind: str) -> int: ...
 
     def _terminate_sessions(self, fault: Fault) -> bool:
         """End half of the database's sessions, as an administrator or a failover does."""
@@ -48,32 +65,85 @@ class ServerFaults:
         return False
 
     def _deadlocks(self, fault: Fault) -> bool:
-        """Lock two stock items in opposite orders, again and again."""
-        clients = [
-            threading.Thread(target=self._lock_in_turn, args=skus)
-            for skus in (("teapot", "cup"), ("cup", "teapot"))
-        ]
-        for client in clients:
-            client.start()
-        for client in clients:
-            client.join()
+        """Lock goods in the order opposite to the shop's, so that the shop's transactions end.
+
+        PostgreSQL ends the one that looks for a deadlock first; this client never looks.
+        """
+        with self._client() as client:
+            client.execute("SET deadlock_timeout = '1h'")
+            before, until = _deadlocks_of(client), time.monotonic() + MOST_SECONDS
+            while _deadlocks_of(client) == before and time.monotonic() < until:
+                with suppress(psycopg.Error), client.transaction():
+                    for (sku,) in client.execute(_GOODS).fetchall():
+                        client.execute(_LOCK_ITEM, [sku])
+                        self._wait_until_blocking(client.info.backend_pid)
+            return _deadlocks_of(client) > before
+
+    def _wait_until_blocking(self, pid: int) -> None:
+        until = time.monotonic() + 1
+        with self._client() as client:
+            while time.monotonic() < until and not client.execute(_BLOCKED, [pid]).fetchall():
+                time.sleep(0.01)
+
+    def _lock_database(self, fault: Fault) -> bool:
+        """Lock all of SQLite, or the bus's tables of PostgreSQL, longer than any waits for it."""
+        client = observe.connect(self.cluster.env["DATABASE_URL"])
+        with closing(client):
+            if self.observer.sqlite:
+                client.execute("PRAGMA busy_timeout = 60000")
+                client.execute("BEGIN IMMEDIATE")
+                time.sleep(LOCKED_SECONDS)
+            else:
+                client.execute("SET deadlock_timeout = '1h'")  # a deadlock ends the shop's side
+                client.execute("BEGIN")
+                client.execute(_LOCK_TABLES)
+                time.sleep(SECONDS)
+            client.execute("ROLLBACK")
         return True
 
-    def _lock_in_turn(self, first: str, second: str) -> None:
-        until = time.monotonic() + SECONDS
-        while time.monotonic() < until:
-            with suppress(psycopg.Error), self._client() as client, client.transaction():
-                for sku in (first, second):
-                    client.execute(
-                        "SELECT 1 FROM inventory_stockitem WHERE sku = %s FOR UPDATE", [sku]
-                    )
-                    time.sleep(random.uniform(0, 0.05))
+    def _full_disk(self, fault: Fault) -> bool:
+        """Let the disk of the database be full until that was noticed, and some seconds more."""
+        if not self.disk.mounted:
+            return False
+        before = self._writes_refused()
+        with self.disk.full():
+            until = time.monotonic() + MOST_SECONDS
+            while self._writes_refused() == before and time.monotonic() < until:
+                time.sleep(0.1)
+            time.sleep(SECONDS)
+        if self.database and not self.database.alive:
+            self.database.kill()  # without space for its log it has ended itself
+            self.database.start()
+        return self._writes_refused() > before
+
+    def _writes_refused(self) -> int:
+        """Return how many lines of logs say that the disk is full."""
+        logs = [self.database.log] if self.database else self.cluster.folder.glob("*.log")
+        texts = (log.read_bytes() for log in logs)
+        return sum(text.count(words) for text in texts for words in _FULL)
 
     def _fewer_contexts(self, fault: Fault) -> bool:
-        """Migrate, and run a relay and a worker, without a context; then kill them."""
-        env = {**self.cluster.env, "CHAOS_WITHOUT": "analytics"}
+        """Deploy a release that lacks a context, then the full one again."""
+        with self._deployed({"CHAOS_WITHOUT": "analytics"}) as ready:
+            time.sleep(SECONDS)
+        return ready
+
+    def _renamed_consumer(self, fault: Fault) -> bool:
+        """Deploy a release in which a consumer has another name, then the former one again."""
+        before = self._reached("renamed")
+        with self._deployed({"CHAOS_RELEASE": "renamed"}) as ready:
+            until = time.monotonic() + MOST_SECONDS
+            while self._reached("renamed") == before and time.monotonic() < until:
+                time.sleep(0.1)
+        return ready and self._reached("renamed") > before
+
+    @contextmanager
+    def _deployed(self, release: dict[str, str]) -> Iterator[bool]:
+        """Run one relay and worker, or the only process, in another release; then kill them."""
+        env = self.cluster.env | release
         self.cluster.run("manage.py", "migrate", "--noinput", "-v0", env=env)
-        deployed = [self.cluster.processes[name] for name in ("relay 1", "worker contexts")]
+        names = ("shop",) if self.cluster.embedded else ("relay 1", "worker contexts")
+        deployed = [self.cluster.processes[name] for name in names]
         for process in deployed:
             process.kill()
             self.cluster.groups.append(process.start(env, self.cluster.root))
@@ -81,19 +151,19 @@ class ServerFaults:
         while not ready and time.monotonic() < deadline:
             ready = all(process.ready for process in deployed)
             time.sleep(0.1)
-        time.sleep(SECONDS)
+        yield ready
         for process in deployed:
             process.kill()
-        return ready
+        self.cluster.run("manage.py", "migrate", "--noinput", "-v0")
 
     def _read_only_broker(self, fault: Fault) -> bool:
-        return self.broker.refuse_writes("read-only", SECONDS)
+        return bool(self.broker and self.broker.refuse_writes("read-only", SECONDS))
 
     def _full_broker(self, fault: Fault) -> bool:
-        return self.broker.refuse_writes("full", SECONDS)
+        return bool(self.broker and self.broker.refuse_writes("full", SECONDS))
 
     def _freeze_broker(self, fault: Fault) -> bool:
-        return self.broker.freeze(SECONDS)
+        return bool(self.broker and self.broker.freeze(SECONDS))
 
     def _freeze_worker(self, fault: Fault) -> bool:
         """Stop a worker with its children past every time-out, and let it go on."""
@@ -105,6 +175,14 @@ class ServerFaults:
 
     def _client(self) -> "psycopg.Connection[Any]":
         return psycopg.connect(self.cluster.env["DATABASE_URL"], autocommit=True)
+
+
+def _deadlocks_of(client: "psycopg.Connection[Any]") -> int:
+    """Return how many transactions PostgreSQL has ended since its start."""
+    found = client.execute(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    ).fetchone()
+    return int(found[0]) if found else 0
 
 
 @contextmanager

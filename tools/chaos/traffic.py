@@ -8,6 +8,7 @@ import importlib
 import random
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from contextlib import suppress
@@ -23,6 +24,7 @@ CARDS = ["tok_ok"] * 17 + ["tok_insufficient_funds", "tok_fraud", "tok_flaky"]
 MAX_UNDER_WAY = 60  # messages under way: more would only wait
 # A file of this name requests one; its text is the kind.
 ON_REQUEST = ("CrashRequested", "EarlyWorkRequested", "MisbehaviourRequested")
+CLOSED = "closed"  # a file of this name ends all customers
 LONG_REQUEST, LONG_SECONDS = "LongTransactionRequested", 60.0
 
 
@@ -118,7 +120,7 @@ class TrafficGenerator:
         from eventbus import publish
 
         events = importlib.import_module("chaosevents.events")
-        data = {"kind": kind} if kind else {}
+        data = {"kind": kind} if event == "MisbehaviourRequested" else {}
         with transaction.atomic():
             id = publish(getattr(events, event)(work_id=uuid4(), **data))
             time.sleep(seconds)
@@ -148,17 +150,22 @@ def main(folder: str, number: str) -> None:
     import django
 
     django.setup()
+    if number == SETUP:
+        stock_shop()
+        return
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    buy(Path(folder), number, stopping)
+
+
+def buy(folder: Path, number: str, stopping: threading.Event) -> None:
+    """Act until it is told to stop, or the shop is closed."""
     from django.db import Error, connection
 
     from eventbus import Refusal
 
-    if number == SETUP:
-        stock_shop()
-        return
-    stopping: list[int] = []
-    signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
-    traffic = TrafficGenerator(Path(folder), number)
-    while not stopping:
+    traffic = TrafficGenerator(folder, number)
+    while not (stopping.is_set() or (folder / CLOSED).exists()):
         try:
             if not overloaded():
                 with suppress(Refusal):

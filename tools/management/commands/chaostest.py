@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tools.chaos.plan import FAULTS
+from tools.chaos.plan import FAULTS, deck
 from tools.chaos.runner import ChaosTest
 from tools.devserver.server import NoServers, ServerDied
 
@@ -30,16 +30,31 @@ class Command(BaseCommand):
         parser.add_argument(
             "--default-timeouts", action="store_true", help="those of the product, not short ones"
         )
-        parser.add_argument("--broker", choices=["valkey", "rabbitmq"], default="valkey")
+        parser.add_argument(
+            "--mode", choices=["stack", "embedded"], default="stack", help="embedded: one process"
+        )
+        parser.add_argument(
+            "--broker", choices=["valkey", "rabbitmq"], default="valkey", help="of a stack"
+        )
+        parser.add_argument(
+            "--database",
+            choices=["sqlite", "postgresql"],
+            default="sqlite",
+            help="of one process; a stack is on PostgreSQL",
+        )
         parser.add_argument("--keep", action="store_true", help="keep logs and database")
         parser.add_argument("--json", metavar="FILE", help="write the report to a file, too")
 
     def handle(self, *args: Any, **options: Any) -> None:
         only = [*options["only"], *filter(None, options["faults"].split(","))]
-        if unknown := sorted(set(only) - FAULTS.keys()):
-            raise CommandError(f"No such fault: {', '.join(unknown)}. Known: {', '.join(FAULTS)}.")
+        embedded = options["mode"] == "embedded"
+        setup = options["database"] if embedded else options["broker"]
+        known = deck(setup)
+        if unknown := sorted(set(only) - set(known)):
+            names = ", ".join(dict.fromkeys(known))
+            raise CommandError(f"No such fault here: {', '.join(unknown)}. Known: {names}.")
         folder = Path(tempfile.mkdtemp(prefix="kabar-chaos-"))
-        plan = (options["seed"], options["cycles"], options["broker"])
+        plan = (options["seed"], options["cycles"], setup)
         test = ChaosTest(*plan, folder, self._print, only, options["default_timeouts"])
         keep = True
         try:
@@ -48,6 +63,7 @@ class Command(BaseCommand):
         except (NoServers, ServerDied) as error:
             raise CommandError(str(error)) from error
         finally:
+            test.close(keep=keep)
             if keep:
                 self._print(f"Logs and data are kept in {folder}")
             else:
@@ -57,7 +73,8 @@ class Command(BaseCommand):
         if options["json"]:
             Path(options["json"]).write_text(json.dumps(report.json(), indent=2))
         if not report.passed:
-            again = f"--seed {test.seed} --cycles {test.cycles} --broker {test.broker}"
+            again = f"--seed {test.seed} --cycles {test.cycles} "
+            again += f"--mode embedded --database {setup}" if embedded else f"--broker {setup}"
             again += " --default-timeouts" * test.default_timeouts
             again += "".join(f' --only "{fault}"' for fault in only)
             raise CommandError(f"Checks failed. The same plan again: manage.py chaostest {again}")

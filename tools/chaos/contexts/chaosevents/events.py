@@ -5,6 +5,12 @@ from uuid import UUID
 from eventbus import Event
 
 
+class WorkDone(Event, about="work_id"):
+    """Requested work was done: published in the transaction of its consumer."""
+
+    work_id: UUID
+
+
 class FlakyWorkRequested(Event, about="work_id"):
     """Its consumer fails one time out of three."""
 
@@ -24,7 +30,7 @@ class CrashRequested(Event, about="work_id"):
 
 
 class MisbehaviourRequested(Event, about="work_id"):
-    """Its consumer misbehaves half of the time, in the way that is named."""
+    """Its consumer misbehaves at the first delivery, in the way that is named."""
 
     work_id: UUID
     kind: str
