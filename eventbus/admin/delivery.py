@@ -12,6 +12,7 @@ from eventbus.models import (
     ConsumerHealth,
     DeadLetter,
     Dispatch,
+    Duplicates,
     Event,
     Outbox,
     Pause,
@@ -113,6 +114,12 @@ class SubscriptionAdmin(ReadOnlyAdmin):
 @admin.register(ConsumerHealth)
 class ConsumerHealthAdmin(ReadOnlyAdmin):
     list_display = ["consumer", "failures", "probe_at"]
+
+
+@admin.register(Duplicates)
+class DuplicatesAdmin(ReadOnlyAdmin):
+    list_display = ["consumer", "absorbed", "last_at"]
+    ordering = ["-absorbed"]
 
 
 @admin.register(Pause)

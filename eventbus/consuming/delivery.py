@@ -149,4 +149,7 @@ def _handle(
         for envelope in fresh:
             with caused_by(envelope, consumer.name), current.run(envelope.id):
                 run(consumer, **decoded.of(envelope))
+    if len(fresh) < len(envelopes):
+        current.must_be_open()
+        inbox.count_absorbed(consumer.name, len(envelopes) - len(fresh))
     reach("handled-not-committed")

@@ -16,7 +16,7 @@ from django.db.models import Max
 from eventbus.conf import conf
 from eventbus.consuming import session
 from eventbus.events import Envelope
-from eventbus.models import Event, Inbox, Subscription
+from eventbus.models import Duplicates, Event, Inbox, Subscription
 from infra import clock, locks, postgres
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,6 @@ def mark_handled(
             cursor.execute(_INSERT[connection.vendor], [consumer, consumer, _array(sorted(events))])
         rows = cursor.fetchall()
     marked = {id if isinstance(id, UUID) else UUID(id) for id, *_ in rows}
-    _log_duplicates(consumer, len(events) - len(marked))
     if not rows:
         return marked, ""
     _, transaction_id, state = rows[0]
@@ -95,7 +94,7 @@ def start(consumer: str, event: UUID) -> tuple[str, dt.datetime]:
     if created:
         return "fresh", until
     if row.handled_at:
-        _log_duplicates(consumer, 1)
+        count_absorbed(consumer, 1)
         return "done", row.handled_at
     if row.lease_until and row.lease_until > now:
         return "busy", row.lease_until
@@ -152,8 +151,22 @@ def _array(ids: Sequence[UUID]) -> str:
     return json.dumps([id.hex for id in ids])
 
 
-def _log_duplicates(consumer: str, events: int) -> None:
+_COUNT = f"""
+INSERT INTO {Duplicates._meta.db_table} AS d (consumer, absorbed, last_at)
+VALUES (%s, %s, CURRENT_TIMESTAMP)
+ON CONFLICT (consumer)
+DO UPDATE SET absorbed = d.absorbed + excluded.absorbed, last_at = excluded.last_at
+"""
+
+
+def count_absorbed(consumer: str, events: int) -> None:
+    """Count and log duplicate deliveries, with the transaction of their message.
+
+    The row is shared by all deliveries to the consumer, so it is locked last.
+    """
     if events:
+        with connection.cursor() as cursor:
+            cursor.execute(_COUNT, [consumer, events])
         # On commit: a delivery that fails is delivered again, and would be logged twice.
         write = partial(log.info, "duplicate delivery", consumer=consumer, events=events)
         transaction.on_commit(write)

@@ -64,6 +64,17 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Duplicates',
+            fields=[
+                ('consumer', models.CharField(max_length=120, primary_key=True, serialize=False)),
+                ('absorbed', models.PositiveBigIntegerField(verbose_name='deliveries absorbed')),
+                ('last_at', models.DateTimeField(verbose_name='last absorbed at')),
+            ],
+            options={
+                'verbose_name_plural': 'duplicates',
+            },
+        ),
+        migrations.CreateModel(
             name='Outbox',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),

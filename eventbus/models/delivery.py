@@ -73,6 +73,20 @@ class Inbox(models.Model):
         indexes = [models.Index(fields=["event_id"], name="inbox_event")]
 
 
+class Duplicates(models.Model):
+    """The deliveries of a consumer that the inbox absorbed: their events were handled before."""
+
+    consumer = models.CharField(max_length=120, primary_key=True)
+    absorbed = models.PositiveBigIntegerField("deliveries absorbed")
+    last_at = models.DateTimeField("last absorbed at")
+
+    class Meta:
+        verbose_name_plural = "duplicates"
+
+    def __str__(self) -> str:
+        return f"{self.absorbed} for {self.consumer}"
+
+
 class Retry(models.Model):
     """A failed delivery that will be repeated; `next_at` is empty while it is in flight.
 

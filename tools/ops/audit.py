@@ -11,11 +11,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Sum
+from django.db.models import Count, F, Sum
 
 from analytics import queries as analytics
 from analytics.models import SaleLine
-from eventbus.models import Dispatch, Outbox, Retry
+from eventbus.models import Dispatch, Duplicates, Event, Outbox, Retry
 from eventbus.operations import completeness, streams
 from eventbus.operations.under_way import aggregates_under_way, events_under_way
 from inventory.models import Movement, Reservation, StockItem
@@ -41,6 +41,9 @@ AMOUNT = F("quantity") * F("unit_price")
 AVAILABILITY = [
     f"orders.{verb}_availability" for verb in ("reduce", "restore", "raise")
 ]  # the consumers that add it up
+# An aggregate has each of them once in its life.
+ONCE = [f"orders.{name}" for name in ("OrderPlaced", "OrderPaid", "OrderCancelled")]
+ONCE += [f"payments.{name}" for name in ("PaymentCaptured", "PaymentDeclined", "PaymentRefunded")]
 Check = Callable[[], Finding]
 
 
@@ -175,6 +178,31 @@ def numbered() -> Finding:
     return finding
 
 
+def doubled() -> Finding:
+    """Look for effects that one event had twice."""
+    finding = Finding(
+        "no effect is doubled: an event moved stock once, an order or payment ended once"
+    )
+    kinds = ["kind", "sku", "cause", "order_id"]
+    causes = Movement.objects.filter(order_id__isnull=False).order_by().values_list(*kinds)
+    for kind, sku, cause, _, times in causes.annotate(n=Count("pk")).iterator():
+        finding.checked += 1
+        if times > 1:
+            finding.violations.append(f"{sku} was {kind} {times} times by {cause}")
+    ends = Event.objects.filter(name__in=ONCE).order_by().values_list("name", "aggregate")
+    for name, aggregate, times in ends.annotate(n=Count("pk")).iterator():
+        finding.checked += 1
+        if times > 1:
+            finding.violations.append(f"{name} of {aggregate} was published {times} times")
+    finding.detail = f"{sum(absorbed().values()):,} duplicate deliveries were absorbed by the inbox"
+    return finding
+
+
+def absorbed() -> dict[str, int]:
+    """Return the duplicate deliveries that had no effect, by consumer."""
+    return dict(Duplicates.objects.order_by("consumer").values_list("consumer", "absorbed"))
+
+
 def complete() -> Finding:
     """Check that each delivery owed has a state, as of one moment, also on a busy shop."""
     finding = Finding("every delivery owed is handled, under way, retried, dead or discarded")
@@ -232,5 +260,6 @@ CHECKS: list[Check] = [
     goods,
     figures,
     numbered,
+    doubled,
     complete,
 ]

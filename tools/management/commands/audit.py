@@ -25,9 +25,10 @@ class Command(BaseCommand):
         with snapshot():
             under_way, findings = audit.under_way(), list(audit.run())
             measured = completeness.measure() if options["json"] else None
+            absorbed = audit.absorbed()
         wrong = sum(len(finding.violations) for finding in findings)
         if measured:
-            self._print_json(under_way, findings, measured, options["most"])
+            self._print_json(under_way, findings, measured, absorbed, options["most"])
         else:
             self._print(under_way, findings, options["most"])
         if wrong:
@@ -53,11 +54,13 @@ class Command(BaseCommand):
         under_way: int,
         findings: list[audit.Finding],
         measured: completeness.Completeness,
+        absorbed: dict[str, int],
         most: int,
     ) -> None:
         report = {
             "under_way": under_way,
             "completeness": measured.as_json(),
+            "duplicates": {"absorbed": absorbed, "total": sum(absorbed.values())},
             "findings": [
                 {
                     "claim": finding.claim,
