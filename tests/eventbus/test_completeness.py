@@ -6,7 +6,17 @@ import pytest
 from django.db import connection, transaction
 
 from eventbus import publish
-from eventbus.models import DeadLetter, Dispatch, Event, Inbox, Outbox, Retry, Subscription
+from eventbus.models import (
+    Action,
+    DeadLetter,
+    DiscardedDeadLetter,
+    Dispatch,
+    Event,
+    Inbox,
+    Outbox,
+    Retry,
+    Subscription,
+)
 from eventbus.operations import completeness
 from infra import clock
 from infra.snapshot import snapshot
@@ -35,6 +45,9 @@ def put(state: str, consumer: str, event: Event) -> None:
         Inbox.objects.create(handled_at=clock.now(), **row)
     elif state == "dead":
         DeadLetter.objects.create(name=event.name, envelope={}, died_at=clock.now(), **row)
+    elif state == "discarded":
+        action = Action.objects.create(operation=Action.Operation.DISCARD, actor="operator:1")
+        DiscardedDeadLetter.objects.create(action=action, dead_letter={}, **row)
     elif state == "retrying":
         Retry.objects.create(error="", failed_at=clock.now(), **row)
     elif state == "in_flight":
@@ -43,7 +56,7 @@ def put(state: str, consumer: str, event: Event) -> None:
         Outbox.objects.create(event_id=event.pk)
 
 
-@pytest.mark.parametrize("state", ["handled", "dead", "retrying", "in_flight", "pending", "lost"])
+@pytest.mark.parametrize("state", ["handled", *completeness.STATES, "lost"])
 def test_a_delivery_owed_is_in_one_state(owed, state):
     put(state, *owed)
     total = completeness.measure().total

@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 from django.db.models import F
 
 from eventbus.models import Inbox, Subscription
+from eventbus.operations import pauses
 from inventory.models import Movement, Reservation, StockItem
 from orders.models import Availability, Order, OrderLine
 from payments.models import Payment
@@ -51,6 +52,15 @@ def test_the_audit_is_json_for_a_machine(shop, capsys):
     total = printed["completeness"]["total"]
     assert total["handled"] == total["owed"] > 0
     assert {finding["violations"] for finding in printed["findings"]} == {0}
+
+
+def test_the_audit_names_what_is_paused(shop, capsys):
+    pauses.pause("analytics", "operator:1", "a count")
+    shop.order("Sari", teapot=1)
+    call_command("audit")
+    assert "analytics is paused: a count\n" in capsys.readouterr().out
+    call_command("audit", "--json")
+    assert json.loads(capsys.readouterr().out)["paused"] == ["analytics is paused: a count"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
+from eventbus.models import Pause
 from eventbus.operations import completeness
 from infra.snapshot import snapshot
 from tools.ops import audit
@@ -25,11 +26,12 @@ class Command(BaseCommand):
         with snapshot():
             under_way, findings = audit.under_way(), list(audit.run())
             measured = completeness.measure() if options["json"] else None
-            absorbed = audit.absorbed()
+            absorbed, paused = audit.absorbed(), [str(pause) for pause in Pause.objects.all()]
         wrong = sum(len(finding.violations) for finding in findings)
         if measured:
-            self._print_json(under_way, findings, measured, absorbed, options["most"])
+            self._print_json(under_way, findings, measured, absorbed, paused, options["most"])
         else:
+            self.stdout.writelines(f"{text}\n" for text in paused)
             self._print(under_way, findings, options["most"])
         if wrong:
             raise CommandError(f"{wrong} violations.")
@@ -55,10 +57,12 @@ class Command(BaseCommand):
         findings: list[audit.Finding],
         measured: completeness.Completeness,
         absorbed: dict[str, int],
+        paused: list[str],
         most: int,
     ) -> None:
         report = {
             "under_way": under_way,
+            "paused": paused,
             "completeness": measured.as_json(),
             "duplicates": {"absorbed": absorbed, "total": sum(absorbed.values())},
             "findings": [
