@@ -21,6 +21,12 @@ class Conf:
     LOCKFILE: str = "var/relay.lock"  # embedded: the process that holds it is the relay
     CLAIM_SIZE: int = 1000  # outbox rows in one claim
     BATCH_SIZE: int = 50  # events in a message: 50 make 49-80 thousand events/s, single ones 1.5-5
+    # A message of so many bytes takes no more events. It is one event longer at most, and twice as
+    # long once its quotes are escaped; RabbitMQ refuses more than 16 MiB.
+    MAX_MESSAGE_BYTES: int = 1_000_000
+    # A claim of so much stored payload takes no more events. The relay holds their messages in
+    # memory, one for each consumer; large payloads are stored compressed and are longer there.
+    MAX_CLAIM_BYTES: int = 16_000_000
     MAX_POLL_INTERVAL: float = 0.2  # of an idle relay; a busy one polls every 0.01
     BROKER_RETRY_INTERVAL: float = 1.0  # between two attempts to reach the broker or the database
     SEND_DEADLINE: float = 30.0  # a message that the broker has not confirmed by then is sent again

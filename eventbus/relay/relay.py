@@ -121,7 +121,7 @@ class Relay:
 
     def _claim(self) -> list[Message]:
         claimed = claim.claim_batch(self._watermark.next_start())
-        self._watermark.record_claim(exhausted=claimed.rows < conf().CLAIM_SIZE)
+        self._watermark.record_claim(exhausted=claimed.exhausted)
         return claimed.messages
 
     def _send(self, messages: Sequence[Message]) -> int:

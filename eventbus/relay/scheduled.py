@@ -5,11 +5,11 @@ own, and takes rows that no other relay has locked.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.db import connection
 from django.db.models import Q
 
@@ -19,7 +19,7 @@ from eventbus.consuming import pauses, retries
 from eventbus.consuming.corrections import corrected
 from eventbus.models import ConsumerHealth, Dispatch, Event, Retry, Scheduled
 from eventbus.publishing import outbox
-from eventbus.relay import batching, claim
+from eventbus.relay import batching, claim, sizes
 from eventbus.relay.transports import Message
 from infra import clock
 from infra.transactions import atomic
@@ -109,9 +109,9 @@ def _claim_unsent(now: dt.datetime, overdue: dt.datetime) -> list[Message]:
         unsent = unsent.exclude(pauses.of(name))
     unsent = unsent.exclude(_WAITING, consumer__in=batching.full_queues())
     rows = list(unsent.order_by("pk").select_for_update(skip_locked=True)[: conf().CLAIM_SIZE])
-    rows = batching.merge(rows)
-    Dispatch.objects.filter(pk__in=[dispatch.pk for dispatch in rows]).update(claimed_at=now)
-    return _messages(rows)
+    chosen = sizes.limit(batching.merge(rows))
+    Dispatch.objects.filter(pk__in=[dispatch.pk for dispatch in chosen]).update(claimed_at=now)
+    return _messages(chosen, now)
 
 
 @atomic
@@ -128,7 +128,7 @@ def _claim_probes(now: dt.datetime) -> list[Message]:
         first = unsent.order_by("pk").select_for_update(skip_locked=True).first()
         if first:
             probes.append(_split_first_event(first, now))
-    return _messages(probes)
+    return _messages(probes, now)
 
 
 def _split_first_event(dispatch: Dispatch, now: dt.datetime) -> Dispatch:
@@ -147,7 +147,7 @@ def _split_first_event(dispatch: Dispatch, now: dt.datetime) -> Dispatch:
     return dispatch
 
 
-def _messages(dispatches: Sequence[Dispatch]) -> list[Message]:
+def _messages(dispatches: Sequence[Dispatch], now: dt.datetime) -> list[Message]:
     corrections = corrected(dispatches)
     logged = Event.objects.in_bulk(
         [UUID(id) for dispatch in dispatches for id in dispatch.event_ids]
@@ -155,13 +155,39 @@ def _messages(dispatches: Sequence[Dispatch]) -> list[Message]:
     events = {str(id): to_cloudevent(event.envelope()) for id, event in logged.items()}
     dispatches = [dispatch for dispatch in dispatches if _without_unlogged(dispatch, set(events))]
 
-    def changes(dispatch: Dispatch, id: str) -> dict[str, Any]:
+    def encoded(dispatch: Dispatch, id: str) -> sizes.Encoded:
         replayed = {"replayed": True} if dispatch.replayed else {}
-        return corrections.get((dispatch.consumer, id), {}) | replayed
+        changes = corrections.get((dispatch.consumer, id), {}) | replayed
+        return id, msgspec.json.encode(events[id] | changes)
 
     return [
-        claim.message_of(d, [events[id] | changes(d, id) for id in d.event_ids]) for d in dispatches
+        claim.message_of(part, batch)
+        for dispatch in dispatches
+        for part, batch in _parts(
+            dispatch, [encoded(dispatch, id) for id in dispatch.event_ids], now
+        )
     ]
+
+
+def _parts(
+    dispatch: Dispatch, events: Sequence[sizes.Encoded], now: dt.datetime
+) -> Iterator[tuple[Dispatch, list[sizes.Encoded]]]:
+    """Split a dispatch that is too large for a message: each further part gets one of its own."""
+    first, *others = sizes.split(events)
+    if others:
+        dispatch.event_ids = [id for id, _ in first]
+        dispatch.save(update_fields=["event_ids"])
+    yield dispatch, first
+    for batch in others:
+        part = Dispatch.objects.create(
+            consumer=dispatch.consumer,
+            event_ids=[id for id, _ in batch],
+            claimed_at=now,
+            deliveries=dispatch.deliveries,
+            retry=dispatch.retry,
+            replayed=dispatch.replayed,
+        )
+        yield part, batch
 
 
 def _without_unlogged(dispatch: Dispatch, logged: set[str]) -> bool:

@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,16 +14,17 @@ from celery.signals import task_postrun
 from django.db import connection, transaction
 
 from eventbus import Envelope, publish
+from eventbus.conf import conf
 from eventbus.models import DeadLetter, Dispatch, Inbox, QueueMarker, Retry
 from eventbus.publishing.serialization import rfc3339
 from eventbus.relay import lost_messages
 from eventbus.relay.relay import Relay
-from eventbus.relay.transports import Transport
+from eventbus.relay.transports import Message, Transport
 from eventbus.relay.transports.celery import Celery
 from eventbus.relay.transports.in_process import Embedded
 from eventbus.testing import alone, listening
 from infra import clock
-from orders.events import ProductRetired
+from orders.events import ProductListed, ProductRetired
 from tests.eventbus.consumers import make_consumer
 
 QUEUE = f"conformance_{os.getpid()}"  # of this process: a broker may be shared
@@ -91,6 +93,36 @@ def test_every_event_sent_is_handled_once(transport):
 
     assert sorted(received) == names
     assert Inbox.objects.filter(consumer=f"{QUEUE}.listen").count() == 120
+
+
+def test_large_events_arrive_once_in_messages_of_limited_size(transport, monkeypatch):
+    received: list[str] = []
+    sizes: list[int] = []
+    send = transport.send
+
+    def measured(messages: Sequence[Message]) -> list[int]:
+        sizes.extend(len(message.text.encode()) for message in messages)
+        return send(messages)
+
+    def listen(sku: str, description: str) -> None:
+        received.append(sku)
+
+    monkeypatch.setattr(transport, "send", measured)
+    names = [f"{n:02}" for n in range(30)]
+    long = 128_000 * "'\"\\ü"  # 0.9 MB once it is JSON: half of it must be escaped
+    listener = make_consumer(listen, "orders.ProductListed", context=QUEUE)
+    with alone("nobody"), listening(listener):
+        with transaction.atomic():
+            for sku in names:
+                publish(
+                    ProductListed(
+                        sku=sku, name="", description=long, unit_price=Decimal(1), currency="EUR"
+                    )
+                )
+        deliver_all(transport)
+
+    assert sorted(received) == names
+    assert max(sizes) < conf().MAX_MESSAGE_BYTES + conf().MAX_PAYLOAD_BYTES + 1000
 
 
 def test_a_failure_is_recorded_and_harms_no_other_event(transport, settings):
