@@ -7,7 +7,11 @@ from contextlib import contextmanager
 
 from redis import Redis
 
+from tools.devserver.child_process import spawn
 from tools.devserver.servers import Valkey
+
+COMMANDS = 30_000  # it answers after each 1,024
+LOADS = 15.0  # seconds
 
 
 @contextmanager
@@ -56,3 +60,23 @@ def out_of_memory(valkey: Valkey) -> Iterator[None]:
 def without_replicas(valkey: Valkey) -> Iterator[None]:
     with configured(valkey, "min-replicas-to-write", "1", "0"):
         yield
+
+
+@contextmanager
+def loading(valkey: Valkey) -> Iterator[None]:
+    """Start it anew with so many commands that it reads its file all along: it answers LOADING."""
+    with (
+        Redis.from_url(valkey.url, db=2) as client,
+        client.pipeline(transaction=False) as commands,
+    ):
+        for number in range(COMMANDS):
+            commands.set("counter", number)
+        commands.execute()
+    valkey.kill()
+    valkey.process = spawn(
+        [*valkey._prepare(), "--key-load-delay", str(int(1e6 * LOADS / COMMANDS))], signal.SIGTERM
+    )
+    yield
+    with Redis.from_url(valkey.url) as client:
+        assert client.info("persistence")["loading"] == 1, "it was loading all along"
+    valkey._wait_for_answer(valkey.process)

@@ -1,5 +1,6 @@
 """A transaction that conflicts with another one is repeated, unseen by its caller."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -135,7 +136,10 @@ def test_a_transaction_that_cannot_be_serialized_is_repeated(opposite):
 
 
 def conflict() -> OperationalError:
-    return OperationalError("database is locked")
+    error, cause = OperationalError("la base est verrouillée"), sqlite3.OperationalError()
+    cause.sqlite_errorname = "SQLITE_BUSY"
+    error.__cause__ = cause
+    return error
 
 
 def test_a_conflict_that_does_not_end_is_raised_at_last():

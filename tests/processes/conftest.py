@@ -9,6 +9,7 @@ import pytest
 
 from tests.processes import deployment as build
 from tests.processes.deployment import Deployment
+from tools.chaos.brokers import RabbitBroker, rabbitmq
 
 TEMPLATE = f"template_{os.getpid()}"  # of this pytest worker
 
@@ -56,6 +57,15 @@ def deployment(template: str, tmp_path: Path) -> Iterator[Deployment]:
     finally:
         deployment.stop()
         build.drop(name)
+
+
+@pytest.fixture
+def over_rabbitmq(deployment: Deployment) -> Iterator[RabbitBroker]:
+    """The deployment's broker is RabbitMQ, in a virtual host of its own if one can be made."""
+    with rabbitmq() as broker:
+        deployment.env["BROKER_URL"] = broker.url
+        yield broker
+        deployment.stop()
 
 
 @pytest.fixture(scope="session")

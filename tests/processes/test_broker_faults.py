@@ -1,22 +1,25 @@
 """A broker that fails in any way: relay and workers stay, and go on by themselves."""
 
+import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.processes.buyers import undelivered
 from tests.processes.deployment import TIMEOUT, Deployment, Process, wait_until
+from tests.slow_proxy import SlowProxy
 from tests.valkey_faults import (
     frozen,
+    loading,
     out_of_memory,
     read_only,
     restarted_empty,
     without_replicas,
 )
-from tools.chaos.brokers import RabbitBroker, rabbitmq
+from tools.chaos.brokers import RabbitBroker
 from tools.devserver.servers import Valkey
 
 LASTS = 4.0  # seconds: above the pauses of relay and worker between two attempts
@@ -30,7 +33,7 @@ for n in range(3):
 """
 
 
-FAULTS = [read_only, out_of_memory, without_replicas, frozen, restarted_empty]
+FAULTS = [read_only, out_of_memory, without_replicas, frozen, loading, restarted_empty]
 
 
 def publish(deployment: Deployment, prefix: str) -> None:
@@ -56,14 +59,6 @@ def test_relay_and_worker_survive_each_failure_of_a_redis(
                 time.sleep(LASTS)
             wait_until(lambda: not undelivered(deployment), TIMEOUT * 2)
             assert (relay.running, worker.running) == (True, True), fault.__name__
-
-
-@pytest.fixture
-def over_rabbitmq(deployment: Deployment) -> Iterator[RabbitBroker]:
-    with rabbitmq() as broker:
-        deployment.env["BROKER_URL"] = broker.url
-        yield broker
-        deployment.stop()
 
 
 @pytest.mark.postgres
@@ -101,6 +96,59 @@ def test_relay_and_worker_survive_a_virtual_host_that_is_deleted_and_made_again(
         time.sleep(LASTS)
     wait_until(lambda: not undelivered(deployment), TIMEOUT * 2)
     assert (relay.running, worker.running) == (True, True)
+
+
+PUBLISH_MUCH = """
+import random
+from decimal import Decimal
+from django.db import transaction
+from eventbus import publish
+from orders.events import ProductListed
+with transaction.atomic():
+    for n in range(300):
+        long = random.randbytes(1500).hex()
+        listed = {"sku": str(n), "name": "", "description": long, "currency": "EUR"}
+        publish(ProductListed(unit_price=Decimal(1), **listed))
+"""
+
+
+def survives_a_slow_broker(deployment: Deployment, proxy: SlowProxy) -> None:
+    relay, worker = deployment.relay(), all_queues(deployment)
+    for process in (relay, worker):
+        process.until("ready", "ok")
+    # A megabyte and more takes longer than the relay waits for a confirm.
+    proxy.delay, proxy.rate = 0.02, 50_000
+    done = deployment.manage("shell", "-c", PUBLISH_MUCH)
+    assert done.returncode == 0, done.stderr
+    publish(deployment, "slow")
+    time.sleep(20)
+    assert undelivered(deployment), "it was slow all along"
+    proxy.delay, proxy.rate = 0.0, float("inf")
+    wait_until(lambda: not undelivered(deployment), TIMEOUT * 2)
+    assert (relay.running, worker.running) == (True, True)
+    assert "Traceback" not in relay.output + worker.output
+    assert deployment.sql("SELECT count(*) FROM eventbus_dead_letter") == [(0,)]
+    found = json.loads(deployment.manage("audit", "--json").stdout)["completeness"]["total"]
+    assert found["handled"] == found["owed"] >= 600
+
+
+@pytest.mark.postgres
+def test_relay_and_worker_survive_a_slow_redis(deployment: Deployment, tmp_path: Path) -> None:
+    with Valkey(tmp_path / "broker") as valkey, SlowProxy(str(valkey.address)) as proxy:
+        deployment.env["BROKER_URL"] = f"redis://127.0.0.1:{proxy.port}/0"
+        survives_a_slow_broker(deployment, proxy)
+
+
+@pytest.mark.postgres
+@pytest.mark.rabbitmq
+def test_relay_and_worker_survive_a_slow_rabbitmq(
+    deployment: Deployment, over_rabbitmq: RabbitBroker
+) -> None:
+    url = urlsplit(over_rabbitmq.url)
+    with SlowProxy((url.hostname or "127.0.0.1", url.port or 5672)) as proxy:
+        address = f"{url.username}:{url.password}@127.0.0.1:{proxy.port}"
+        deployment.env["BROKER_URL"] = url._replace(netloc=address).geturl()
+        survives_a_slow_broker(deployment, proxy)
 
 
 def warnings_of(*processes: Process) -> list[str]:

@@ -6,7 +6,6 @@ the consumers are cured, an operator retries the dead letters, and each effect i
 
 import re
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from tests.processes.deployment import (
     Process,
     wait_until,
 )
-from tools.chaos.brokers import rabbitmq
 
 PUBLISH = """
 from django.db import transaction
@@ -131,14 +129,6 @@ def over_a_broker(deployment: Deployment, tmp_path: Path) -> Scene:
     return Scene(deployment, [deployment.relay(), worker], tmp_path / "cured")
 
 
-@pytest.fixture
-def rabbitmq_url(deployment: Deployment) -> Iterator[None]:
-    with rabbitmq() as broker:
-        deployment.env["BROKER_URL"] = broker.url
-        yield
-        deployment.stop()
-
-
 def check(scene: Scene, expected: dict[str, str]) -> None:
     """Publish, settle, cure, retry; compare outcomes and effects with those expected."""
     dead = {name: words for name, words in expected.items() if words != HANDLED}
@@ -172,7 +162,7 @@ def test_over_valkey_a_handler_may_do_anything(over_a_broker: Scene) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.rabbitmq
-@pytest.mark.usefixtures("rabbitmq_url")
+@pytest.mark.usefixtures("over_rabbitmq")
 def test_over_rabbitmq_a_handler_may_do_anything(over_a_broker: Scene) -> None:
     check(over_a_broker, {name: there for name, (_, there) in OUTCOMES.items()})
 

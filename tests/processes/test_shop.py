@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,20 +12,10 @@ from kombu import Connection, Queue
 from config.celery import DELIVERY_LIMIT
 from tests.processes.buyers import assert_consistent, concurrently, list_product, sign_up
 from tests.processes.deployment import CONTEXTS, SHORT_TIMEOUTS, Deployment, wait_until
-from tools.chaos.brokers import rabbitmq
 
 MAIL_SENT = "SELECT count(*) FROM notifications_message WHERE channel = 'mail' AND state = 'sent'"
 
 MAIL_WAITING = "SELECT count(*) FROM notifications_message WHERE channel = 'mail'"
-
-
-@pytest.fixture
-def over_rabbitmq(deployment: Deployment) -> Iterator[Deployment]:
-    """A deployment over RabbitMQ, in a virtual host of its own if one can be made."""
-    with rabbitmq() as broker:
-        deployment.env["BROKER_URL"] = broker.url
-        yield deployment
-        deployment.stop()
 
 
 def _checkout_over_a_broker(deployment: Deployment) -> None:
@@ -49,10 +38,10 @@ def test_a_checkout_goes_through_outbox_relay_valkey_and_a_real_worker(deploymen
 
 @pytest.mark.postgres
 @pytest.mark.rabbitmq
-def test_a_checkout_goes_through_rabbitmq(over_rabbitmq):
-    _checkout_over_a_broker(over_rabbitmq)
+def test_a_checkout_goes_through_rabbitmq(deployment, over_rabbitmq):
+    _checkout_over_a_broker(deployment)
     wanted = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
-    with Connection(over_rabbitmq.env["BROKER_URL"]) as connection:
+    with Connection(over_rabbitmq.url) as connection:
         for context in CONTEXTS.split(","):
             Queue(context, channel=connection, queue_arguments=wanted).queue_declare()
 
