@@ -44,6 +44,9 @@ class ServerFaults(ABC):
     @abstractmethod
     def _reached(self, kind: str) -> int: ...
 
+    @abstractmethod
+    def release_snapshot(self, after: float = 0.0) -> None: ...
+
     def _terminate_sessions(self, fault: Fault) -> bool:
         """End half of the database's sessions, as an administrator or a failover does."""
         with self._client() as client:
@@ -87,6 +90,7 @@ class ServerFaults(ABC):
 
     def _lock_database(self, fault: Fault) -> bool:
         """Lock all of SQLite, or the bus's tables of PostgreSQL, longer than any waits for it."""
+        self.release_snapshot()  # a snapshot of PostgreSQL holds a lock, which this would wait for
         client = observe.connect(self.cluster.env["DATABASE_URL"])
         with closing(client):
             if self.observer.sqlite:
