@@ -4,6 +4,7 @@ Applied by statements when a connection opens, not by libpq's `options`, which p
 A setting that the server's version does not have is left out.
 """
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,21 +29,23 @@ UNLIMITED = dict.fromkeys(
     "0",
 )
 _unlimited = False  # in this process
+_thread = threading.local()
 
 
 def set_up(**kwargs: Any) -> None:
     """Set up a new connection: the receiver of Django's `connection_created`."""
     given: Any = kwargs["connection"]
     if given.vendor == "postgresql":
-        _apply(given, REQUIRED | (UNLIMITED if _unlimited else {}))
+        unlimited = _unlimited or getattr(_thread, "unlimited", False)
+        _apply(given, REQUIRED | (UNLIMITED if unlimited else {}))
         with given.cursor() as cursor:
             cursor.execute(_DURABLE)
 
 
-def lift_limits() -> None:
-    """Set no time-outs for this thread's connection."""
-    if connection.vendor == "postgresql":
-        connection.ensure_connection()
+def lift_limits_in_this_thread() -> None:
+    """Set no time-outs for this thread's connection, nor for those that it opens later."""
+    _thread.unlimited = True
+    if connection.vendor == "postgresql" and connection.connection is not None:
         _apply(connection, UNLIMITED)
 
 

@@ -150,7 +150,7 @@ def _tune_session() -> None:
         # cannot outlive its claim: its own commit flushes everything before it.
         # enable_seqscan off: a plan made while the outbox was empty would read all of a long one.
         # jit off: such plans have an enormous estimated cost, and compiling one takes 0.5 s a poll.
-        database_session.lift_limits()
+        database_session.lift_limits_in_this_thread()
         with connection.cursor() as cursor:
             cursor.execute(
                 "SET synchronous_commit TO off; SET enable_seqscan TO off; SET jit TO off"

@@ -15,6 +15,7 @@ from eventbus.conf import conf
 from eventbus.consuming import tasks
 from eventbus.publishing import wakeup
 from eventbus.relay.transports import Message
+from infra import database_session
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +26,10 @@ class Embedded:
     in_process = True
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(conf().EXTERNAL_THREADS, thread_name_prefix="external")
+        # The web process keeps the time-outs of its server, deliveries in these threads do not.
+        self._pool = ThreadPoolExecutor(
+            conf().EXTERNAL_THREADS, "external", database_session.lift_limits_in_this_thread
+        )
         self._in_flight: set[int] = set()
         self._lock = threading.Lock()
         self._closing = threading.Event()
