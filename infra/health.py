@@ -12,6 +12,7 @@ import structlog
 from django.conf import settings
 from django.db import connection
 
+from infra.database_errors import is_unreachable
 from infra.heartbeat import Heartbeat
 
 log = structlog.get_logger(__name__)
@@ -32,31 +33,41 @@ def readiness(heartbeat: Heartbeat) -> str:
 
 
 def database() -> str:
-    """Return an error if the database is unreachable; closes this thread's connection."""
+    """Return an error if the database does not answer; closes this thread's connection."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except Exception as error:
-        log.warning("database unreachable", reason=str(error))
-        return "database unreachable"
+        return _problem("database", error, unreachable=is_unreachable(error))
     finally:
         connection.close()
     return ""
 
 
 def broker() -> str:
-    """Return an error if the configured broker is unreachable."""
+    """Return an error if the configured broker does not answer."""
     if not getattr(settings, "CELERY_BROKER_URL", None):
         return ""
     from celery import current_app
+    from kombu.exceptions import KombuError
 
+    of_broker: tuple[type[BaseException], ...] = (KombuError, OSError)
     try:
         with current_app.connection_for_write() as connected:
+            of_broker += (*connected.connection_errors, *connected.channel_errors)
             connected.ensure_connection(max_retries=0, timeout=2)
     except Exception as error:
-        log.warning("broker unreachable", reason=str(error))
-        return "broker unreachable"
+        return _problem("broker", error, unreachable=isinstance(error, of_broker))
     return ""
+
+
+def _problem(system: str, error: Exception, *, unreachable: bool) -> str:
+    """Log the error of a check and return its public answer; an error of our own has its name."""
+    if unreachable:
+        log.warning(f"{system} unreachable", reason=str(error))
+        return f"{system} unreachable"
+    log.error(f"{system} check failed", exc_info=error)
+    return f"{system} check failed: {type(error).__name__}"
 
 
 def serve(port: int, heartbeat: Heartbeat, host: str = "127.0.0.1") -> ThreadingHTTPServer:

@@ -149,7 +149,7 @@ def dead_letter_unlogged(consumer: str, event: UUID) -> None:
     retry.delete()
 
 
-def signature(consumer: str, error: Exception) -> str:
+def signature(consumer: str, error: BaseException) -> str:
     """Return the kind of failure (consumer, exception, function), by which failures are grouped."""
     frames = traceback.extract_tb(error.__traceback__)
     place = frames[-1].name if frames else "?"

@@ -13,6 +13,7 @@ import structlog
 
 from eventbus.conf import conf
 from eventbus.relay.relay import Relay
+from eventbus.relay.repeated_errors import RepeatedErrors
 from eventbus.relay.transports import Transport, transport
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,7 @@ class RelayThread:
     def __init__(self, message_transport: Transport) -> None:
         self.relay = Relay(message_transport)
         self._stopping = threading.Event()
+        self._errors = RepeatedErrors("relay thread failed")
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._thread.start()
 
@@ -48,8 +50,8 @@ class RelayThread:
             try:
                 self.relay.run()
                 ended = True
-            except BaseException:
-                log.critical("relay thread failed", exc_info=True)
+            except BaseException as error:
+                self._errors.log(error)
                 self._stopping.wait(_TAKEOVER_INTERVAL)
 
     def stop(self, seconds: float) -> None:

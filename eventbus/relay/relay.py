@@ -21,6 +21,7 @@ from eventbus.models import Dispatch
 from eventbus.publishing import wakeup
 from eventbus.relay import claim, lost_messages, scheduled, subscriptions
 from eventbus.relay.low_watermark import LowWatermark
+from eventbus.relay.repeated_errors import RepeatedErrors
 from eventbus.relay.transports import Message, Transport
 from infra import database_session
 from infra.database_errors import is_unreachable
@@ -41,6 +42,7 @@ class Relay:
         self.heartbeat = Heartbeat(conf().BLOCKED_AFTER)
         self._watermark = LowWatermark()
         self._stopping = threading.Event()
+        self._errors = RepeatedErrors("relay iteration failed")
         self._broker_unreachable = False
         self._full_poll_at = 0.0
         self._lost_search_at = 0.0
@@ -116,7 +118,7 @@ class Relay:
             log.warning("database unreachable", reason=str(error))
             connection.close()
         else:
-            log.error("relay iteration failed", exc_info=error)
+            self._errors.log(error)
             connection.close()  # its session may be what fails
 
     def _claim(self) -> list[Message]:
