@@ -17,15 +17,17 @@ class EventBusConfig(AppConfig):
     verbose_name = "Event bus"
 
     def ready(self) -> None:
-        """Import every context's events and consumers; store subscriptions after each migrate."""
+        """Import every context's events and consumers; prepare the tables after each migrate."""
         from eventbus import checks  # noqa: F401
 
         autodiscover_modules("events", "consumers")
-        post_migrate.connect(_subscribe, sender=self)
+        post_migrate.connect(_prepare_tables, sender=self)
         connection_created.connect(database_session.set_up)
 
 
-def _subscribe(**kwargs: Any) -> None:
+def _prepare_tables(**kwargs: Any) -> None:
+    from eventbus.operations import months
     from eventbus.relay import subscriptions
 
     subscriptions.sync()
+    months.make_ahead()

@@ -19,6 +19,7 @@ NAMES = (
     "retry-moved",  # a failure is recorded, not yet committed
     "dead-letters-retried",
     "retention",  # a part of the log is in a file, and still in the log
+    "month-emptied",  # a month of the log is in files, and its partition is empty
 )
 _FOLDER = os.environ.get("KABAR_FAILPOINTS", "")
 

@@ -4,6 +4,7 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 import eventbus.models.log
 import infra.ids
+import infra.partitions
 from django.db import migrations, models
 
 
@@ -175,7 +176,8 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(condition=models.Q(('confirmed_at', None)), fields=['claimed_at'], name='dispatch_unsent'), models.Index(condition=models.Q(('claimed_at__isnull', False)), fields=['consumer'], name='dispatch_sent')],
             },
         ),
-        migrations.CreateModel(
+        infra.partitions.CreatePartitioned(
+            partition_by='id',
             name='Event',
             fields=[
                 ('id', models.UUIDField(default=infra.ids.new_id, editable=False, primary_key=True, serialize=False)),
@@ -188,7 +190,7 @@ class Migration(migrations.Migration):
                 ('traceparent', models.CharField(blank=True, max_length=64)),
                 ('tracestate', models.CharField(blank=True, max_length=512)),
                 ('actor', models.CharField(blank=True, max_length=120)),
-                ('position', eventbus.models.log.Position(editable=False, unique=True)),
+                ('position', eventbus.models.log.Position(db_index=True, editable=False)),
                 ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
             ],
             options={
@@ -196,7 +198,8 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(fields=['correlation'], name='event_correlation'), models.Index(fields=['aggregate'], name='event_aggregate'), models.Index(fields=['name', 'recorded_at'], name='event_name_time')],
             },
         ),
-        migrations.CreateModel(
+        infra.partitions.CreatePartitioned(
+            partition_by='event_id',
             name='Inbox',
             fields=[
                 ('pk', models.CompositePrimaryKey('consumer', 'generation', 'event_id', blank=True, editable=False, primary_key=True, serialize=False)),

@@ -57,6 +57,7 @@ class Dispatch(models.Model):
 class Inbox(models.Model):
     """An event that a consumer has handled, written in the handler's own transaction.
 
+    Partitioned by month on PostgreSQL, as the log is: a month of both is archived together.
     An external consumer has *started* while `handled_at` is empty; until its lease ends, no other
     delivery calls.
     """

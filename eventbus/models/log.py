@@ -37,9 +37,11 @@ class Fact(models.Model):
 
 
 class Event(Fact):
-    """The log: insert-only, never updated, the audit trail."""
+    """The log: insert-only, never updated, the audit trail. Partitioned by month on PostgreSQL."""
 
-    position = Position(unique=True, editable=False)
+    # Not a unique constraint: with partitions it must include the id. PostgreSQL's identity and
+    # SQLite's one writer give each number once, and a restore refuses one that is taken.
+    position = Position(db_index=True, editable=False)
     recorded_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

@@ -1,7 +1,8 @@
 """Retention: moves old events out of the log into archive files, and restores them.
 
-A batch of events with their inbox rows is in a synced file before one transaction deletes it from
-the log. If a run is killed in between, the next run writes the batch again. An event and its inbox
+Events with their inbox rows are in synced files before one transaction deletes them from the log: a
+whole month if none of it is needed and it is a partition, else a batch. If a run is killed in
+between, the next run writes the files again. An event and its inbox
 rows are always moved together, so an event in the log is known as handled. Replays and rebuilds
 refuse while events that they would read are archived.
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -31,12 +33,13 @@ from eventbus.models import (
     Retry,
     Subscription,
 )
-from eventbus.operations import archive_files
+from eventbus.operations import archive_files, months
 from eventbus.operations.archive_files import ArchivedEvent, WrittenFile, generations
 from eventbus.operations.audit_log import record_action
 from eventbus.publishing.serialization import rfc3339
 from infra import clock, locks
 from infra.failpoints import reach
+from infra.partitions import Month
 
 BATCH = 10_000  # events in one file and one transaction: about half a second on two cores
 PAGE = 1_000  # events in memory, and in one transaction of a restore
@@ -56,11 +59,13 @@ def preview(until: dt.datetime) -> dict[str, int]:
     """Count events and inbox rows to archive, and older events that are still needed."""
     unneeded = _unneeded(_old(until))
     events = unneeded.count()
+    recorded = Event.objects.filter(recorded_at__lt=until)
+    waiting = recorded.filter(months.unended(until)).count()
     return {
         "events": events,
         "inbox rows": Inbox.objects.filter(event_id__in=unneeded.order_by().values("pk")).count(),
-        "still needed": Event.objects.filter(recorded_at__lt=until).count() - events,
-    }
+        "still needed": recorded.count() - events - waiting,
+    } | ({"in a month whose last day is younger": waiting} if waiting else {})
 
 
 def archive(
@@ -68,6 +73,7 @@ def archive(
 ) -> int:
     """Move events recorded before that time into files, except needed ones; return how many.
 
+    Those of a month that is a partition wait until all of the month is before that time.
     If it is interrupted, the same call archives the rest. A file without an `Archive` row may be
     deleted: its events are still in the log.
     Raises CannotArchive, LogBusy.
@@ -81,10 +87,16 @@ def archive(
             Action.Operation.ARCHIVE, actor, selection=filters, preview=preview(until)
         ) as action,
     ):
-        old, archived = _old(until), 0
+        months.make_ahead()
+        archived = sum(
+            _archive_month(month, until, folder, action, progress) for month in months.ended(until)
+        )
+        months.drop_empty(until)
+        old = _old(until)
         unneeded = _unneeded(old)
         while file := _write(folder, old, unneeded):
             reach("retention")
+            archive_files.verify(file.row)
             _delete(file, unneeded, action)
             old = old.filter(position__gt=file.row.last_position)
             archived += file.row.events
@@ -122,6 +134,7 @@ def restore(file: Path, actor: str, progress: Progress = lambda n: None) -> int:
         row = archive_of(file)
         events = archive_files.read(file)
         while page := list(islice(events, PAGE)):
+            months.make_for(event.pk for event, _ in page)
             _insert(file, page)
             progress(len(page))
         row.delete()
@@ -164,9 +177,9 @@ def _locked(*, shared: bool = False) -> Iterator[None]:
 
 
 def _old(until: dt.datetime) -> QuerySet[Event]:
-    """Return events recorded before that time, except the newest event of the log."""
+    """Return events recorded before that time, except an unended month's and the newest one."""
     # SQLite numbers new positions from the newest row.
-    events = Event.objects.filter(recorded_at__lt=until)
+    events = Event.objects.filter(recorded_at__lt=until).exclude(months.unended(until))
     last, newest = (rows.aggregate(n=Max("position"))["n"] or 0 for rows in (events, Event.objects))
     return events.filter(position__lt=min(last + 1, newest)).order_by("position")
 
@@ -223,6 +236,69 @@ def _pages(old: QuerySet[Event], unneeded: QuerySet[Event]) -> Iterator[Archived
         old, left = old.filter(position__gt=found[-1][0]), left - len(page)
 
 
+def _archive_month(
+    month: Month, until: dt.datetime, folder: Path, action: Action, progress: Progress
+) -> int:
+    """Move a whole month into files, and return how many events; 0 if one of them is needed."""
+    events = Event.objects.filter(months.within(month))
+    old = _old(until).filter(months.within(month))
+    unneeded, files = _unneeded(old), []
+    if _has_needed(events, unneeded):
+        return 0
+    while file := _write(folder, old, unneeded):
+        reach("retention")
+        files.append(file.row)
+        old = old.filter(position__gt=file.row.last_position)
+        progress(file.row.events)
+    if not files:
+        return 0
+    for row in files:
+        archive_files.verify(row)
+    written = sum(row.events for row in files), sum(row.inbox_rows for row in files)
+
+    def confirm(logged: int, marked: int) -> bool:
+        # Marks are only added or deleted, and no subscription begins in the past but by a rebuild,
+        # which is locked out: with as many rows each event is still handled.
+        if (logged, marked) != written or _has_waiting(events):
+            return False
+        for row in files:
+            _record(row, action)
+        return True
+
+    if not months.empty(month, confirm):
+        for row in files:  # their events are still in the log; batches have files of their own
+            if not Archive.objects.filter(file=row.file).exists():
+                Path(row.folder, row.file).unlink()
+        return 0
+    reach("month-emptied")
+    return written[0]
+
+
+def _has_needed(events: QuerySet[Event], unneeded: QuerySet[Event]) -> bool:
+    """Return whether one of the events is not among the unneeded ones."""
+    if _has_waiting(events):
+        return True
+    pages, seen = events.values_list("position", "pk").order_by("position"), 0
+    while page := list(pages.filter(position__gt=seen)[:PAGE]):
+        if unneeded.filter(pk__in=[pk for _, pk in page]).count() < len(page):
+            return True
+        seen = page[-1][0]
+    return False
+
+
+def _has_waiting(events: QuerySet[Event]) -> bool:
+    """Return whether a delivery of an event is pending, in flight, retrying or dead."""
+    return any(events.filter(pk__in=ids).exists() for ids in _waiting())
+
+
+def _waiting() -> list[Any]:
+    tables = (Outbox, Retry, DeadLetter)
+    return [
+        RawSQL(_IN_FLIGHT[connection.vendor], []),
+        *(table._default_manager.values("event_id") for table in tables),
+    ]
+
+
 @transaction.atomic
 def _delete(file: WrittenFile, unneeded: QuerySet[Event], action: Action) -> None:
     """Delete the file's events from the log, if all of them are still unneeded."""
@@ -230,11 +306,15 @@ def _delete(file: WrittenFile, unneeded: QuerySet[Event], action: Action) -> Non
     inbox_rows, _ = Inbox.objects.filter(event_id__in=file.ids).delete()
     if (events, inbox_rows) != (file.row.events, file.row.inbox_rows):
         raise CannotArchive(reason="some of the events are needed again; run the command again")
+    _record(file.row, action)
+
+
+def _record(row: Archive, action: Action) -> None:
     # A restore that was interrupted before its last statement leaves the row of this very file.
-    Archive.objects.filter(file=file.row.file).delete()
-    file.row.save()
-    action.result.setdefault("files", []).append(file.row.file)
-    action.result["events"] = action.result.get("events", 0) + events
+    Archive.objects.filter(file=row.file).delete()
+    row.save()
+    action.result.setdefault("files", []).append(row.file)
+    action.result["events"] = action.result.get("events", 0) + row.events
     action.save(update_fields=["result"])
 
 
@@ -242,10 +322,10 @@ def _delete(file: WrittenFile, unneeded: QuerySet[Event], action: Action) -> Non
 def _insert(file: Path, page: list[ArchivedEvent]) -> None:
     """Insert events with their inbox rows; existing rows stay as they are."""
     events = [event for event, _ in page]
-    Event.objects.bulk_create(events, ignore_conflicts=True)
-    # Another event at the same position is a conflict, too.
-    present = Event.objects.filter(pk__in=[event.pk for event in events]).count()
-    if present < len(events):
-        reason = f"the positions of {len(events) - present} events are taken by others"
+    at_position = Event.objects.filter(position__in=[event.position for event in events])
+    taken = at_position.exclude(pk__in=[event.pk for event in events]).count()
+    if taken:
+        reason = f"the positions of {taken} events are taken by others"
         raise CannotRestore(file=file, reason=reason)
+    Event.objects.bulk_create(events, ignore_conflicts=True)
     Inbox.objects.bulk_create([row for _, rows in page for row in rows], ignore_conflicts=True)

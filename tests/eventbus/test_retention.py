@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,10 +36,10 @@ from infra import clock
 from orders.events import ProductRetired
 from tests.analytics.figures import figures
 from tests.analytics.sample_events import fortnight
+from tests.eventbus.archives import ME, archive, restore_all, rows, skus
 from tests.eventbus.consumers import make_consumer
 
-OLD = dt.timedelta(days=40)
-ME = "operator:1"
+OLD = dt.timedelta(days=70)
 LISTEN = ReplayRequest(consumer="orders.listen")
 
 
@@ -51,28 +50,11 @@ def publish_all(*skus: str) -> None:
 
 
 def grow_old() -> None:
-    """Move all events and subscriptions forty days into the past."""
+    """Move all events and subscriptions seventy days into the past."""
     for row in Event.objects.all():
         Event.objects.filter(pk=row.pk).update(recorded_at=row.recorded_at - OLD)
     for sub in Subscription.objects.all():
         Subscription.objects.filter(pk=sub.pk).update(since=sub.since - OLD)
-
-
-def rows(*tables: Any) -> list[dict[str, Any]]:
-    """Return all rows of the tables."""
-    return [row for table in tables for row in table.objects.order_by("pk").values()]
-
-
-def archive(folder: Path, days: int = 30) -> int:
-    return retention.archive(retention.cutoff(days), folder, ME)
-
-
-def restore_all(folder: Path) -> int:
-    return sum(retention.restore(file, ME) for file in sorted(folder.iterdir()))
-
-
-def skus() -> list[str]:
-    return sorted(Event.objects.values_list("payload__sku", flat=True))
 
 
 @pytest.fixture
@@ -131,7 +113,7 @@ def test_each_batch_is_a_recorded_file(log, tmp_path, monkeypatch):
     monkeypatch.setattr(retention, "BATCH", 2)
     monkeypatch.setattr(retention, "PAGE", 1)
     before, progress = rows(Event, Inbox), []
-    retention.archive(retention.cutoff(30), tmp_path, ME, progress.append)
+    retention.archive(retention.cutoff(40), tmp_path, ME, progress.append)
     assert progress == [2, 1]
     kept = Archive.objects.order_by("pk")
     assert [(row.events, row.inbox_rows) for row in kept] == [(2, 2), (1, 1)]
@@ -187,7 +169,7 @@ def rebuild_interrupted(event: Event) -> None:
 )
 def test_needed_events_stay(log, tmp_path, need):
     need(Event.objects.get(payload__sku="b"))
-    found = retention.preview(retention.cutoff(30))
+    found = retention.preview(retention.cutoff(40))
     assert (found["events"], found["still needed"]) == (2, 1)
     assert archive(tmp_path) == 2
     assert skus() == ["b", "new"]
@@ -227,7 +209,7 @@ def test_events_younger_than_a_day_stay():
 
 
 def test_without_old_events_no_file_is_written(log, tmp_path):
-    assert archive(tmp_path, days=50) == 0
+    assert archive(tmp_path, days=80) == 0
     assert not list(tmp_path.iterdir())
 
 
@@ -238,7 +220,7 @@ def test_only_the_owner_can_read_a_file(log, tmp_path):
 
 
 class TestASecondCopy:
-    """A message that arrives forty days late is not handled as a new one."""
+    """A message that arrives seventy days late is not handled as a new one."""
 
     def wire(self, sku: str) -> dict[str, Any]:
         return to_cloudevent(Event.objects.get(payload__sku=sku).envelope())
@@ -430,7 +412,7 @@ class TestTheCommands:
 
     def test_a_dry_run_counts_and_changes_nothing(self, log, tmp_path):
         before = rows(Event, Inbox)
-        output = self.run("archiveevents", "--older-than=30", f"--to={tmp_path}", "--dry-run")
+        output = self.run("archiveevents", "--older-than=40", f"--to={tmp_path}", "--dry-run")
         assert "3  events" in output
         assert "0  still needed" in output
         assert rows(Event, Inbox) == before
@@ -444,7 +426,7 @@ class TestTheCommands:
 
     def test_events_are_archived_and_restored(self, log, tmp_path):
         folder = tmp_path / "made" / "here"
-        output = self.run("archiveevents", "--older-than=30", f"--to={folder}", "--yes")
+        output = self.run("archiveevents", "--older-than=40", f"--to={folder}", "--yes")
         assert f"Archived 3 events in {folder}" in output
         assert "Restored 3 events" in self.run("restoreevents", *folder.iterdir(), "--yes")
 
@@ -455,7 +437,7 @@ class TestTheCommands:
             self.run("restoreevents", "nothing.gz")
         (tmp_path / "file").touch()
         with pytest.raises(CommandError, match="File exists"):
-            self.run("archiveevents", "--older-than=30", f"--to={tmp_path / 'file'}", "--yes")
+            self.run("archiveevents", "--older-than=40", f"--to={tmp_path / 'file'}", "--yes")
         archive(tmp_path)
         with pytest.raises(CommandError, match=r"manage\.py restoreevents"):
             self.run("replayevents", "--consumer=orders.listen", "--yes")

@@ -119,8 +119,8 @@ class Scene:
         return [self.deployment.sql(rows) for rows in LOG]
 
     def let_time_pass(self) -> None:
-        """Make all rows forty days older."""
-        ago = "{0} - interval '40 days'" if "DATABASE_URL" in self.deployment.env else _SQLITE_AGO
+        """Make all rows seventy days older."""
+        ago = "{0} - interval '70 days'" if "DATABASE_URL" in self.deployment.env else _SQLITE_AGO
         for table, column in (("event", "recorded_at"), ("subscription", "since")):
             self.deployment.sql(f"UPDATE eventbus_{table} SET {column} = " + ago.format(column))
 
@@ -176,7 +176,7 @@ def with_witness(scene: Scene, witness: dict[str, str]) -> Scene:
     return scene
 
 
-_SQLITE_AGO = "strftime('%Y-%m-%d %H:%M:%f', {0}, '-40 days')"
+_SQLITE_AGO = "strftime('%Y-%m-%d %H:%M:%f', {0}, '-70 days')"
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def an_operator_dies_while_the_log_is_archived(scene: Scene) -> None:
     scene.deliver()
     scene.let_time_pass()
     before, folder = scene.log(), scene.folder / "archive"
-    archive = ("archiveevents", "--older-than=30", f"--to={folder}", "--yes")
+    archive = ("archiveevents", "--older-than=40", f"--to={folder}", "--yes")
     scene.run_killed("retention", *archive)
     (file,) = folder.iterdir()
     assert scene.log() == before
@@ -251,6 +251,43 @@ def an_operator_dies_while_the_log_is_archived(scene: Scene) -> None:
     assert scene.count("event") == 1
     scene.run("restoreevents", str(file), "--yes")
     assert _plain(scene.log()) == _plain(before)
+
+
+PUBLISH_LONG_AGO = """
+from uuid import UUID
+from eventbus.operations import months
+from eventbus.publishing import outbox
+from infra.ids import new_id
+LONG_AGO = UUID("01900000-0000-7000-8000-000000000000").int >> 80 << 80
+months.make_for([UUID(int=LONG_AGO | new_id().int & (1 << 80) - 1)])
+outbox.new_id = lambda: UUID(int=LONG_AGO | new_id().int & (1 << 80) - 1)
+"""
+
+
+def an_operator_dies_when_a_month_is_emptied(scene: Scene) -> None:
+    scene.run("shell", "-c", PUBLISH_LONG_AGO + PUBLISH)
+    scene.deliver()
+    scene.let_time_pass()
+    scene.run("shell", "-c", PUBLISH.replace("abc", "z"))  # the newest event stays
+    scene.deliver()
+    before, folder = scene.log(), scene.folder / "archive"
+    archive = ("archiveevents", "--older-than=40", f"--to={folder}", "--yes")
+    month = "SELECT count(*) FROM pg_tables WHERE tablename IN" + (
+        " ('eventbus_event_2024_06', 'eventbus_inbox_2024_06')"
+    )
+    # when: before that, all is in the log; after that, all is in the file
+    scene.run_killed("retention", *archive)
+    assert (scene.log(), scene.count("archive")) == (before, 0)
+    scene.run_killed("month-emptied", *archive)
+    assert (scene.count("event"), scene.count("archive")) == (1, 1)
+    assert scene.deployment.sql(month) == [(2,)]
+    scene.run(*archive)
+    assert scene.deployment.sql(month) == [(0,)]
+    (file,) = folder.iterdir()
+    scene.run("restoreevents", str(file), "--yes")
+    assert scene.log() == before
+    assert scene.handled().pop("z") == 1
+    scene.deployment.sql("DELETE FROM witness WHERE sku = 'z'")
 
 
 def _plain(tables: list[list[tuple[Any, ...]]]) -> list[list[list[str]]]:
@@ -269,6 +306,7 @@ DEATHS: dict[str, Callable[[Scene], None]] = {
     "retry-moved": a_worker_dies_while_it_writes_a_failure_down,
     "dead-letters-retried": an_operator_dies_while_dead_letters_are_retried,
     "retention": an_operator_dies_while_the_log_is_archived,
+    "month-emptied": an_operator_dies_when_a_month_is_emptied,
 }
 
 

@@ -16,7 +16,7 @@ from django.db.models import Count, F, Sum
 from analytics import queries as analytics
 from analytics.models import SaleLine
 from eventbus.models import Dispatch, Duplicates, Event, Outbox, Retry
-from eventbus.operations import completeness, streams
+from eventbus.operations import completeness, months, streams
 from eventbus.operations.under_way import aggregates_under_way, events_under_way
 from inventory.models import Movement, Reservation, StockItem
 from orders.models import Availability, Order, OrderLine
@@ -215,6 +215,13 @@ def complete() -> Finding:
     return finding
 
 
+def coming_months() -> Finding:
+    """Check that the log and the inbox have partitions for the next month."""
+    finding = Finding("the log and the inbox are ready for the next month")
+    finding.violations = months.missing()
+    return finding
+
+
 def counted(group_by: str, currency: str | None = None) -> dict[str, tuple[int, Decimal]]:
     """Return units and revenue from analytics, by day, product or country."""
     rows = analytics.sales(group_by)
@@ -262,4 +269,5 @@ CHECKS: list[Check] = [
     numbered,
     doubled,
     complete,
+    coming_months,
 ]

@@ -5,14 +5,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from eventbus.errors import EventBusError
-from eventbus.operations import retention
+from eventbus.operations import months, retention
 from eventbus.operations.permissions import ARCHIVE
 from infra.command_options import actor, add_confirm_arguments, confirm
 
 
 class Command(BaseCommand):
     help = (
-        "Move old events and their inbox rows out of the log into files of up to 10,000 events."
+        "Move old events and their inbox rows out of the log into files of up to 10,000 events:"
+        " on PostgreSQL whole months, whose partitions are dropped."
         " Events that are still needed stay. manage.py restoreevents restores them."
     )
 
@@ -42,6 +43,9 @@ class Command(BaseCommand):
             for label, count in found.items():
                 self.stdout.write(f"{count:>10}  {label}")
             total, folder = found["events"], options["to"]
+            if not total and not options["dry_run"]:
+                months.make_ahead()
+                months.drop_empty(until)
             if not total or not confirm(self, f"Archive {total} events in {folder}?", options):
                 return
             with tqdm(total=total, unit=" events", disable=None) as bar:
