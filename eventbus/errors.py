@@ -6,6 +6,7 @@ Explained
     ├── BadPayload
     ├── UnknownConsumer
     ├── NotPaused
+    ├── NotParked
     ├── NotSubscribed
     ├── StillSubscribed
     ├── BadConsumer
@@ -29,6 +30,7 @@ Explained
         ├── TransactionEnded  a handler ended its transaction by hand
         ├── TransactionLeftOpen   an external handler left a transaction open
         ├── SubscriptionEnded
+        ├── LaterEventsArchived   whether a later event of the stream is handled is unknown
         └── WorkerKilled      the event killed its worker too often
 TryLater
 └── NoCodeHere                a message for a consumer that this process does not have
@@ -65,6 +67,11 @@ class NoCodeHere(TryLater):
 
 class NotPaused(EventBusError):
     """{name} is not paused. manage.py pauseconsumer without a name lists those that are."""
+
+
+class NotParked(EventBusError):
+    """No event of {aggregate} waits for an earlier one to be handled by {consumer}.
+    manage.py parkedevents lists the streams that wait."""
 
 
 class NotSubscribed(EventBusError):
@@ -164,6 +171,11 @@ class TransactionEnded(GiveUp):
 class TransactionLeftOpen(GiveUp):
     """{consumer} made its call and left a transaction open, so its writes in that are undone.
     Write in the function that it returns; compare with the other system, then retry or discard."""
+
+
+class LaterEventsArchived(GiveUp):
+    """Event {event} is older than events in the archive {file}, and its consumer takes the latest
+    of a stream only. Restore it (manage.py restoreevents) and retry, or discard this event."""
 
 
 class SubscriptionEnded(GiveUp):

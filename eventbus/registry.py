@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, is_dataclass
 from functools import cache
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -13,6 +13,7 @@ from eventbus.events import Envelope, zoned
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Key = str | Callable[..., Iterable[object]] | None
+Order = Literal["latest", "strict"]
 
 NEVER_RUN = "the body of a coroutine or generator would never run"
 
@@ -41,6 +42,7 @@ class Consumer:
     idempotent: bool = True
     key: Key = None
     replayable: bool = False
+    order: Order | None = None
     item_type: type | None = None  # of a batch=True consumer: the dataclass its list holds
 
     @property
@@ -64,13 +66,17 @@ class Consumer:
         assert self.item_type
         return self.item_type(**arguments)
 
-    def keys(self, arguments: Mapping[str, Any]) -> list[str]:
-        """Return the lock names of one event: its keys, or the consumer's name without a key."""
+    def keys(self, arguments: Mapping[str, Any], aggregate: str = "") -> list[str]:
+        """Return the lock names of one event: its stream, if it is ordered, and its keys.
+
+        Without either it is the consumer's name.
+        """
+        streams = {stream(self.name, aggregate)} if self.order and aggregate else set()
         if self.key is None:
-            return [self.name]
+            return sorted(streams or {self.name})
         values = {name: arguments[name] for name in _key_parameters(self.key)}
         keys = values.values() if isinstance(self.key, str) else self.key(**values)
-        return sorted({f"{self.context}/{key}" for key in keys})
+        return sorted(streams | {f"{self.context}/{key}" for key in keys})
 
 
 def consumer(
@@ -81,6 +87,7 @@ def consumer(
     renamed_from: str | None = None,
     replayable: bool = False,
     batch: bool = False,
+    order: Order | None = None,
 ) -> Callable[[Handler], Handler]:
     """Subscribe a function to one or more events by their wire names.
 
@@ -100,6 +107,10 @@ def consumer(
         and is called once for all unhandled events of a message, in order. The events have
         different causes, so `origin()` and `publish` are refused inside it. If it fails, the
         events are delivered one by one, in lists of one: only the failing ones are retried.
+    order: within a stream, the events of one aggregate that the consumer subscribes to. "strict":
+        an event is handled only after all earlier ones; meanwhile it is parked, also behind a dead
+        letter. "latest": an event is skipped if a later one is handled. Without a key the events
+        of a stream run one after another, and streams in parallel.
 
     Raises BadConsumer.
     """
@@ -114,9 +125,12 @@ def consumer(
             raise BadConsumer(consumer=name, problem="another consumer has this name")
         if not events:
             raise BadConsumer(consumer=name, problem="it names no event")
-        if batch and external:
-            problem = "batch=True shares one transaction, and external=True has none"
+        if (batch or order) and external:
+            option = "batch=True" if batch else "order="
+            problem = f"{option} needs a transaction around the handler, and external=True has none"
             raise BadConsumer(consumer=name, problem=problem)
+        if order not in (None, *get_args(Order)):
+            raise BadConsumer(consumer=name, problem='order= is "latest" or "strict"')
         consumers[name] = build(
             name,
             handle,
@@ -126,6 +140,7 @@ def consumer(
             idempotent=idempotent,
             key=key,
             replayable=replayable,
+            order=order,
         )
         return handle
 
@@ -158,6 +173,11 @@ def build(
         item_type=item_type,
         **options,
     )
+
+
+def stream(consumer: str, aggregate: str) -> str:
+    """Return the lock name of an ordered consumer's stream."""
+    return f"{consumer}/{aggregate}"
 
 
 def consumers_of(event: str) -> list[Consumer]:

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from eventbus.admin.links import event_link
 from eventbus.admin.payload_access import PayloadGuardMixin, actor
+from eventbus.consuming import streams
 from eventbus.models import (
     ConsumerHealth,
     DeadLetter,
@@ -15,6 +16,7 @@ from eventbus.models import (
     Duplicates,
     Event,
     Outbox,
+    Parked,
     Pause,
     QueueMarker,
     Retry,
@@ -104,6 +106,28 @@ class RetryAdmin(FailureAdmin, SendAgainMixin):
         self.send(request, "retries", rows)
 
 
+@admin.register(Parked)
+class ParkedAdmin(EventRowAdmin):
+    list_display = ["consumer", "aggregate", "event", "parked_at", "dispatched_at", "skipped"]
+    list_filter = ["consumer"]
+    search_fields = ["aggregate"]
+    fields = [
+        "consumer",
+        "aggregate",
+        "event",
+        "waits_for",
+        "parked_at",
+        "dispatched_at",
+        "skipped",
+    ]
+    fields += ["replayed"]
+
+    @admin.display(description="waits for")
+    def waits_for(self, row: Parked) -> str:
+        missing = streams.missing(row.consumer, row.aggregate)
+        return event_link(missing, str(missing)) if missing and not row.dispatched_at else "-"
+
+
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnlyAdmin):
     list_display = ["consumer", "event", "since", "until", "generation"]
@@ -118,7 +142,7 @@ class ConsumerHealthAdmin(ReadOnlyAdmin):
 
 @admin.register(Duplicates)
 class DuplicatesAdmin(ReadOnlyAdmin):
-    list_display = ["consumer", "absorbed", "last_at"]
+    list_display = ["consumer", "absorbed", "superseded", "last_at"]
     ordering = ["-absorbed"]
 
 

@@ -9,7 +9,7 @@ from django.db import connection
 
 from eventbus import registry
 from eventbus.cloudevents import from_cloudevent
-from eventbus.consuming import inbox, pauses, retries
+from eventbus.consuming import inbox, pauses, retries, streams
 from eventbus.consuming.external_calls import call_external
 from eventbus.consuming.handlers import Arguments, run
 from eventbus.consuming.receipts import Receipt, finish
@@ -22,7 +22,7 @@ from eventbus.registry import Consumer
 from infra.failpoints import reach
 from infra.transactions import repeat_conflicts
 
-Handle = Callable[[Consumer, Envelope], None]
+Handle = Callable[[Consumer, Envelope], bool]  # False: parked
 
 
 def deliver(
@@ -66,7 +66,8 @@ def deliver_batch(receipt: Receipt, consumer: Consumer, envelopes: Sequence[Enve
             with savepoints.omitted():
                 _handle(current, consumer, envelopes)
             current.must_be_open()
-            current.must_be(finish(receipt, envelopes))
+            admitted = [envelope for envelope in envelopes if envelope.id not in current.parked]
+            current.must_be(finish(receipt, admitted))
 
     try:
         repeat_conflicts(handle_together)
@@ -90,8 +91,8 @@ def _deliver_each(
             receipt = replace(receipt, dispatch=0)  # its row stays, for the rest
             break
         try:
-            handle(consumer, envelope)
-            handled.append(envelope)
+            if handle(consumer, envelope):
+                handled.append(envelope)
         except Exception as error:
             _reset_session(receipt)
             retries.record_failure(consumer.name, envelope, error)
@@ -112,22 +113,25 @@ def _reset_session(receipt: Receipt) -> None:
         connection.close()
 
 
-def _handle_counted(handle: Handle, consumer: Consumer, envelope: Envelope) -> None:
+def _handle_counted(handle: Handle, consumer: Consumer, envelope: Envelope) -> bool:
     # Counted before the handler runs: one that kills its worker cannot count afterwards.
     retries.count_delivery(consumer.name, envelope)
-    handle(consumer, envelope)
+    if not handle(consumer, envelope):
+        return False
     Retry.objects.filter(consumer=consumer.name, event_id=envelope.id).delete()
+    return True
 
 
-def _handle_in_transaction(consumer: Consumer, envelope: Envelope) -> None:
-    def handle_alone() -> None:
+def _handle_in_transaction(consumer: Consumer, envelope: Envelope) -> bool:
+    def handle_alone() -> bool:
         current = DeliveryTransaction(consumer.name)
         with current.atomic():
             _handle(current, consumer, [envelope])
             current.must_be_open()
             current.must_be(current_id())
+        return not current.parked
 
-    repeat_conflicts(handle_alone)
+    return repeat_conflicts(handle_alone)
 
 
 def _handle(
@@ -135,11 +139,19 @@ def _handle(
 ) -> None:
     decoded = Arguments(consumer)
     keys = {key for envelope in envelopes for key in decoded.keys_of(envelope)}
+    if consumer.order == "strict":
+        admitted = streams.admit(consumer, envelopes, keys)
+        current.parked = {e.id for e in envelopes} - {e.id for e in admitted}
+        envelopes = admitted
     ids = [envelope.id for envelope in envelopes]
     marked, current.id = inbox.mark_handled(consumer.name, ids, keys)
     marked -= inbox.drop_archived(consumer.name, (e for e in envelopes if e.id in marked))
     current.marked = marked
     fresh = [envelope for envelope in envelopes if envelope.id in marked]
+    absorbed, superseded = len(envelopes) - len(fresh), 0
+    if consumer.order == "latest" and fresh:
+        latest = streams.without_superseded(consumer, fresh)
+        superseded, fresh = len(fresh) - len(latest), latest
     if consumer.item_type:
         items = [consumer.item(decoded.of(envelope)) for envelope in fresh]
         if items:
@@ -149,7 +161,9 @@ def _handle(
         for envelope in fresh:
             with caused_by(envelope, consumer.name), current.run(envelope.id):
                 run(consumer, **decoded.of(envelope))
-    if len(fresh) < len(envelopes):
+    if consumer.order == "strict":
+        streams.settle(consumer.name, fresh)
+    if absorbed or superseded:
         current.must_be_open()
-        inbox.count_absorbed(consumer.name, len(envelopes) - len(fresh))
+        inbox.count_absorbed(consumer.name, absorbed, superseded)
     reach("handled-not-committed")

@@ -18,11 +18,14 @@ from infra.failpoints import reach
 from infra.transactions import atomic, repeat_conflicts
 
 
-def call_external(consumer: Consumer, envelope: Envelope) -> None:
-    """Start, call, record: no transaction is open during the call to the other system."""
+def call_external(consumer: Consumer, envelope: Envelope) -> bool:
+    """Start, call, record: no transaction is open during the call to the other system.
+
+    Returns True: its events are not ordered, so none is parked.
+    """
     state, until, archived = _start_call(consumer, envelope)
     if state == "done" or archived:
-        return
+        return True
     if state == "busy":
         raise TryLater(seconds=inbox.seconds_left(until), reason="another delivery is calling")
     if state == "again" and not consumer.idempotent:
@@ -41,6 +44,7 @@ def call_external(consumer: Consumer, envelope: Envelope) -> None:
             raise BadConsumer(consumer=consumer.name, problem=problem)
         # Killed here, the event stays started: only an idempotent consumer calls again.
         repeat_conflicts(partial(_record_call, consumer, envelope, record))
+    return True
 
 
 @atomic

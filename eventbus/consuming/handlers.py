@@ -59,4 +59,5 @@ class Arguments:
     def keys_of(self, envelope: Envelope) -> list[str]:
         """Return the lock names of one event. Raises BadPayload."""
         # Without a key only unhandled events are decoded: a duplicate cannot fail by its payload.
-        return self._consumer.keys(self.of(envelope) if self._consumer.key else {})
+        arguments = self.of(envelope) if self._consumer.key else {}
+        return self._consumer.keys(arguments, envelope.aggregate)

@@ -50,7 +50,7 @@ def mark_handled(
     with postgres.cursor() as cursor:
         with postgres.pipeline():
             locks.acquire_for_delivery(consumer, keys)
-            cursor.execute(_INSERT[connection.vendor], [consumer, consumer, _array(sorted(events))])
+            cursor.execute(_INSERT[connection.vendor], [consumer, consumer, array(sorted(events))])
         rows = cursor.fetchall()
     marked = {id if isinstance(id, UUID) else UUID(id) for id, *_ in rows}
     if not rows:
@@ -144,7 +144,7 @@ def seconds_left(until: dt.datetime) -> float:
     return max(1.0, (until - clock.now()).total_seconds())
 
 
-def _array(ids: Sequence[UUID]) -> str:
+def array(ids: Sequence[UUID]) -> str:
     """Return ids as one value, which is quoted much faster than one value each."""
     if connection.vendor == "postgresql":
         return f"{{{','.join(map(str, ids))}}}"
@@ -152,21 +152,26 @@ def _array(ids: Sequence[UUID]) -> str:
 
 
 _COUNT = f"""
-INSERT INTO {Duplicates._meta.db_table} AS d (consumer, absorbed, last_at)
-VALUES (%s, %s, CURRENT_TIMESTAMP)
+INSERT INTO {Duplicates._meta.db_table} AS d (consumer, absorbed, superseded, last_at)
+VALUES (%s, %s, %s, CURRENT_TIMESTAMP)
 ON CONFLICT (consumer)
-DO UPDATE SET absorbed = d.absorbed + excluded.absorbed, last_at = excluded.last_at
+DO UPDATE SET absorbed = d.absorbed + excluded.absorbed, last_at = excluded.last_at,
+              superseded = d.superseded + excluded.superseded
 """
 
 
-def count_absorbed(consumer: str, events: int) -> None:
-    """Count and log duplicate deliveries, with the transaction of their message.
+def count_absorbed(consumer: str, events: int, superseded: int = 0) -> None:
+    """Count and log duplicate and superseded deliveries, with the transaction of their message.
 
     The row is shared by all deliveries to the consumer, so it is locked last.
     """
-    if events:
+    if events or superseded:
         with connection.cursor() as cursor:
-            cursor.execute(_COUNT, [consumer, events])
-        # On commit: a delivery that fails is delivered again, and would be logged twice.
-        write = partial(log.info, "duplicate delivery", consumer=consumer, events=events)
-        transaction.on_commit(write)
+            cursor.execute(_COUNT, [consumer, events, superseded])
+    # On commit: a delivery that fails is delivered again, and would be logged twice.
+    for message, count in (
+        ("duplicate delivery", events),
+        ("superseded by later events", superseded),
+    ):
+        if count:
+            transaction.on_commit(partial(log.info, message, consumer=consumer, events=count))

@@ -27,6 +27,7 @@ class DeliveryTransaction:
         self.marked: set[UUID] | None = None  # before the handler runs
         self.running: UUID | None = None
         self.done: set[UUID] = set()
+        self.parked: set[UUID] = set()
         self.unclear: set[UUID] = set()  # after a COMMIT by hand: a part of their effect is saved
         self._session: Any = None
 

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             name='Action',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('operation', models.CharField(choices=[('retry', 'Retry dead letters'), ('discard', 'Discard dead letters'), ('note', 'Add a note'), ('edit', 'Edit the payload and retry'), ('replay', 'Replay events'), ('rebuild', 'Rebuild a read model'), ('archive', 'Archive events'), ('restore', 'Restore events'), ('view', 'View a payload'), ('send_again', 'Send undelivered events again'), ('pause', 'Pause a consumer or context'), ('resume', 'Resume a consumer or context'), ('end_subscription', 'End a subscription')], db_index=True, max_length=40)),
+                ('operation', models.CharField(choices=[('retry', 'Retry dead letters'), ('discard', 'Discard dead letters'), ('note', 'Add a note'), ('edit', 'Edit the payload and retry'), ('replay', 'Replay events'), ('rebuild', 'Rebuild a read model'), ('archive', 'Archive events'), ('restore', 'Restore events'), ('view', 'View a payload'), ('send_again', 'Send undelivered events again'), ('pause', 'Pause a consumer or context'), ('resume', 'Resume a consumer or context'), ('skip', 'Let a stream go on without an event'), ('end_subscription', 'End a subscription')], db_index=True, max_length=40)),
                 ('actor', models.CharField(max_length=120)),
                 ('selection', models.JSONField(default=dict, help_text='the filter, as given')),
                 ('preview', models.JSONField(default=dict, help_text='counts before anything was changed')),
@@ -69,7 +69,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('consumer', models.CharField(max_length=120, primary_key=True, serialize=False)),
                 ('absorbed', models.PositiveBigIntegerField(verbose_name='deliveries absorbed')),
-                ('last_at', models.DateTimeField(verbose_name='last absorbed at')),
+                ('superseded', models.PositiveBigIntegerField(default=0, verbose_name='deliveries superseded')),
+                ('last_at', models.DateTimeField(verbose_name='last one at')),
             ],
             options={
                 'verbose_name_plural': 'duplicates',
@@ -83,6 +84,25 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'outbox',
+            },
+        ),
+        migrations.CreateModel(
+            name='Parked',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('consumer', models.CharField(max_length=120)),
+                ('event_id', models.UUIDField()),
+                ('aggregate', models.CharField(max_length=120)),
+                ('position', models.BigIntegerField(help_text='in the log')),
+                ('parked_at', models.DateTimeField()),
+                ('dispatched_at', models.DateTimeField(help_text='when it was dispatched again; its row stays until it is handled', null=True)),
+                ('skipped', models.BooleanField(default=False, help_text='later events do not wait for it')),
+                ('replayed', models.BooleanField(default=False)),
+            ],
+            options={
+                'verbose_name': 'parked event',
+                'constraints': [models.UniqueConstraint(fields=('consumer', 'event_id'), name='parked_once_each')],
+                'indexes': [models.Index(fields=['consumer', 'aggregate'], name='parked_stream')],
             },
         ),
         migrations.CreateModel(
@@ -195,7 +215,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['position'],
-                'indexes': [models.Index(fields=['correlation'], name='event_correlation'), models.Index(fields=['aggregate'], name='event_aggregate'), models.Index(fields=['name', 'recorded_at'], name='event_name_time')],
+                'indexes': [models.Index(fields=['correlation'], name='event_correlation'), models.Index(fields=['aggregate', 'position'], name='event_stream'), models.Index(fields=['name', 'recorded_at'], name='event_name_time')],
             },
         ),
         infra.partitions.CreatePartitioned(

@@ -75,11 +75,15 @@ class Inbox(models.Model):
 
 
 class Duplicates(models.Model):
-    """The deliveries of a consumer that the inbox absorbed: their events were handled before."""
+    """The deliveries of a consumer that the inbox absorbed: their events were handled before.
+
+    With `order="latest"` also those whose events were superseded by a later one.
+    """
 
     consumer = models.CharField(max_length=120, primary_key=True)
     absorbed = models.PositiveBigIntegerField("deliveries absorbed")
-    last_at = models.DateTimeField("last absorbed at")
+    superseded = models.PositiveBigIntegerField("deliveries superseded", default=0)
+    last_at = models.DateTimeField("last one at")
 
     class Meta:
         verbose_name_plural = "duplicates"
@@ -113,6 +117,36 @@ class Retry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.consumer} after {self.attempts}"
+
+
+class Parked(models.Model):
+    """An event that waits for earlier ones of its stream: its consumer has `order="strict"`.
+
+    `dispatched_at` is empty while it waits. A skipped event was awaited by later ones, until an
+    operator let them go on without it.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    consumer = models.CharField(max_length=120)
+    event_id = models.UUIDField()
+    aggregate = models.CharField(max_length=120)
+    position = models.BigIntegerField(help_text="in the log")
+    parked_at = models.DateTimeField()
+    dispatched_at = models.DateTimeField(
+        null=True, help_text="when it was dispatched again; its row stays until it is handled"
+    )
+    skipped = models.BooleanField(default=False, help_text="later events do not wait for it")
+    replayed = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name = "parked event"
+        constraints = [
+            models.UniqueConstraint(fields=["consumer", "event_id"], name="parked_once_each")
+        ]
+        indexes = [models.Index(fields=["consumer", "aggregate"], name="parked_stream")]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} for {self.consumer}, in {self.aggregate}"
 
 
 class DeadLetter(models.Model):

@@ -48,7 +48,7 @@ class Event(Fact):
         ordering = ["position"]
         indexes = [
             models.Index(fields=["correlation"], name="event_correlation"),
-            models.Index(fields=["aggregate"], name="event_aggregate"),
+            models.Index(fields=["aggregate", "position"], name="event_stream"),
             models.Index(fields=["name", "recorded_at"], name="event_name_time"),
         ]
 

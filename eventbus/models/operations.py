@@ -25,6 +25,7 @@ class Action(models.Model):
         SEND_AGAIN = "send_again", "Send undelivered events again"
         PAUSE = "pause", "Pause a consumer or context"
         RESUME = "resume", "Resume a consumer or context"
+        SKIP = "skip", "Let a stream go on without an event"
         END_SUBSCRIPTION = "end_subscription", "End a subscription"
 
     id = models.BigAutoField(primary_key=True)

@@ -16,6 +16,7 @@ from eventbus.models import (
     Dispatch,
     Event,
     Inbox,
+    Parked,
     Retry,
     Subscription,
 )
@@ -24,7 +25,7 @@ MAX_EVENTS = 500  # in one tree: a request that imports a year is read in pages 
 
 # Delivery statuses. Pending: in the outbox or in flight.
 PENDING, IN_FLIGHT, STARTED, HANDLED = "pending", "in flight", "started", "handled"
-RETRYING, DEAD, DISCARDED = "retrying", "dead letter", "discarded"
+RETRYING, DEAD, DISCARDED, PARKED = "retrying", "dead letter", "discarded", "parked"
 
 
 def as_tree(events: Iterable[Event]) -> Iterator[tuple[int, Event]]:
@@ -127,7 +128,11 @@ def _statuses(event: Event) -> Iterator[DeliveryStatus]:
         yield DeliveryStatus(consumer=discarded.consumer, status=DISCARDED, at=at)
     for handled in Inbox.objects.filter(**of_event).exclude(handled_at=None):
         yield DeliveryStatus(consumer=handled.consumer, status=HANDLED, at=handled.handled_at)
-    for retry in Retry.objects.filter(**of_event):
+    for parked in Parked.objects.filter(**of_event, dispatched_at=None):
+        yield DeliveryStatus(
+            consumer=parked.consumer, status=PARKED, at=parked.parked_at, replayed=parked.replayed
+        )
+    for retry in Retry.objects.filter(**of_event).exclude(_exists(Parked, Q(dispatched_at=None))):
         yield _failed(retry, RETRYING, retry.next_at, retry.replayed)
     for dead in DeadLetter.objects.filter(**of_event):
         yield _failed(dead, DEAD, dead.died_at, dead.envelope.get("replayed", False))
@@ -146,6 +151,7 @@ def delivery_status() -> Case:
     handled = Q(handled_at__isnull=False)
     return Case(
         When(_exists(DeadLetter), then=Value(DEAD)),
+        When(_exists(Parked, Q(dispatched_at=None)), then=Value(PARKED)),
         When(_exists(Retry), then=Value(RETRYING)),
         When(_exists(Inbox, handled), then=Value(HANDLED)),
         When(_exists(DiscardedDeadLetter), then=Value(DISCARDED)),

@@ -15,7 +15,7 @@ from django.db import connection
 from infra import clock
 
 # A delivery in several tables is counted in the first one. A retry keeps its row while it is sent.
-STATES = ("dead", "discarded", "retrying", "in_flight", "pending")
+STATES = ("dead", "discarded", "parked", "retrying", "in_flight", "pending")
 LOST = "lost"
 
 SENT = {
@@ -41,6 +41,9 @@ WITH owed AS (
                  THEN 'dead'
              WHEN (consumer, event_id) IN
                  (SELECT consumer, event_id FROM eventbus_discarded_dead_letter) THEN 'discarded'
+             WHEN (consumer, event_id) IN
+                 (SELECT consumer, event_id FROM eventbus_parked WHERE dispatched_at IS NULL)
+                 THEN 'parked'
              WHEN (consumer, event_id) IN (SELECT consumer, event_id FROM eventbus_retry)
                  THEN 'retrying'
              WHEN (consumer, event_id) IN (SELECT consumer, event_id FROM sent) THEN 'in_flight'

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Max, QuerySet
 from django.forms.models import model_to_dict
 
-from eventbus.consuming import corrections
+from eventbus.consuming import corrections, streams
 from eventbus.errors import NeedsReason, NotInLog
 from eventbus.models import (
     Action,
@@ -178,6 +178,9 @@ def _discard(dead_letters: Sequence[DeadLetter], action: Action) -> None:
     )
     DeadLetter.objects.filter(pk__in=[row.pk for row in dead_letters]).delete()
     _record(action, Result.DISCARDED, dead_letters)
+    # Otherwise the relay wakes the events behind them at its next search for lost messages.
+    for consumer in {row.consumer for row in dead_letters}:
+        streams.wake(consumer)
 
 
 def _note(dead_letters: Sequence[DeadLetter], action: Action) -> None:

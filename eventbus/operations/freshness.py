@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.db.models import Min, Q
 
-from eventbus.models import DeadLetter, Dispatch, Event, Outbox, Retry
+from eventbus.models import DeadLetter, Dispatch, Event, Outbox, Parked, Retry
 from infra import clock
 
 # Several relays number their dispatches in any order: the oldest event is among the first rows.
@@ -18,8 +18,8 @@ def handled_until(context: str) -> dt.datetime:
     A reader of the model afterwards finds all events committed before that time. The time may be
     earlier than necessary, as an event in the outbox may be for other contexts only.
     """
-    # The tables are read in the order in which a delivery moves through them (a retry keeps its
-    # row while it is in flight), so an event that moves meanwhile is seen at least once.
+    # The tables are read in the order in which a delivery moves through them (a retry and a parked
+    # event keep their rows while they are in flight), so one that moves is seen at least once.
     now = clock.now()
     unhandled = list(Outbox.objects.order_by("pk").values_list("event_id", flat=True)[:FIRST_ROWS])
     in_flight = Dispatch.objects.filter(consumer__startswith=f"{context}.").order_by("pk")
@@ -31,7 +31,7 @@ def handled_until(context: str) -> dt.datetime:
                 "event_id"
             )
         )
-        for table in (Retry, DeadLetter)
+        for table in (Parked, Retry, DeadLetter)
     ]
     late = [Event.objects.filter(condition) for condition in (Q(pk__in=unhandled), *failed)]
     oldest = [events.aggregate(at=Min("recorded_at"))["at"] for events in late]

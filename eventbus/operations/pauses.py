@@ -10,7 +10,7 @@ from django.db.models import Min
 from eventbus import registry
 from eventbus.consuming import pauses
 from eventbus.errors import NeedsReason, NotPaused, UnknownConsumer
-from eventbus.models import Action, Dispatch, Event, Pause, Retry, Subscription
+from eventbus.models import Action, Dispatch, Event, Parked, Pause, Retry, Subscription
 from eventbus.operations.audit_log import record_action
 
 
@@ -27,7 +27,7 @@ class Backlog:
 
 
 def backlog(name: str) -> Backlog:
-    """Count the events that are dispatched or wait for a retry."""
+    """Count the events that are dispatched, parked, or wait for a retry."""
     ids: set[UUID] = set()
     events = 0
     for listed in Dispatch.objects.filter(pauses.of(name)).values_list("event_ids", flat=True):
@@ -35,8 +35,11 @@ def backlog(name: str) -> Backlog:
         ids.update(map(UUID, listed[:1]))
     waiting = Retry.objects.filter(pauses.of(name), next_at__isnull=False)
     events += waiting.count()
-    first = waiting.order_by("event_id").values_list("event_id", flat=True)[:1]
-    oldest = Event.objects.filter(pk__in=[*ids, *first]).aggregate(at=Min("recorded_at"))["at"]
+    parked = Parked.objects.filter(pauses.of(name), dispatched_at=None)
+    events += parked.count()
+    for rows in (waiting, parked):
+        ids.update(rows.order_by("event_id").values_list("event_id", flat=True)[:1])
+    oldest = Event.objects.filter(pk__in=ids).aggregate(at=Min("recorded_at"))["at"]
     return Backlog(events=events, oldest=oldest)
 
 

@@ -28,7 +28,7 @@ from eventbus.consuming.delivery import deliver_batch
 from eventbus.consuming.receipts import Receipt
 from eventbus.errors import CannotRebuild
 from eventbus.events import Envelope
-from eventbus.models import Action, DeadLetter, Event, Inbox, Retry, Subscription
+from eventbus.models import Action, DeadLetter, Event, Inbox, Parked, Retry, Subscription
 from eventbus.operations import retention
 from eventbus.operations.audit_log import record_action, record_progress
 from eventbus.operations.replay import undiscarded
@@ -117,6 +117,8 @@ def _empty(context: str, consumers: Sequence[Consumer]) -> None:
         rows = Subscription.objects.filter(consumer=consumer.name)
         rows.update(generation=inbox.generation(consumer.name) + 1)
         rows.filter(until=None).update(since=EPOCH)
+        # The refill reads their events, and parks again what has to wait.
+        Parked.objects.filter(consumer=consumer.name).delete()
     services.empty()
 
 
@@ -152,7 +154,8 @@ def _finish(consumer: str) -> int:
         "pk", flat=True
     )
     dead_letters.filter(pk__in=list(done)).delete()
-    return dead_letters.count() + Retry.objects.filter(consumer=consumer).count()
+    waiting = [Retry.objects, Parked.objects]
+    return dead_letters.count() + sum(rows.filter(consumer=consumer).count() for rows in waiting)
 
 
 def _name(consumer: Consumer) -> str:

@@ -26,6 +26,7 @@ from eventbus.models import (
     Dispatch,
     Event,
     Inbox,
+    Parked,
     Retry,
     Subscription,
 )
@@ -76,6 +77,7 @@ def preview(request: ReplayRequest, again: bool = False) -> dict[str, int]:
         "handled": events.filter(_handled(consumer)).count(),
         "dead letters": events.filter(_in(DeadLetter, consumer)).count(),
         "discarded": events.filter(_in(DiscardedDeadLetter, consumer)).count(),
+        "parked": events.filter(_in(Parked, consumer)).count(),
         "retrying": events.filter(_in(Retry, consumer)).count(),
         "to deliver": _unhandled(request).count(),
     }
@@ -94,8 +96,8 @@ def replay(
 ) -> int:
     """Queue events for a consumer, with `again` also handled ones; return how many.
 
-    The rate is in events per second, 0 for no limit. Dead letters, retries and discarded events
-    stay as they are. If it is interrupted, a call without `again` queues the rest.
+    The rate is in events per second, 0 for no limit. Dead letters, retries, parked and discarded
+    events stay as they are. If it is interrupted, a call without `again` queues the rest.
     Raises UnknownConsumer, CannotReplay, InArchive, LogBusy.
     """
     found = preview(request, again)
@@ -160,6 +162,7 @@ def _without_failures(consumer: str, events: QuerySet[Event]) -> QuerySet[Event]
         undiscarded(consumer, events)
         .exclude(_in(DeadLetter, consumer))
         .exclude(_in(Retry, consumer))
+        .exclude(_in(Parked, consumer))
     )
 
 

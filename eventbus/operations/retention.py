@@ -30,6 +30,7 @@ from eventbus.models import (
     Event,
     Inbox,
     Outbox,
+    Parked,
     Retry,
     Subscription,
 )
@@ -186,7 +187,7 @@ def _old(until: dt.datetime) -> QuerySet[Event]:
 
 def _unneeded(events: QuerySet[Event]) -> QuerySet[Event]:
     """Return the events with no delivery pending, in flight, retrying, dead or outstanding."""
-    for table in (Outbox, Retry, DeadLetter):
+    for table in (Outbox, Parked, Retry, DeadLetter):
         events = events.exclude(Exists(table._default_manager.filter(event_id=OuterRef("pk"))))
     in_flight = RawSQL(_IN_FLIGHT[connection.vendor], [])
     return events.exclude(pk__in=in_flight).exclude(_outstanding())

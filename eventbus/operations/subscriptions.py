@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -10,7 +11,7 @@ from django.db import transaction
 from eventbus import registry
 from eventbus.consuming import retries
 from eventbus.errors import NeedsReason, NotSubscribed, StillSubscribed, SubscriptionEnded
-from eventbus.models import Action, Dispatch, Event, Retry, Subscription
+from eventbus.models import Action, Dispatch, Event, Parked, Retry, Subscription
 from eventbus.operations.audit_log import record_action
 from eventbus.relay.subscriptions import LOCK, exclude_claims
 from infra import clock, locks
@@ -34,6 +35,7 @@ class Owed:
     subscriptions: int
     dispatched: int
     retries: int
+    parked: int
 
 
 def overview() -> list[SubscriptionStatus]:
@@ -57,7 +59,8 @@ def preview(consumer: str, event: str = "") -> Owed:
     return Owed(
         subscriptions=len(rows),
         dispatched=sum(len(ids) for _, ids in _dispatched(consumer, names)),
-        retries=len(_retried(consumer, names)),
+        retries=len(_named(Retry, consumer, names)),
+        parked=len(_named(Parked, consumer, names)),
     )
 
 
@@ -91,7 +94,7 @@ def end(consumer: str, event: str, actor: str, reason: str) -> Owed:
 
 
 def _settle(consumer: str, names: Sequence[str]) -> int:
-    """Make dead letters of events dispatched or waiting for a retry; return their number."""
+    """Make dead letters of events dispatched, parked or retrying; return their number."""
     settled: Counter[UUID] = Counter()
     for dispatch, ids in _dispatched(consumer, names):
         settled.update(ids)
@@ -100,7 +103,10 @@ def _settle(consumer: str, names: Sequence[str]) -> int:
             Dispatch.objects.filter(pk=dispatch.pk).update(event_ids=left)
         else:
             dispatch.delete()
-    settled.update(_retried(consumer, names))
+    settled.update(_named(Retry, consumer, names))
+    parked = _named(Parked, consumer, names)
+    settled.update(parked)
+    Parked.objects.filter(consumer=consumer, event_id__in=parked).delete()
     for event in Event.objects.filter(pk__in=settled):
         error = SubscriptionEnded(consumer=consumer, event=event.name)
         retries.record_failure(consumer, event.envelope(), error)
@@ -133,6 +139,6 @@ def _dispatched(consumer: str, names: Sequence[str]) -> list[tuple[Dispatch, set
     return found
 
 
-def _retried(consumer: str, names: Sequence[str]) -> set[UUID]:
-    waiting = Retry.objects.filter(consumer=consumer).values("event_id")
+def _named(table: Any, consumer: str, names: Sequence[str]) -> set[UUID]:
+    waiting = table.objects.filter(consumer=consumer).values("event_id")
     return set(Event.objects.filter(pk__in=waiting, name__in=names).values_list("pk", flat=True))

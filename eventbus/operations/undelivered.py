@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from eventbus.consuming import pauses
-from eventbus.models import Action, Dispatch, Event, Outbox, Retry, Subscription
+from eventbus.models import Action, Dispatch, Event, Outbox, Parked, Retry, Subscription
 from eventbus.operations.audit_log import record_action, record_progress
 from eventbus.publishing import wakeup
 from eventbus.relay import claim
@@ -35,6 +35,7 @@ class State(StrEnum):
     UNCONFIRMED = "unconfirmed"
     SENT = "sent"
     RETRY = "retry"
+    PARKED = "parked"
 
 
 WAITS_FOR = {
@@ -45,6 +46,7 @@ WAITS_FOR = {
     State.UNCONFIRMED: "the broker; after SEND_DEADLINE it is sent again",
     State.SENT: "a worker; if the broker lost it, it is sent again after LOST_AFTER",
     State.RETRY: "the time of its next attempt",
+    State.PARKED: "an earlier event of its stream: manage.py parkedevents",
 }
 SENDABLE = (State.UNCONFIRMED, State.SENT, State.RETRY)
 
@@ -161,12 +163,18 @@ def _rows(wanted: Undelivered) -> Iterator[Row]:
         if _has_event(dispatch, wanted.event):
             state, since = _state(dispatch, paused, unhealthy)
             yield state, dispatch.consumer, dispatch.pk, dispatch.event_ids, since
-    retries = Retry.objects.exclude(next_at=None).order_by("pk")
-    retries = retries.filter(mine) if mine else retries
-    if wanted.event:
-        retries = retries.filter(event_id__in=Event.objects.filter(name=wanted.event).values("pk"))
-    for retry in retries.iterator():
+    for retry in _of(Retry.objects.exclude(next_at=None), wanted):
         yield State.RETRY, retry.consumer, retry.pk, [str(retry.event_id)], retry.failed_at
+    for row in _of(Parked.objects.filter(dispatched_at=None), wanted):
+        yield State.PARKED, row.consumer, row.pk, [str(row.event_id)], row.parked_at
+
+
+def _of(rows: QuerySet[Any], wanted: Undelivered) -> Iterator[Any]:
+    if wanted.name:
+        rows = rows.filter(pauses.of(wanted.name))
+    if wanted.event:
+        rows = rows.filter(event_id__in=Event.objects.filter(name=wanted.event).values("pk"))
+    return rows.order_by("pk").iterator()
 
 
 def _waiting(wanted: Undelivered) -> QuerySet[Outbox]:

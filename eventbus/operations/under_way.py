@@ -20,6 +20,7 @@ SELECT event_id FROM (
     JOIN eventbus_subscription s
         ON s.event = e.name AND s.since <= e.recorded_at AND s.until IS NULL
     UNION ALL {sent}
+    UNION ALL SELECT consumer, event_id FROM eventbus_parked
     UNION ALL SELECT consumer, event_id FROM eventbus_retry
     UNION ALL SELECT consumer, event_id FROM eventbus_dead_letter) d
 WHERE ({consumers}) AND NOT EXISTS (
@@ -33,8 +34,8 @@ WHERE ({consumers}) AND NOT EXISTS (
 def events_under_way(*names: str) -> QuerySet[Event]:
     """Return the events that consumers, or all consumers of contexts, have yet to handle.
 
-    They are in the outbox, dispatched (sent, waiting for a relay, or paused), retrying or dead
-    letters. An event whose dead letter was discarded is not under way: it never arrives.
+    They are in the outbox, dispatched (sent, waiting for a relay, or paused), parked, retrying or
+    dead letters. An event whose dead letter was discarded is not under way: it never arrives.
     """
     consumers = " OR ".join(["d.consumer = %s OR d.consumer LIKE %s"] * len(names))
     query = _UNDER_WAY.format(sent=SENT[connection.vendor], consumers=consumers)

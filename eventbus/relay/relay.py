@@ -15,7 +15,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from eventbus.conf import conf
-from eventbus.consuming import inbox
+from eventbus.consuming import inbox, streams
 from eventbus.errors import BrokerUnreachable
 from eventbus.models import Dispatch
 from eventbus.publishing import wakeup
@@ -107,6 +107,7 @@ class Relay:
         if now - self._lost_search_at >= conf().MARKER_INTERVAL:
             self._lost_search_at = now
             close_old_connections()
+            streams.wake_all()
             lost_messages.resend_lost(self.transport, subscriptions.queues())
         return sent
 

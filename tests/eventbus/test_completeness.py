@@ -14,6 +14,7 @@ from eventbus.models import (
     Event,
     Inbox,
     Outbox,
+    Parked,
     Retry,
     Subscription,
 )
@@ -50,6 +51,8 @@ def put(state: str, consumer: str, event: Event) -> None:
         DiscardedDeadLetter.objects.create(action=action, dead_letter={}, **row)
     elif state == "retrying":
         Retry.objects.create(error="", failed_at=clock.now(), **row)
+    elif state == "parked":
+        Parked.objects.create(position=event.position, parked_at=clock.now(), **row)
     elif state == "in_flight":
         Dispatch.objects.create(consumer=consumer, event_ids=[str(event.pk)])
     elif state == "pending":

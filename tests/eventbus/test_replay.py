@@ -139,6 +139,7 @@ def test_a_replay_leaves_dead_letters_and_discarded_events_alone(bus, late, hand
         "handled": 0,
         "dead letters": 1,
         "discarded": 1,
+        "parked": 0,
         "retrying": 0,
         "to deliver": 2,
     }

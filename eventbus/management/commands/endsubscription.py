@@ -28,6 +28,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{owed.subscriptions:>8}  subscriptions of {consumer}")
             self.stdout.write(f"{owed.dispatched:>8}  events dispatched, not handled")
             self.stdout.write(f"{owed.retries:>8}  events that wait for a retry")
+            self.stdout.write(f"{owed.parked:>8}  events parked behind earlier ones")
             if confirm(self, "End, and make dead letters of these events?", options):
                 subscriptions.end(consumer, event, operator, options["reason"])
                 self.stdout.write(f"{consumer} is owed nothing more.")

@@ -1,0 +1,94 @@
+"""Parked events for operators: the streams that wait, and the events that they wait for."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, Min
+
+from eventbus.consuming import pauses, streams
+from eventbus.errors import NeedsReason
+from eventbus.models import Action, Event, Parked
+from eventbus.operations import causation
+from eventbus.operations.audit_log import record_action
+from eventbus.publishing import wakeup
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingStream:
+    """A stream of an ordered consumer whose next event is missing, and that event's status."""
+
+    consumer: str
+    aggregate: str
+    events: int
+    since: dt.datetime
+    missing: Event | None
+    status: str
+
+    @property
+    def waits_for(self) -> str:
+        """Return the missing event with its status, in words."""
+        if self.missing is None:
+            return "nothing any more: a relay sends its events within seconds"
+        return f"{self.missing.name} {self.missing.pk} ({self.status})"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the stream for a machine."""
+        return {
+            "consumer": self.consumer,
+            "aggregate": self.aggregate,
+            "events": self.events,
+            "since": self.since.isoformat(),
+            "missing": self.missing and str(self.missing.pk),
+            "name": self.missing and self.missing.name,
+            "status": self.status,
+        }
+
+
+def waiting(name: str = "") -> list[WaitingStream]:
+    """Return the streams with parked events, of a consumer or a context, oldest first."""
+    rows = Parked.objects.filter(dispatched_at=None)
+    if name:
+        rows = rows.filter(pauses.of(name))
+    found = rows.values("consumer", "aggregate").annotate(n=Count("pk"), since=Min("parked_at"))
+    return [
+        _stream(row["consumer"], row["aggregate"], row["n"], row["since"])
+        for row in found.order_by("since", "consumer", "aggregate")
+    ]
+
+
+def _stream(consumer: str, aggregate: str, events: int, since: dt.datetime) -> WaitingStream:
+    missing = streams.missing(consumer, aggregate)
+    event = Event.objects.get(pk=missing) if missing else None
+    statuses = causation.deliveries(event) if event else []
+    status = next((found.status for found in statuses if found.consumer == consumer), "")
+    return WaitingStream(
+        consumer=consumer,
+        aggregate=aggregate,
+        events=events,
+        since=since,
+        missing=event,
+        status=status,
+    )
+
+
+def skip(consumer: str, aggregate: str, actor: str, reason: str) -> WaitingStream:
+    """Let a stream go on without the event that it waits for; return its state afterwards.
+
+    The missing event stays where it is. If it is handled later, it is handled out of order.
+    Raises NeedsReason, NotParked.
+    """
+    if not reason.strip():
+        raise NeedsReason
+    selection = {"consumer": consumer, "aggregate": aggregate}
+    with (
+        record_action(Action.Operation.SKIP, actor, selection=selection, reason=reason) as action,
+        transaction.atomic(),
+    ):
+        event = streams.skip(consumer, aggregate)
+        rows = Parked.objects.filter(consumer=consumer, aggregate=aggregate)
+        left = rows.filter(dispatched_at=None).count()
+        action.result = {"skipped": str(event), "still parked": left}
+    wakeup.wake_relays()
+    return _stream(consumer, aggregate, left, action.started_at)
