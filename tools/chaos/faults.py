@@ -65,8 +65,8 @@ class Injector(ServerFaults):
 
     def _operate(self, command: Sequence[str], file: Path) -> float | None:
         """Run an operator's command that dies at the failpoint, and run it again."""
-        _taken(self.cluster.folder / "EarlyWorkRequested")
-        _wait(lambda: self.observer.dead_letters() > 0)
+        self._request("EarlyWorkRequested")
+        _wait(lambda: self.observer.dead_letters() > 0, DELIVERY_TIMEOUT)
         file.touch()
         try:
             self.cluster.run(*command)
@@ -168,7 +168,7 @@ class Injector(ServerFaults):
 
     def _request(self, event: str, text: str = "") -> bool:
         """Ask the clients to publish it."""
-        return bool(_taken(self.cluster.folder / event, text))
+        return bool(_taken(self.cluster.folder / event, text, DELIVERY_TIMEOUT))
 
 
 def method_of(fault: str) -> str:
@@ -176,12 +176,12 @@ def method_of(fault: str) -> str:
     return "_" + re.sub(r"\W", "_", fault)
 
 
-def _taken(file: Path, text: str = "") -> float | None:
+def _taken(file: Path, text: str = "", seconds: float = FAILPOINT_TIMEOUT) -> float | None:
     """Create a file, and return the Unix time when a process removed it, or None."""
     draft = file.with_name(f"{file.name}.new")
     draft.write_text(text)
     draft.rename(file)
-    _wait(lambda: not file.exists())
+    _wait(lambda: not file.exists(), seconds)
     taken = None if file.exists() else time.time()
     file.unlink(missing_ok=True)
     return taken

@@ -48,6 +48,9 @@ class TrafficGenerator:
             [40, 40, 4, 2, 4],
         )[0]
         action()
+
+    def publish_requested(self) -> None:
+        """Publish the events that faults request."""
         for event in ON_REQUEST:
             with suppress(FileNotFoundError):
                 file = self.folder / event
@@ -167,6 +170,7 @@ def buy(folder: Path, number: str, stopping: threading.Event) -> None:
     traffic = TrafficGenerator(folder, number)
     while not (stopping.is_set() or (folder / CLOSED).exists()):
         try:
+            traffic.publish_requested()
             if not overloaded():
                 with suppress(Refusal):
                     traffic.act()
