@@ -67,6 +67,11 @@ def record_failure(consumer: str, envelope: Envelope, error: Exception) -> None:
 
 def count_delivery(consumer: str, envelope: Envelope) -> None:
     """Count a suspect delivery, in its own transaction, before it begins. Raises WorkerKilled."""
+    # Each death leaves the dispatch, and a retry of which another one is made. Counted anew, those
+    # copies would kill workers as fast as new ones come.
+    fatal = DeadLetter.objects.filter(consumer=consumer, event_id=envelope.id)
+    if fatal.filter(signature__startswith=f"{consumer} {WorkerKilled.__name__} ").exists():
+        raise WorkerKilled(consumer=consumer, deliveries=conf().MAX_DELIVERIES, reason="killed")
     # If it kills its worker, the retry is due after LOST_AFTER. Its dispatch cannot serve for that:
     # this may be a second copy of the message, whose dispatch the first copy has deleted.
     lost_at = clock.now() + dt.timedelta(seconds=conf().LOST_AFTER)

@@ -1,5 +1,6 @@
 """Lost messages are resent, events that kill workers are dead letters, failures are probed."""
 
+import contextlib
 import datetime as dt
 import threading
 from uuid import uuid4
@@ -216,6 +217,33 @@ def test_an_event_that_kills_its_worker_becomes_a_dead_letter_and_its_neighbours
     assert dead.envelope["data"] == {"sku": "poison"}
     assert "started 5 times and never ended" in dead.error
     assert Inbox.objects.filter(consumer="orders.listen").count() == 2
+    assert not Dispatch.objects.exists()
+    assert not Retry.objects.exists()
+
+
+def test_another_copy_of_an_event_that_killed_its_worker_kills_no_other(relay, lossy):
+    starts = 0
+
+    def listen(sku: str) -> None:
+        nonlocal starts
+        starts += 1
+        raise SystemExit  # no handler's error: it ends the process
+
+    with listening(make_consumer(listen)):
+        retire("poison")
+        relay.run_once()
+        (message,) = lossy.messages
+        # Each death leaves its dispatch, and a retry of which another dispatch is made.
+        copy = Dispatch.objects.create(
+            consumer=message.consumer, event_ids=[event["id"] for event in message.events]
+        )
+        while not DeadLetter.objects.exists():
+            with contextlib.suppress(SystemExit):
+                deliver(message.dispatch, message.consumer, message.events, suspect=True)
+        deliver(copy.pk, message.consumer, message.events, suspect=True)
+
+    assert starts == 5
+    assert DeadLetter.objects.count() == 1
     assert not Dispatch.objects.exists()
     assert not Retry.objects.exists()
 

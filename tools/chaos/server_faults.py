@@ -46,6 +46,9 @@ class ServerFaults(ABC):
     def _reached(self, kind: str) -> int: ...
 
     @abstractmethod
+    def _request(self, event: str, text: str = "") -> bool: ...
+
+    @abstractmethod
     def release_snapshot(self, after: float = 0.0) -> None: ...
 
     def _terminate_sessions(self, fault: Fault) -> bool:
@@ -110,6 +113,10 @@ class ServerFaults(ABC):
         if not self.disk.mounted:
             return False
         before = self._writes_refused()
+        if self.observer.sqlite:
+            # Its log is written over from the start: kept at its size, it would have space.
+            self.release_snapshot()
+            self.observer.query("PRAGMA wal_checkpoint(TRUNCATE)")
         with self.disk.full():
             until = time.monotonic() + MOST_SECONDS
             while self._writes_refused() == before and time.monotonic() < until:
@@ -136,6 +143,7 @@ class ServerFaults(ABC):
         """Deploy a release in which a consumer has another name, then the former one again."""
         before = self._reached("renamed")
         with self._deployed({"CHAOS_RELEASE": "renamed"}) as ready:
+            self._request("FlakyWorkRequested")
             until = time.monotonic() + MOST_SECONDS
             while self._reached("renamed") == before and time.monotonic() < until:
                 time.sleep(0.1)

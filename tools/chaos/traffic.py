@@ -23,7 +23,12 @@ PRODUCTS = {"teapot": 100_000, "cup": 100_000, "kettle": 100_000, "vase": 40, "l
 CARDS = ["tok_ok"] * 17 + ["tok_insufficient_funds", "tok_fraud", "tok_flaky"]
 MAX_UNDER_WAY = 60  # messages under way: more would only wait
 # A file of this name requests one; its text is the kind.
-ON_REQUEST = ("CrashRequested", "EarlyWorkRequested", "MisbehaviourRequested")
+ON_REQUEST = (
+    "CrashRequested",
+    "EarlyWorkRequested",
+    "FlakyWorkRequested",
+    "MisbehaviourRequested",
+)
 CLOSED = "closed"  # a file of this name ends all customers
 LONG_REQUEST, LONG_SECONDS = "LongTransactionRequested", 60.0
 
