@@ -1,7 +1,7 @@
 """Monthly partitions of a PostgreSQL table by a UUIDv7, which begins with the time it was made.
 
 A row of a month without a partition is in the DEFAULT partition, so no insert ever fails for want
-of one. No other transaction waits longer than LOCK_TIMEOUT for a statement of this module.
+of one. A statement here waits at most LOCK_TIMEOUT for a lock, as others queue behind it.
 """
 
 import datetime as dt

@@ -185,12 +185,15 @@ def _old(until: dt.datetime) -> QuerySet[Event]:
     return events.filter(position__lt=min(last + 1, newest)).order_by("position")
 
 
-def _unneeded(events: QuerySet[Event]) -> QuerySet[Event]:
-    """Return the events with no delivery pending, in flight, retrying, dead or outstanding."""
+def _unneeded(events: QuerySet[Event], marks: Q | None = None) -> QuerySet[Event]:
+    """Return the events with no delivery pending, in flight, retrying, dead or outstanding.
+
+    `marks` are the inbox rows of these events, so that other partitions are not even planned.
+    """
     for table in (Outbox, Parked, Retry, DeadLetter):
         events = events.exclude(Exists(table._default_manager.filter(event_id=OuterRef("pk"))))
     in_flight = RawSQL(_IN_FLIGHT[connection.vendor], [])
-    return events.exclude(pk__in=in_flight).exclude(_outstanding())
+    return events.exclude(pk__in=in_flight).exclude(_outstanding(marks or Q()))
 
 
 # The event ids of a dispatch are a JSON list.
@@ -200,7 +203,7 @@ _IN_FLIGHT = {
 }
 
 
-def _outstanding() -> Q:
+def _outstanding(marks: Q) -> Q:
     """Match events that a subscribed consumer has neither handled nor had discarded.
 
     After an interrupted rebuild these include the events that it has not yet read.
@@ -208,7 +211,7 @@ def _outstanding() -> Q:
     outstanding, current = Q(pk=None), generations()
     for row in Subscription.objects.filter(until=None):
         delivery = {"consumer": row.consumer, "event_id": OuterRef("pk")}
-        handled = Inbox.objects.filter(**delivery, generation=current[row.consumer])
+        handled = Inbox.objects.filter(marks, **delivery, generation=current[row.consumer])
         done = Exists(handled.exclude(handled_at=None)) | Exists(
             DiscardedDeadLetter.objects.filter(**delivery)
         )
@@ -243,7 +246,7 @@ def _archive_month(
     """Move a whole month into files, and return how many events; 0 if one of them is needed."""
     events = Event.objects.filter(months.within(month))
     old = _old(until).filter(months.within(month))
-    unneeded, files = _unneeded(old), []
+    unneeded, files = _unneeded(old, months.within(month, "event_id")), []
     if _has_needed(events, unneeded):
         return 0
     while file := _write(folder, old, unneeded):
