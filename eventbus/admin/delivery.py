@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 
 from eventbus.admin.links import event_link
 from eventbus.admin.payload_access import PayloadGuardMixin, actor
 from eventbus.consuming import streams
+from eventbus.errors import NotParked
 from eventbus.models import (
     ConsumerHealth,
     DeadLetter,
@@ -22,8 +24,8 @@ from eventbus.models import (
     Retry,
     Subscription,
 )
-from eventbus.operations import pauses, undelivered
-from eventbus.operations.permissions import REPLAY
+from eventbus.operations import parked, pauses, undelivered
+from eventbus.operations.permissions import DISCARD, REPLAY
 from eventbus.publishing import wakeup
 from infra.admin import ReadOnlyAdmin, pretty
 
@@ -121,6 +123,35 @@ class ParkedAdmin(EventRowAdmin):
         "skipped",
     ]
     fields += ["replayed"]
+
+    actions = ["skip"]
+
+    def has_discard_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(DISCARD)
+
+    @admin.action(description="Go on without the missing event …", permissions=["discard"])
+    def skip(self, request: HttpRequest, rows: QuerySet[Parked]) -> TemplateResponse | None:
+        reason = request.POST.get("reason", "").strip()
+        waiting = rows.filter(dispatched_at=None).order_by("consumer", "aggregate")
+        chosen = list(waiting.values_list("consumer", "aggregate").distinct())
+        if chosen and not ("confirmed" in request.POST and reason):
+            page = {
+                **self.admin_site.each_context(request),
+                "title": "Let streams go on without the event that they wait for",
+                "streams": [parked.of_stream(*stream) for stream in chosen],
+                "ids": [row.pk for row in rows],
+                "text_missing": "confirmed" in request.POST,
+            }
+            return TemplateResponse(request, "eventbus/skip.html", page)
+        for consumer, aggregate in chosen:
+            try:
+                after = parked.skip(consumer, aggregate, actor(request), reason)
+            except NotParked as error:  # it has gone on meanwhile
+                self.message_user(request, str(error), messages.WARNING)
+                continue
+            rest = f"; {after.events} events now wait for {after.waits_for}" if after.events else ""
+            self.message_user(request, f"{aggregate} goes on for {consumer}{rest}.")
+        return None
 
     @admin.display(description="waits for")
     def waits_for(self, row: Parked) -> str:

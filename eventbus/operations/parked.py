@@ -22,7 +22,7 @@ class WaitingStream:
     consumer: str
     aggregate: str
     events: int
-    since: dt.datetime
+    since: dt.datetime | None
     missing: Event | None
     status: str
 
@@ -39,7 +39,7 @@ class WaitingStream:
             "consumer": self.consumer,
             "aggregate": self.aggregate,
             "events": self.events,
-            "since": self.since.isoformat(),
+            "since": self.since and self.since.isoformat(),
             "missing": self.missing and str(self.missing.pk),
             "name": self.missing and self.missing.name,
             "status": self.status,
@@ -51,14 +51,15 @@ def waiting(name: str = "") -> list[WaitingStream]:
     rows = Parked.objects.filter(dispatched_at=None)
     if name:
         rows = rows.filter(pauses.of(name))
-    found = rows.values("consumer", "aggregate").annotate(n=Count("pk"), since=Min("parked_at"))
-    return [
-        _stream(row["consumer"], row["aggregate"], row["n"], row["since"])
-        for row in found.order_by("since", "consumer", "aggregate")
-    ]
+    found = rows.values_list("consumer", "aggregate").annotate(since=Min("parked_at"))
+    ordered = found.order_by("since", "consumer", "aggregate")
+    return [of_stream(consumer, aggregate) for consumer, aggregate, _ in ordered]
 
 
-def _stream(consumer: str, aggregate: str, events: int, since: dt.datetime) -> WaitingStream:
+def of_stream(consumer: str, aggregate: str) -> WaitingStream:
+    """Return the state of one stream; 0 events if none of it waits."""
+    waits = Parked.objects.filter(consumer=consumer, aggregate=aggregate, dispatched_at=None)
+    counted = waits.aggregate(n=Count("pk"), since=Min("parked_at"))
     missing = streams.missing(consumer, aggregate)
     event = Event.objects.get(pk=missing) if missing else None
     statuses = causation.deliveries(event) if event else []
@@ -66,8 +67,8 @@ def _stream(consumer: str, aggregate: str, events: int, since: dt.datetime) -> W
     return WaitingStream(
         consumer=consumer,
         aggregate=aggregate,
-        events=events,
-        since=since,
+        events=counted["n"],
+        since=counted["since"],
         missing=event,
         status=status,
     )
@@ -87,8 +88,7 @@ def skip(consumer: str, aggregate: str, actor: str, reason: str) -> WaitingStrea
         transaction.atomic(),
     ):
         event = streams.skip(consumer, aggregate)
-        rows = Parked.objects.filter(consumer=consumer, aggregate=aggregate)
-        left = rows.filter(dispatched_at=None).count()
-        action.result = {"skipped": str(event), "still parked": left}
+        left = of_stream(consumer, aggregate)
+        action.result = {"skipped": str(event), "still parked": left.events}
     wakeup.wake_relays()
-    return _stream(consumer, aggregate, left, action.started_at)
+    return left

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat
+from django.urls import reverse
 
 from eventbus import Envelope, publish, registry
 from eventbus.cloudevents import to_cloudevent
@@ -19,6 +20,7 @@ from eventbus.consuming import streams
 from eventbus.consuming.delivery import deliver
 from eventbus.errors import BadConsumer, NeedsReason
 from eventbus.models import (
+    Action,
     DeadLetter,
     Dispatch,
     Duplicates,
@@ -319,6 +321,30 @@ def test_an_operator_lets_a_stream_go_on_without_the_missing_event(told, followe
     assert not Parked.objects.exists()
     with pytest.raises(CommandError, match="parkedevents"):
         call_command("skipevent", NAME, "sku:s00", reason="again", yes=True)
+
+
+def test_the_admin_lets_a_stream_go_on_and_asks_for_a_reason(
+    told, follower, transport, admin_client
+):
+    deliver_versions(2)
+    chosen = {"action": "skip", "_selected_action": [Parked.objects.get().pk]}
+    url = reverse("admin:eventbus_parked_changelist")
+    page = admin_client.post(url, chosen).content.decode()
+    assert f"{NAME} sku:s00" in page
+    assert "orders.ProductRetired" in page
+    page = admin_client.post(url, chosen | {"confirmed": "1", "reason": " "}).content.decode()
+    assert "This field is required." in page
+    assert parked() == [2]
+
+    answer = admin_client.post(url, chosen | {"confirmed": "1", "reason": "lost"}, follow=True)
+    assert "sku:s00 goes on for orders.follow." in answer.content.decode()
+    assert Action.objects.get(operation="skip").reason == "lost"
+    go_on(transport)
+    assert follower.applied("s00") == [2]
+    detail = admin_client.get(
+        reverse("admin:eventbus_parked_change", args=[Parked.objects.get().pk])
+    )
+    assert detail.status_code == 200
 
 
 def test_parked_events_go_on_when_their_consumer_is_not_ordered_any_more(told, follower, transport):
