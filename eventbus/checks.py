@@ -4,21 +4,29 @@ Django's `check` reports them; `enforce` raises them at the start of a process, 
 checks and ignores their result, and gunicorn runs none.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
 
 from eventbus import registry
 from eventbus.conf import conf
-from eventbus.errors import ContractsBroken
-from eventbus.events import event_types
+from eventbus.errors import BadPayload, ContractsBroken
+from eventbus.events import Envelope, event_types
+from eventbus.models import Correction, Dispatch, Event, Outbox, Parked, Retry, Scheduled
 from eventbus.publishing import contracts
 from eventbus.publishing.compatibility import incompatibilities
 from eventbus.publishing.spelling import nearest
 from eventbus.publishing.unstated import unstated
+from eventbus.registry import Consumer
+
+EXAMINED = 1000  # rows of each table in a check of undelivered events
 
 
 @register("eventbus")
@@ -154,3 +162,75 @@ def _time_limits(hard_limit: float | None, visibility_timeout: float) -> Iterato
                 hint=f"Set {name} above {seconds[other]:g} s, or lower the other.",
                 id="eventbus.E007",
             )
+
+
+@register(Tags.database)
+def check_undelivered(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Warn of undelivered events that the present code of their consumers cannot read.
+
+    `migrate` runs it, and `check --database default`: before a deployment is started. Of each table
+    the next EXAMINED rows are read.
+    """
+    if DEFAULT_DB_ALIAS not in (databases or ()):
+        return []
+    if Dispatch._meta.db_table not in connection.introspection.table_names():
+        return []  # before the first migration
+    unreadable: Counter[tuple[str, str, str]] = Counter()
+    try:
+        for consumer, event, payload in _undelivered():
+            try:
+                consumer.arguments(replace(event, payload=payload))
+            except BadPayload as error:
+                unreadable[consumer.name, event.name, str(error.__cause__)] += 1
+    except DatabaseError as error:  # before the migration that changes a table
+        return [Warning(f"Undelivered events were not examined: {error}", id="eventbus.W002")]
+    return [
+        Warning(
+            f"{consumer} cannot read {count} undelivered {name}: {problem}.",
+            hint="They would become dead letters. Give the parameter a default or a wider type.",
+            id="eventbus.W001",
+        )
+        for (consumer, name, problem), count in sorted(unreadable.items())
+    ]
+
+
+def _undelivered() -> Iterator[tuple[Consumer, Envelope, dict[str, Any]]]:
+    """Yield consumer, event and the payload that the consumer would receive."""
+    for row in Scheduled.objects.order_by("due_at")[:EXAMINED]:
+        for consumer in registry.consumers_of(row.name):
+            yield consumer, _as_envelope(row), row.payload
+    waiting = list(Outbox.objects.order_by("pk").values_list("event_id", flat=True)[:EXAMINED])
+    for event in Event.objects.filter(pk__in=waiting):
+        for consumer in registry.consumers_of(event.name):
+            yield consumer, event.envelope(), event.payload
+    owed = {
+        (row.consumer, UUID(id))
+        for row in Dispatch.objects.order_by("pk")[:EXAMINED]
+        for id in row.event_ids
+    }
+    for table in (Retry, Parked):
+        rows = table._default_manager.order_by("pk")
+        owed.update(rows.values_list("consumer", "event_id")[:EXAMINED])
+    logged = Event.objects.in_bulk({event for _, event in owed})
+    corrected = {
+        (row.consumer, row.event_id): row.payload
+        for row in Correction.objects.filter(event_id__in=logged).order_by("pk")
+    }
+    for name, id in owed:
+        known = registry.consumers.get(name)
+        # Another process may have the code, and an event that is not in the log is never read.
+        if known and id in logged and logged[id].name in known.events:
+            payload = corrected.get((name, id), logged[id].payload)
+            yield known, logged[id].envelope(), payload
+
+
+def _as_envelope(row: Scheduled) -> Envelope:
+    return Envelope(
+        id=row.pk,
+        name=row.name,
+        payload=row.payload,
+        recorded_at=row.due_at,
+        correlation=row.correlation,
+    )
