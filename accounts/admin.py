@@ -15,12 +15,13 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from accounts import services
 from accounts.models import User
+from infra.admin import RepeatingAdmin
 
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(RepeatingAdmin, DjangoGroupAdmin, ModelAdmin):
     pass
 
 
@@ -49,7 +50,7 @@ class PermissionsForm(UserChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
+class UserAdmin(RepeatingAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     form = PermissionsForm
     add_form = UserAddForm
     change_password_form = AdminPasswordChangeForm

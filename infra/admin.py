@@ -2,12 +2,16 @@
 
 import json
 import re
+from functools import partial
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
+
+from infra.transactions import repeat_conflicts
 
 
 class ReadOnlyMixin:
@@ -27,6 +31,25 @@ class ReadOnlyAdmin(ReadOnlyMixin, ModelAdmin):
     """Base of admin pages for rows that only services and consumers write."""
 
     show_full_result_count = False
+
+
+class RepeatingAdmin(ModelAdmin):
+    """Base of admin pages with forms, whose transactions are repeated after a conflict.
+
+    Django opens one around the services that save a form, so theirs are not repeated.
+    """
+
+    def add_view(self, *args: Any, **named: Any) -> Any:
+        return repeat_conflicts(partial(super().add_view, *args, **named))
+
+    def change_view(self, *args: Any, **named: Any) -> Any:
+        return repeat_conflicts(partial(super().change_view, *args, **named))
+
+    def delete_view(self, *args: Any, **named: Any) -> Any:
+        return repeat_conflicts(partial(super().delete_view, *args, **named))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        repeat_conflicts(partial(super().delete_queryset, request, queryset))
 
 
 def link(page: str, text: str, *args: Any, query: str = "") -> str:

@@ -7,9 +7,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 
-from infra.admin import ReadOnlyAdmin, ReadOnlyMixin
+from infra.admin import ReadOnlyAdmin, ReadOnlyMixin, RepeatingAdmin
 from orders import services
 from orders.errors import AlreadyCancelled
 from orders.models import Availability, Order, OrderLine, Product
@@ -58,7 +58,7 @@ class OrderAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Product)
-class ProductAdmin(ModelAdmin):
+class ProductAdmin(RepeatingAdmin):
     list_display = ["sku", "name", "unit_price", "currency", "active", "views"]
     list_filter = ["active", "currency"]
     search_fields = ["sku", "name"]

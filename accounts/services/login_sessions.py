@@ -5,7 +5,6 @@ from typing import Any
 
 import structlog
 from django.core import signing
-from django.db import transaction
 from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 
@@ -39,20 +38,23 @@ def log_in(user: User) -> Tokens:
 
 def refresh_tokens(refresh: str) -> Tokens | None:
     """Return the next tokens for the latest refresh token; an older one ends the session."""
-    claims = _read(refresh)
-    with transaction.atomic():
-        session = _session(claims)
-        if session is None:
-            return None
-        if not (
-            _password_unchanged(claims, session)
-            and session.rotate(claims["generation"], clock.now())
-        ):
-            log.warning("refresh token refused, login session ended", user=str(session.user_id))
-            session.delete()
-            return None
-        session.save(update_fields=["generation", "expires_at"])
-    return _tokens(session)
+    session = _rotated(_read(refresh))
+    return _tokens(session) if session else None
+
+
+@atomic
+def _rotated(claims: Any) -> LoginSession | None:
+    session = _session(claims)
+    if session is None:
+        return None
+    if not (
+        _password_unchanged(claims, session) and session.rotate(claims["generation"], clock.now())
+    ):
+        log.warning("refresh token refused, login session ended", user=str(session.user_id))
+        session.delete()
+        return None
+    session.save(update_fields=["generation", "expires_at"])
+    return session
 
 
 @atomic

@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import transaction
 from django.db.models import F
 
 from eventbus import registry
@@ -75,12 +74,17 @@ def count_delivery(consumer: str, envelope: Envelope) -> None:
     # If it kills its worker, the retry is due after LOST_AFTER. Its dispatch cannot serve for that:
     # this may be a second copy of the message, whose dispatch the first copy has deleted.
     lost_at = clock.now() + dt.timedelta(seconds=conf().LOST_AFTER)
-    with transaction.atomic():
-        retry = _locked_retry(consumer, envelope, failed_at=clock.now(), **_SUSPECT)
-        retry.deliveries, retry.next_at = retry.deliveries + 1, lost_at
-        retry.save()
-    if retry.deliveries > conf().MAX_DELIVERIES:
-        raise WorkerKilled(consumer=consumer, deliveries=retry.deliveries - 1, reason="killed")
+    deliveries = _count_one(consumer, envelope, lost_at)
+    if deliveries > conf().MAX_DELIVERIES:
+        raise WorkerKilled(consumer=consumer, deliveries=deliveries - 1, reason="killed")
+
+
+@atomic
+def _count_one(consumer: str, envelope: Envelope, lost_at: dt.datetime) -> int:
+    retry = _locked_retry(consumer, envelope, failed_at=clock.now(), **_SUSPECT)
+    retry.deliveries, retry.next_at = retry.deliveries + 1, lost_at
+    retry.save()
+    return retry.deliveries
 
 
 def postpone_unknown(name: str, envelopes: Sequence[Envelope]) -> list[Envelope]:

@@ -1,14 +1,19 @@
 """Audit records: each operation by an operator adds an `Action` row before it changes anything."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from copy import deepcopy
+from typing import Any, TypeVar
 
+from django.db import transaction
 from django.db.models.functions import Now
 
 from eventbus.models import Action
 from infra import clock
+from infra.transactions import repeat_conflicts
+
+Result = TypeVar("Result")
 
 INTERRUPTED_AFTER = dt.timedelta(minutes=1)  # without progress: interrupted, or very slow
 
@@ -45,6 +50,18 @@ def record_progress(action: Action, count: int) -> None:
     action.processed += count
     action.last_progress_at = Now()
     action.save(update_fields=["processed", "last_progress_at", "result"])
+
+
+def step(action: Action, work: Callable[[], Result]) -> Result:
+    """Run a part of an operation in a transaction, and again after a conflict, counted once."""
+    processed, result = action.processed, deepcopy(action.result)
+
+    def once() -> Result:
+        action.processed, action.result = processed, deepcopy(result)
+        with transaction.atomic():
+            return work()
+
+    return repeat_conflicts(once)
 
 
 def status(action: Action) -> str:

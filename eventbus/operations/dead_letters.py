@@ -5,9 +5,9 @@ Each adds an audit record (`Action`), and an `Outcome` for each dead letter.
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
-from django.db import transaction
 from django.db.models import Max, QuerySet
 from django.forms.models import model_to_dict
 
@@ -23,11 +23,12 @@ from eventbus.models import (
     Outcome,
     Retry,
 )
-from eventbus.operations.audit_log import record_action, record_progress
+from eventbus.operations.audit_log import record_action, record_progress, step
 from eventbus.operations.dead_letter_filter import DeadLetterFilter, group_by_signature
 from eventbus.publishing.serialization import rfc3339
 from infra import clock
 from infra.failpoints import reach
+from infra.transactions import atomic
 
 BATCH = 500  # dead letters in one transaction
 
@@ -58,7 +59,7 @@ def note(
     return _run(Operation.NOTE, selection, actor, _note, progress, _required(text))
 
 
-@transaction.atomic
+@atomic
 def edit_and_retry(pk: int, payload: dict[str, Any], actor: str) -> None:
     """Deliver a dead letter again with an edited payload; the log keeps the original.
 
@@ -112,13 +113,15 @@ def _run(
         total=sum(preview.values()),
         reason=reason,
     ) as action:
-        while batch := _change_batch(rows.filter(pk__gt=seen, pk__lte=last), action, change):
+        while batch := step(
+            action,
+            partial(_change_batch, rows.filter(pk__gt=seen, pk__lte=last), action, change),
+        ):
             seen = batch[-1].pk
             progress(len(batch))
     return cast(Counts, action.result)
 
 
-@transaction.atomic
 def _change_batch(
     rows: QuerySet[DeadLetter],
     action: Action,

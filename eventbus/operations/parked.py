@@ -4,7 +4,6 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Count, Min
 
 from eventbus.consuming import pauses, streams
@@ -13,6 +12,7 @@ from eventbus.models import Action, Event, Parked
 from eventbus.operations import causation
 from eventbus.operations.audit_log import record_action
 from eventbus.publishing import wakeup
+from infra.transactions import atomic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +83,8 @@ def skip(consumer: str, aggregate: str, actor: str, reason: str) -> WaitingStrea
     if not reason.strip():
         raise NeedsReason
     selection = {"consumer": consumer, "aggregate": aggregate}
-    with (
-        record_action(Action.Operation.SKIP, actor, selection=selection, reason=reason) as action,
-        transaction.atomic(),
-    ):
-        event = streams.skip(consumer, aggregate)
+    with record_action(Action.Operation.SKIP, actor, selection=selection, reason=reason) as action:
+        event = atomic(streams.skip)(consumer, aggregate)
         left = of_stream(consumer, aggregate)
         action.result = {"skipped": str(event), "still parked": left.events}
     wakeup.wake_relays()

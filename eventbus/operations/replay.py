@@ -9,10 +9,10 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Exists, F, Max, OuterRef, QuerySet
 
 from eventbus import registry
@@ -31,10 +31,11 @@ from eventbus.models import (
     Subscription,
 )
 from eventbus.operations import retention
-from eventbus.operations.audit_log import record_action, record_progress
+from eventbus.operations.audit_log import record_action, record_progress, step
 from eventbus.publishing.serialization import rfc3339
 from eventbus.registry import Consumer
 from infra import locks
+from infra.transactions import atomic
 
 Progress = Callable[[int], object]
 
@@ -111,7 +112,7 @@ def replay(
         if again:
             _start_generation(request)
         for ids in _throttled(_pages(request, _size(rate)), rate):
-            _dispatch(request.consumer, ids, action)
+            step(action, partial(_dispatch, request.consumer, ids, action))
             progress(len(ids))
         action.result = {"queued": action.processed}
     return action.processed
@@ -176,7 +177,7 @@ def _handled_again(request: ReplayRequest) -> QuerySet[Event]:
     return _without_failures(request.consumer, events)
 
 
-@transaction.atomic
+@atomic
 def _start_generation(request: ReplayRequest) -> None:
     """Start an inbox generation without the rows of the events to handle again.
 
@@ -214,7 +215,6 @@ def _throttled(batches: Iterator[list[UUID]], rate: float) -> Iterator[list[UUID
         yield ids
 
 
-@transaction.atomic
 def _dispatch(consumer: str, ids: list[UUID], action: Action) -> None:
     """Add a dispatch; the relay sends it."""
     Dispatch.objects.create(consumer=consumer, event_ids=[str(id) for id in ids], replayed=True)

@@ -11,12 +11,13 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Sum
 from django.db.models.expressions import RawSQL
 
@@ -36,11 +37,12 @@ from eventbus.models import (
 )
 from eventbus.operations import archive_files, months
 from eventbus.operations.archive_files import ArchivedEvent, WrittenFile, generations
-from eventbus.operations.audit_log import record_action
+from eventbus.operations.audit_log import record_action, step
 from eventbus.publishing.serialization import rfc3339
 from infra import clock, locks
 from infra.failpoints import reach
 from infra.partitions import Month
+from infra.transactions import atomic
 
 BATCH = 10_000  # events in one file and one transaction: about half a second on two cores
 PAGE = 1_000  # events in memory, and in one transaction of a restore
@@ -98,7 +100,7 @@ def archive(
         while file := _write(folder, old, unneeded):
             reach("retention")
             archive_files.verify(file.row)
-            _delete(file, unneeded, action)
+            step(action, partial(_delete, file, unneeded, action))
             old = old.filter(position__gt=file.row.last_position)
             archived += file.row.events
             progress(file.row.events)
@@ -303,7 +305,6 @@ def _waiting() -> list[Any]:
     ]
 
 
-@transaction.atomic
 def _delete(file: WrittenFile, unneeded: QuerySet[Event], action: Action) -> None:
     """Delete the file's events from the log, if all of them are still unneeded."""
     events, _ = unneeded.filter(pk__in=file.ids).order_by().delete()
@@ -322,7 +323,7 @@ def _record(row: Archive, action: Action) -> None:
     action.save(update_fields=["result"])
 
 
-@transaction.atomic
+@atomic
 def _insert(file: Path, page: list[ArchivedEvent]) -> None:
     """Insert events with their inbox rows; existing rows stay as they are."""
     events = [event for event, _ in page]

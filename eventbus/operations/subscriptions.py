@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from eventbus import registry
 from eventbus.consuming import retries
 from eventbus.errors import NeedsReason, NotSubscribed, StillSubscribed, SubscriptionEnded
@@ -15,6 +13,7 @@ from eventbus.models import Action, Dispatch, Event, Parked, Retry, Subscription
 from eventbus.operations.audit_log import record_action
 from eventbus.relay.subscriptions import LOCK, exclude_claims
 from infra import clock, locks
+from infra.transactions import atomic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,24 +72,25 @@ def end(consumer: str, event: str, actor: str, reason: str) -> Owed:
         raise NeedsReason
     found = preview(consumer, event)
     selection = {"consumer": consumer, "event": event}
-    with (
-        record_action(
-            Action.Operation.END_SUBSCRIPTION,
-            actor,
-            selection=selection,
-            preview=asdict(found),
-            reason=reason,
-        ) as action,
-        transaction.atomic(),
-    ):
-        # A relay that starts meanwhile would subscribe anew, or claim for the old one.
-        locks.acquire([LOCK])
-        exclude_claims()
-        rows = _ending(consumer, event)
-        Subscription.objects.filter(pk__in=[row.pk for row in rows]).update(until=clock.now())
-        dead = _settle(consumer, [row.event for row in rows])
-        action.result = {"dead letters": dead}
+    with record_action(
+        Action.Operation.END_SUBSCRIPTION,
+        actor,
+        selection=selection,
+        preview=asdict(found),
+        reason=reason,
+    ) as action:
+        action.result = {"dead letters": _end(consumer, event)}
     return found
+
+
+@atomic
+def _end(consumer: str, event: str) -> int:
+    # A relay that starts meanwhile would subscribe anew, or claim for the old one.
+    locks.acquire([LOCK])
+    exclude_claims()
+    rows = _ending(consumer, event)
+    Subscription.objects.filter(pk__in=[row.pk for row in rows]).update(until=clock.now())
+    return _settle(consumer, [row.event for row in rows])
 
 
 def _settle(consumer: str, names: Sequence[str]) -> int:

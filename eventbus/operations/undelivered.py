@@ -7,15 +7,15 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import QuerySet
 
 from eventbus.consuming import pauses
 from eventbus.models import Action, Dispatch, Event, Outbox, Parked, Retry, Subscription
-from eventbus.operations.audit_log import record_action, record_progress
+from eventbus.operations.audit_log import record_action, record_progress, step
 from eventbus.publishing import wakeup
 from eventbus.relay import claim
 from infra import clock
@@ -129,12 +129,17 @@ def send_rows(
         ):
             for start in range(0, len(ids), BATCH):
                 page = ids[start : start + BATCH]
-                with transaction.atomic():
-                    action.result[label] += send(page)
-                    record_progress(action, len(page))
+                step(action, partial(_send_page, action, label, page, send))
                 progress(len(page))
     wakeup.wake_relays()
     return dict(action.result)
+
+
+def _send_page(
+    action: Action, label: str, ids: list[int], send: Callable[[list[int]], int]
+) -> None:
+    action.result[label] += send(ids)
+    record_progress(action, len(ids))
 
 
 def _make_unsent(ids: list[int]) -> int:

@@ -10,9 +10,10 @@ by one they took more than twice as long. SQLite has one writer, so several stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models.functions import Now
 
 from eventbus.cloudevents import to_cloudevent
@@ -23,6 +24,7 @@ from eventbus.relay import sizes, subscriptions
 from eventbus.relay.sizes import Encoded
 from eventbus.relay.transports import Message
 from infra import postgres
+from infra.transactions import atomic, repeat_conflicts
 
 # Messages of one consumer in the broker at a time: about as many as its workers handle between two
 # polls. While they are behind, later events wait here and are merged into full batches: a backlog
@@ -46,9 +48,8 @@ def claim_batch(low_watermark: int) -> Claim:
     from them.
     """
     if connection.vendor == "postgresql":
-        return _claim_in_one_statement(low_watermark)
-    with transaction.atomic():
-        return _claim_step_by_step()
+        return repeat_conflicts(partial(_claim_in_one_statement, low_watermark))
+    return _claim_step_by_step()
 
 
 def _claim_in_one_statement(low_watermark: int) -> Claim:
@@ -63,6 +64,7 @@ def _claim_in_one_statement(low_watermark: int) -> Claim:
     return Claim(messages, exhausted=due < conf().CLAIM_SIZE and claimed == due)
 
 
+@atomic
 def _claim_step_by_step() -> Claim:
     due = list(Outbox.objects.order_by("pk")[: conf().CLAIM_SIZE])
     stored = sizes.stored(row.event_id for row in due)

@@ -15,6 +15,7 @@ from django.db import DatabaseError, transaction
 from infra import command_options
 from infra.caching import WriteThrough
 from infra.runtime_settings.models import Change, decode, encode, latest
+from infra.transactions import atomic
 
 log = structlog.get_logger(__name__)
 
@@ -84,17 +85,15 @@ def changed_by(actor: str) -> Iterator[None]:
         _actor.reset(token)
 
 
+@atomic
 def change(name: str, value: Any, by: str = "") -> None:
     """Set a setting from now on; None restores its value at start."""
-    with transaction.atomic():
-        actor = (
-            by
-            or _actor.get()
-            or command_options.actor("constance", "constance.change_config", None)
-        )
-        row = Change(name=name, value=encode(value), by=actor)
-        _values.write(ALL, row.save)
-        transaction.on_commit(forget)
+    actor = (
+        by or _actor.get() or command_options.actor("constance", "constance.change_config", None)
+    )
+    row = Change(name=name, value=encode(value), by=actor)
+    _values.write(ALL, row.save)
+    transaction.on_commit(forget)
 
 
 def revert(unwanted: Change, by: str = "") -> None:
