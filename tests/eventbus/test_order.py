@@ -1,4 +1,4 @@
-"""Ordered consumers: each stream in the order of the log, whatever workers and faults do."""
+"""Ordered consumers handle each stream in the order of the log, beside faults and other workers."""
 
 import datetime as dt
 import random

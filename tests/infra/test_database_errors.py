@@ -1,4 +1,4 @@
-"""Errors of the database are told apart by their codes, in whatever language the server writes."""
+"""Errors of the database are recognized by their codes, in any language of the server."""
 
 import sqlite3
 from pathlib import Path
