@@ -3,7 +3,10 @@
 import time
 from typing import Any
 
+import structlog
 from celery.worker.consumer import Consumer as CeleryConsumer
+
+log = structlog.get_logger(__name__)
 
 _Blueprint: Any = CeleryConsumer.Blueprint
 
@@ -34,3 +37,13 @@ class Consumer(CeleryConsumer):
         """Log the error, and wait before the next attempt."""
         super().on_connection_error_before_connected(exc)
         time.sleep(RECONNECT_INTERVAL)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Log the error and drop the connection, also if that fails."""
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception:
+            # kombu puts messages that are not acknowledged back into Redis, over a connection that
+            # it has just cleared: an AttributeError, which would end the worker. The broker
+            # delivers them again after the visibility time-out, and the inbox ignores duplicates.
+            log.warning("broken connection not closed cleanly", exc_info=True)

@@ -7,7 +7,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from kombu import Connection
 
+from config.celery import app
+from config.worker import Consumer
 from tests.processes.buyers import undelivered
 from tests.processes.deployment import TIMEOUT, Deployment, Process, wait_until
 from tests.slow_proxy import SlowProxy
@@ -59,6 +62,21 @@ def test_relay_and_worker_survive_each_failure_of_a_redis(
                 time.sleep(LASTS)
             wait_until(lambda: not undelivered(deployment), TIMEOUT * 2)
             assert (relay.running, worker.running) == (True, True), fault.__name__
+
+
+def test_a_connection_that_breaks_with_an_unacknowledged_message_does_not_end_the_worker(
+    tmp_path: Path,
+) -> None:
+    with Valkey(tmp_path / "broker") as valkey:
+        broken = Connection(valkey.broker_url)
+        queue = broken.SimpleQueue("orders", channel=broken.default_channel)
+        queue.put({"sku": "a"})
+        assert queue.get(timeout=5)
+        consumer = Consumer.__new__(Consumer)
+        consumer.connection, consumer.app = broken, app
+        valkey.kill()
+        consumer.on_connection_error_after_connected(ConnectionError("the broker was killed"))
+        assert consumer.connection is None
 
 
 @pytest.mark.postgres
