@@ -1,8 +1,6 @@
 """An operator's work is repeated after a deadlock, and counted once."""
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -14,6 +12,7 @@ from eventbus.operations.dead_letter_filter import DeadLetterFilter
 from infra import clock
 from infra.ids import new_id
 from orders.models import Product
+from tests.side_by_side import side_by_side
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
@@ -55,18 +54,6 @@ def test_a_step_that_conflicts_for_ever_fails_at_last():
         step(action, conflict)
 
 
-def _in_threads(*functions: Callable[[], object]) -> None:
-    def run(function: Callable[[], object]) -> None:
-        try:
-            function()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(functions)) as threads:
-        for done in [threads.submit(run, function) for function in functions]:
-            done.result(timeout=60)
-
-
 def test_a_deadlock_with_another_transaction_fails_neither(monkeypatch):
     """The operation holds dead letters and waits for a product; the other one the reverse."""
     Product.objects.create(sku="a", name="a", unit_price="1.00", currency="EUR")
@@ -99,7 +86,7 @@ def test_a_deadlock_with_another_transaction_fails_neither(monkeypatch):
 
     monkeypatch.setattr(dead_letters, "_note", note_and_write)
     selection = DeadLetterFilter()
-    _in_threads(lambda: dead_letters.note(selection, "seen", "operator:1"), other)
+    side_by_side(lambda: dead_letters.note(selection, "seen", "operator:1"), other)
 
     assert (len(noted), len(others)) == (2, 1)
     assert Action.objects.get().processed == 3

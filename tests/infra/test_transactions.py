@@ -3,7 +3,6 @@
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ from infra.transactions import atomic, repeat_conflicts
 from orders.events import ProductRetired
 from orders.models import Product
 from tests.eventbus.consumers import make_consumer
+from tests.side_by_side import side_by_side
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,18 +46,6 @@ def opposite() -> Opposite:
     for sku in ("a", "b"):
         Product.objects.create(sku=sku, name=sku, unit_price="1.00", currency="EUR")
     return Opposite()
-
-
-def side_by_side(*functions: Callable[[], object]) -> None:
-    def run(function: Callable[[], object]) -> None:
-        try:
-            function()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(functions)) as threads:
-        for done in [threads.submit(run, function) for function in functions]:
-            done.result(timeout=60)
 
 
 def views() -> list[int]:
